@@ -1,0 +1,1 @@
+"""Data room: readers of the official layouts, downloads and phantom tissue."""

@@ -1,0 +1,1 @@
+"""Ensemble room: routes from an IHC patch to nucleus centroids, their evaluation and export."""

@@ -1,0 +1,272 @@
+"""What every room shares about an image: its scale, its optical density, its stains and its tiles."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "STAIN_VECTORS",
+    "Patch",
+    "Window",
+    "map_points",
+    "optical_density",
+    "read_mpp",
+    "read_patch",
+    "read_rgb",
+    "resample",
+    "rgb_from_density",
+    "separate_stains",
+    "summed_density",
+    "windows",
+]
+
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
+
+# One unit vector of optical density in (R, G, B) a stain, from Ruifrok & Johnston, Quantification of histochemical
+# staining by color deconvolution, Anal. Quant. Cytol. Histol. 23 (2001).
+STAIN_VECTORS: dict[str, np.ndarray] = {
+    "hematoxylin": np.array([0.65, 0.70, 0.29]) / np.linalg.norm([0.65, 0.70, 0.29]),
+    "eosin": np.array([0.07, 0.99, 0.11]) / np.linalg.norm([0.07, 0.99, 0.11]),
+    "dab": np.array([0.27, 0.57, 0.78]) / np.linalg.norm([0.27, 0.57, 0.78]),
+}
+
+# A resolution tag outside these microns per pixel is a screen or print default (72 dpi is 353), not a microscope's.
+PLAUSIBLE_MPP = (0.05, 20.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """An image that knows its scale.
+
+    Attributes:
+        image: uint8 RGB, shape (H, W, 3).
+        mpp: microns per pixel, > 0. Pixel centres sit at integers.
+        name: where it came from, for messages and file names.
+
+    Raises:
+        ValueError: the image is not uint8 (H, W, 3) or empty, or mpp is not a positive number.
+    """
+
+    image: np.ndarray
+    mpp: float
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        image, label = self.image, self.name or "patch"
+        if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            found = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+            raise ValueError(f"{label}: expected a uint8 RGB image of shape (H, W, 3), found {found}")
+        if image.size == 0:
+            raise ValueError(f"{label}: expected an image with pixels, found shape {image.shape}")
+        if not (np.isfinite(self.mpp) and self.mpp > 0):
+            raise ValueError(f"{label}: expected microns per pixel > 0, found {self.mpp}")
+
+    @property
+    def size_um(self) -> tuple[float, float]:
+        """Width and height in microns."""
+        return self.image.shape[1] * self.mpp, self.image.shape[0] * self.mpp
+
+    @property
+    def area_mm2(self) -> float:
+        """Area in square millimetres."""
+        width, height = self.size_um
+        return width * height / 1e6
+
+
+def read_rgb(path: str | Path) -> np.ndarray:
+    """Read an 8-bit image file as uint8 RGB, shape (H, W, 3).
+
+    Grey is repeated into three channels, transparency is composited on white (an empty slide is white).
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is no readable image, is cut short, or has more than 8 bits a channel.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: expected an image file, found {'a folder' if path.is_dir() else 'nothing'}")
+    try:
+        with Image.open(path) as picture:
+            if picture.mode.startswith(("I", "F")):
+                raise ValueError(f"{path}: expected 8 bits a channel, found mode {picture.mode} (16 bits or more)")
+            picture.load()
+            if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+                picture = picture.convert("RGBA")
+                white = Image.new("RGBA", picture.size, (255, 255, 255, 255))
+                picture = Image.alpha_composite(white, picture)
+            return np.array(picture.convert("RGB"))
+    except UnidentifiedImageError:
+        with path.open("rb") as file:
+            head = file.read(8)
+        raise ValueError(f"{path}: expected an image, found a file that starts with {head!r}") from None
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{path}: expected a whole image, found a damaged one ({error})") from None
+
+
+def read_mpp(path: str | Path) -> float | None:
+    """Microns per pixel from the file's resolution tag, or None where the tag is absent or cannot be a microscope's."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            with Image.open(path) as picture:
+                dpi = picture.info.get("dpi")
+        except (OSError, SyntaxError):
+            return None
+    if not dpi or not dpi[0] or not np.isfinite(float(dpi[0])):
+        return None
+    mpp = 25_400.0 / float(dpi[0])
+    return mpp if PLAUSIBLE_MPP[0] <= mpp <= PLAUSIBLE_MPP[1] else None
+
+
+def read_patch(path: str | Path, mpp: float | None = None) -> Patch:
+    """Read an image file with its scale: `mpp` if given, else the file's resolution tag.
+
+    Raises:
+        FileNotFoundError, ValueError: as `read_rgb`, or no scale is known.
+    """
+    image = read_rgb(path)
+    scale = read_mpp(path) if mpp is None else mpp
+    if scale is None:
+        raise ValueError(
+            f"{path}: expected a scale in microns per pixel, found no usable resolution tag; give it with --mpp"
+        )
+    return Patch(image, scale, Path(path).stem)
+
+
+def optical_density(image: np.ndarray) -> np.ndarray:
+    """Optical density log10(I0 / I) per channel, with I0 = 255 and intensities below 1 read as 1.
+
+    Args:
+        image: uint8 (..., 3), or float in [0, 255].
+
+    Returns:
+        float32, same shape, in [0, 2.41]: Beer-Lambert, proportional to the amount of stain.
+    """
+    if image.dtype == np.uint8:
+        return _DENSITY_OF_BYTE[image]
+    return -np.log10(np.clip(image, 1.0, 255.0) / 255.0).astype(np.float32)
+
+
+_DENSITY_OF_BYTE = -np.log10(np.maximum(np.arange(256), 1) / 255.0).astype(np.float32)
+
+
+def summed_density(image: np.ndarray) -> np.ndarray:
+    """Optical density summed over R, G and B: float32 (H, W), in [0, 7.22]; blind to which stain it is."""
+    return optical_density(image).sum(axis=-1)
+
+
+def rgb_from_density(density: np.ndarray) -> np.ndarray:
+    """Inverse of `optical_density`: float (..., 3) of densities to uint8 intensities, clipped to [0, 255]."""
+    return np.clip(np.rint(255.0 * 10.0 ** -np.asarray(density, dtype=np.float32)), 0, 255).astype(np.uint8)
+
+
+def separate_stains(image: np.ndarray, *stains: str) -> np.ndarray:
+    """Amount of each named stain per pixel, by colour deconvolution (Ruifrok & Johnston 2001).
+
+    Args:
+        image: uint8 RGB (H, W, 3).
+        stains: two or three keys of `STAIN_VECTORS`; of two, the third vector is their cross product (the residual).
+
+    Returns:
+        float32 (H, W, len(stains)), in optical density along each stain's unit vector; may be slightly negative.
+    """
+    rows = [STAIN_VECTORS[name] for name in stains]
+    if len(rows) == 2:
+        residual = np.cross(rows[0], rows[1])
+        rows.append(residual / np.linalg.norm(residual))
+    if len(rows) != 3:
+        raise ValueError(f"separate_stains: expected two or three stains, found {stains}")
+    inverse = np.linalg.inv(np.stack(rows)).astype(np.float32)
+    return (optical_density(image) @ inverse)[..., : len(stains)]
+
+
+def map_points(xy: np.ndarray, scale: float | tuple[float, float]) -> np.ndarray:
+    """Where points (K, 2) of an image land when it is resampled by `scale`: x -> (x + 0.5) scale - 0.5.
+
+    Args:
+        xy: points in pixels, shape (K, 2).
+        scale: factor, or one factor for x and one for y.
+    """
+    return (np.asarray(xy, dtype=np.float64).reshape(-1, 2) + 0.5) * np.asarray(scale) - 0.5
+
+
+def resample(image: np.ndarray, scale: float | tuple[float, float], nearest: bool = False) -> np.ndarray:
+    """Resize by a factor, by area when shrinking and bicubic when growing; `nearest` for label maps.
+
+    Args:
+        image: (H, W) or (H, W, C), any type that OpenCV resizes.
+        scale: factor, or one factor for x and one for y; the new size is rounded to whole pixels, at least 1.
+    """
+    import cv2
+
+    scale_x, scale_y = (scale, scale) if isinstance(scale, int | float) else scale
+    height, width = image.shape[:2]
+    size = max(1, round(width * scale_x)), max(1, round(height * scale_y))
+    if size == (width, height):
+        return image
+    how = cv2.INTER_NEAREST_EXACT if nearest else cv2.INTER_AREA if scale_x < 1 else cv2.INTER_CUBIC
+    return cv2.resize(image, size, interpolation=how)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """One tile of a large image: what to read and which part of it to keep, in pixels.
+
+    Attributes:
+        read: (top, left, bottom, right) of the area given to the network, inside the image.
+        keep: (top, left, bottom, right) of the area that this window alone answers for; keeps tile the image.
+    """
+
+    read: tuple[int, int, int, int]
+    keep: tuple[int, int, int, int]
+
+    @property
+    def read_slices(self) -> tuple[slice, slice]:
+        """Index of the area to read in the image."""
+        top, left, bottom, right = self.read
+        return slice(top, bottom), slice(left, right)
+
+    @property
+    def keep_slices(self) -> tuple[slice, slice]:
+        """Index of the kept area in the image."""
+        top, left, bottom, right = self.keep
+        return slice(top, bottom), slice(left, right)
+
+    @property
+    def keep_in_read(self) -> tuple[slice, slice]:
+        """Index of the kept area inside what was read."""
+        top, left = self.keep[0] - self.read[0], self.keep[1] - self.read[1]
+        return slice(top, top + self.keep[2] - self.keep[0]), slice(left, left + self.keep[3] - self.keep[1])
+
+
+def windows(shape: tuple[int, int], tile_px: int, margin_px: int, multiple: int = 8) -> Iterator[Window]:
+    """Cover an image with windows of about `tile_px` that overlap by `margin_px` on every inner side.
+
+    Origins lie at multiples of `multiple`, so a network that strides by it sees every window on the same grid as
+    the whole image. The margin is rounded up to that multiple, the kept part down.
+
+    Args:
+        shape: (H, W) of the image.
+        tile_px: side of the area read, where the image is that large.
+        margin_px: context read around the kept part and thrown away.
+
+    Raises:
+        ValueError: the margins leave nothing to keep.
+    """
+    margin = -(-margin_px // multiple) * multiple
+    step = (tile_px - 2 * margin) // multiple * multiple
+    if step <= 0:
+        raise ValueError(f"windows: a tile of {tile_px} px keeps nothing between two margins of {margin} px")
+    height, width = shape
+    for top in range(0, height, step):
+        for left in range(0, width, step):
+            bottom, right = min(top + step, height), min(left + step, width)
+            read = max(0, top - margin), max(0, left - margin), min(height, bottom + margin), min(width, right + margin)
+            yield Window(read, (top, left, bottom, right))

@@ -1,0 +1,1 @@
+"""Metrics shared by all rooms: arrays in, numbers out."""

@@ -1,0 +1,1 @@
+"""Nuclei room: HoVer-Net, its targets, losses and post-processing, and the classical detector."""
