@@ -1,1 +1,7 @@
 """One training loop for every network, with checkpoints that survive a lost session."""
+
+from .checkpoint import load_checkpoint, save_checkpoint
+from .loop import Task, fit, read_log
+from .weights import load_weights, save_weights
+
+__all__ = ["Task", "fit", "load_checkpoint", "load_weights", "read_log", "save_checkpoint", "save_weights"]
