@@ -1,0 +1,62 @@
+"""BCI as published: registered H&E and HER2 pairs, found by name."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from histolib.data.samples import PairSample, Reader, list_files, locate, shorten
+from histolib.imaging import Patch, read_rgb
+
+__all__ = ["BCI"]
+
+NAME = re.compile(r"\d+_(train|test)_(0|1\+|2\+|3\+)")
+
+
+class BCI(Reader[PairSample]):
+    """Pairs of `{HE,IHC}/{train,test}/00000_train_1+.png`, in order of their names.
+
+    Liu et al., BCI: Breast Cancer Immunohistochemical Image Generation through Pyramid Pix2pix, CVPRW 2022.
+
+    Args:
+        root: folder that holds `HE` and `IHC`, or the one that holds `BCI_dataset` as the archive unpacks.
+        split: train or test.
+
+    Raises:
+        FileNotFoundError: a folder or the partner of an image is missing.
+        ValueError: a name does not tell split and HER2 level, or (on access) an image is damaged or a pair differs
+            in size.
+    """
+
+    mpp = 0.46
+    marker = "membrane"
+    levels = ("0", "1+", "2+", "3+")
+
+    def __init__(self, root: str | Path, split: str = "train") -> None:
+        if split not in ("train", "test"):
+            raise ValueError(f"BCI: expected split train or test, found {split!r}")
+        self.root, self.split = locate(root, ("HE", "IHC"), ("BCI_dataset",)), split
+        self._he, self._ihc = (list_files(self.root / stain / split, ".png") for stain in ("HE", "IHC"))
+        lonely = [f"{'IHC' if name in self._he else 'HE'}/{split}/{name}.png" for name in self._he ^ self._ihc.keys()]
+        if lonely:
+            raise FileNotFoundError(f"{self.root}: expected a partner for every image, missing {shorten(lonely)}")
+        for name, path in self._he.items():
+            found = NAME.fullmatch(name)
+            if not found or found[1] != split:
+                raise ValueError(f"{path}: expected a name like 00000_{split}_1+.png, level 0, 1+, 2+ or 3+")
+        self.names = tuple(self._he)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def level(self, index: int) -> str:
+        """HER2 level of a pair, without reading its images."""
+        return self.names[index].rsplit("_", 1)[1]
+
+    def _read(self, index: int) -> PairSample:
+        name = self.names[index]
+        he, ihc = (Patch(read_rgb(files[name]), self.mpp, name) for files in (self._he, self._ihc))
+        if he.image.shape != ihc.image.shape:
+            (height, width), (rows, columns) = he.image.shape[:2], ihc.image.shape[:2]
+            raise ValueError(f"{self._ihc[name]}: expected {width} x {height} px as its H&E, found {columns} x {rows}")
+        return PairSample(name, he, ihc, self.level(index))

@@ -1,0 +1,176 @@
+"""EndoNuke as published: IHC tiles of 100 x 100 microns whose nuclei are marked by points."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from histolib.data.samples import KeypointSample, Reader, list_files, locate, shorten
+from histolib.imaging import Patch, read_rgb
+
+__all__ = ["EndoNuke", "id_runs", "read_points"]
+
+logger = logging.getLogger(__name__)
+
+TILE_UM = 100.0
+TILE_PX = (200, 400)
+
+
+class EndoNuke(Reader[KeypointSample]):
+    """Labelled tiles in order of their id, then of the annotator.
+
+    A tile without a label file is not in the sequence (nobody looked), a tile with an empty one is (no nuclei there).
+    Naumov et al., EndoNuke: Nuclei Detection Dataset for Estrogen and Progesterone Stained IHC Endometrium Scans,
+    Data 7 (2022).
+
+    Args:
+        root: folder that holds `dataset`, or `dataset` itself with `images/N.png` and
+            `labels/<study>/<annotator>/N.txt`.
+        annotator: whose labels; None for all of the study, so that a tile may come several times.
+        study: bulk, preliminary, hidden or posterior.
+
+    Raises:
+        FileNotFoundError: a folder, the annotator, or the image of a label is missing.
+        ValueError: a file name is no tile id, or (on access) an image or a label file is damaged.
+    """
+
+    marker = "nuclear"
+    types = {0: "stroma", 1: "epithelium", 2: "other"}  # noqa: RUF012 - a constant of the data set
+
+    def __init__(self, root: str | Path, annotator: str | None = None, study: str = "bulk") -> None:
+        self.root = locate(root, ("images", "labels"), ("dataset",))
+        self._images = _by_id(self.root / "images", ".png")
+        studies = _folders(self.root / "labels")
+        if study not in studies:
+            raise FileNotFoundError(f"{self.root / 'labels'}: expected study {study!r}, found {_listed(studies)}")
+        folder = self.root / "labels" / study
+        everyone = _folders(folder)
+        if not everyone or annotator not in (None, *everyone):
+            wanted = "a folder for each annotator" if annotator is None else f"annotator {annotator!r}"
+            raise FileNotFoundError(f"{folder}: expected {wanted}, found {_listed(everyone)}")
+        self.annotators = tuple(everyone) if annotator is None else (annotator,)
+        labels = {(i, who): path for who in self.annotators for i, path in _by_id(folder / who, ".txt").items()}
+        orphans = [str(path) for (i, _), path in sorted(labels.items()) if i not in self._images]
+        if orphans:
+            raise FileNotFoundError(f"{self.root / 'images'}: expected an image for {shorten(orphans)}, found none")
+        self._labels = dict(sorted(labels.items()))
+        self._keys = tuple(self._labels)
+        self._reported: set[str] = set()
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """Tile id of each sample."""
+        return tuple(i for i, _ in self._keys)
+
+    @property
+    def unlabelled(self) -> tuple[int, ...]:
+        """Ids of tiles that have an image but no label."""
+        return tuple(sorted(self._images.keys() - set(self.ids)))
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def _read(self, index: int) -> KeypointSample:
+        key = tile, annotator = self._keys[index]
+        patch = _read_tile(self._images[tile])
+        xy, types, problems = read_points(self._labels[key], patch.image.shape[1])
+        for problem in sorted(set(problems) - self._reported):  # once, however often a tile is read
+            logger.warning(problem)
+        self._reported.update(problems)
+        return KeypointSample(patch, xy, types, annotator, problems)
+
+
+def read_points(path: str | Path, size_px: int) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Read a label file with a nucleus a line: `x y class`.
+
+    Points outside the tile are dropped and exact repeats collapsed; both are reported.
+
+    Args:
+        path: the file; an empty one holds no nuclei.
+        size_px: side of the tile in pixels.
+
+    Returns:
+        Points float64 (K, 2) in pixels, classes int64 (K,), and the problems, a line each.
+
+    Raises:
+        ValueError: a line is not two finite numbers and a known class.
+    """
+    seen: dict[tuple[float, float, int], int] = {}
+    problems = []
+    try:
+        lines = Path(path).read_text("utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise ValueError(f"{path}: expected a text file, found other bytes") from None
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        where = f"{path}:{number}"
+        x, y, kind = point = _parse(line, where)
+        if not (-0.5 <= x < size_px - 0.5 and -0.5 <= y < size_px - 0.5):
+            problems.append(f"{where}: point ({x:g}, {y:g}) is outside the tile of {size_px} px, dropped")
+        elif point in seen:
+            problems.append(f"{where}: point ({x:g}, {y:g}) of class {kind} repeats line {seen[point]}, dropped")
+        else:
+            seen[point] = number
+    points = np.array(list(seen), dtype=np.float64).reshape(-1, 3)
+    return points[:, :2], points[:, 2].astype(np.int64), tuple(problems)
+
+
+def id_runs(ids: Iterable[int], gap: int = 50) -> list[list[int]]:
+    """Split tile ids into runs: the best proxy for slides where a data set does not name them.
+
+    Args:
+        ids: tile ids in any order; repeats count once.
+        gap: a new run starts where the next id is more than this further on. Tiles of one run of EndoNuke's published
+            test set lie at most 25 ids apart, its runs at least 161.
+    """
+    runs: list[list[int]] = []
+    for i in sorted(set(ids)):
+        if not runs or i - runs[-1][-1] > gap:
+            runs.append([])
+        runs[-1].append(i)
+    return runs
+
+
+def _parse(line: str, where: str) -> tuple[float, float, int]:
+    fields = line.split()
+    if len(fields) != 3:
+        raise ValueError(f"{where}: expected 3 columns `x y class`, found {len(fields)}")
+    try:
+        x, y = float(fields[0]), float(fields[1])
+    except ValueError:
+        x = y = math.nan
+    if not (math.isfinite(x) and math.isfinite(y)):
+        raise ValueError(f"{where}: expected x and y in pixels, found {fields[0]!r} and {fields[1]!r}")
+    if fields[2] not in map(str, EndoNuke.types):
+        raise ValueError(f"{where}: expected class {', '.join(map(str, EndoNuke.types))}, found {fields[2]!r}")
+    return x, y, int(fields[2])
+
+
+def _read_tile(path: Path) -> Patch:
+    image = read_rgb(path)
+    height, width = image.shape[:2]
+    if height != width or width not in TILE_PX:
+        sides = " or ".join(f"{side} x {side}" for side in TILE_PX)
+        raise ValueError(f"{path}: expected a tile of {sides} px, found {width} x {height}")
+    return Patch(image, TILE_UM / width, path.stem)
+
+
+def _by_id(folder: Path, suffix: str) -> dict[int, Path]:
+    files = list_files(folder, suffix)
+    for stem, path in files.items():
+        if not (stem.isascii() and stem.isdigit()):
+            raise ValueError(f"{path}: expected a tile id as name, as in 321{suffix}")
+    return {int(stem): path for stem, path in files.items()}
+
+
+def _folders(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names) or "nothing"

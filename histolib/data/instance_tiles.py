@@ -1,0 +1,184 @@
+"""Tiles with a 16-bit PNG of instance ids and a table of types, and the whole images that CoNSeP's tiles came from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from histolib.data.samples import InstanceSample, Reader, contiguous, list_files, locate, shorten
+from histolib.imaging import Patch, read_rgb
+
+__all__ = ["InstanceTiles", "consep_images", "stitch"]
+
+# Where tile k of a CoNSeP image begins, (top, left): a grid of 256 px, then the strips that end at pixel 1000.
+GRID, LAST, SIDE = (0, 256, 512), 744, 1000
+ORIGINS = tuple(
+    [(top, left) for top in GRID for left in GRID]
+    + [(LAST, left) for left in GRID]
+    + [(top, LAST) for top in GRID]
+    + [(LAST, LAST)]
+)
+
+
+class InstanceTiles(Reader[InstanceSample]):
+    """Tiles in order of their names; the group of `train_10_003` is `train_10`.
+
+    Args:
+        root: folder with `images/*.{png,jpg}`, `labels/*.png` (ids, 8 or 16 bits, 0 is background) and `types.json`,
+            which holds `{tile: {id: type}}`.
+        mpp: microns per pixel of the tiles.
+
+    Raises:
+        FileNotFoundError: a folder, `types.json`, or the image, label or types of a tile are missing.
+        ValueError: `types.json` is no such table, or (on access) an image or a label is damaged, they differ in size,
+            or the ids of label and table disagree.
+    """
+
+    types = {1: "miscellaneous", 2: "inflammatory", 3: "epithelial", 4: "spindle-shaped"}  # noqa: RUF012 - a constant
+
+    def __init__(self, root: str | Path, mpp: float = 0.25) -> None:
+        self.root, self.mpp = locate(root, ("images", "labels", "types.json"), ("consep_tiles",)), mpp
+        self._images = list_files(self.root / "images", ".png", ".jpg", ".jpeg")
+        self._labels = list_files(self.root / "labels", ".png")
+        self._types = _read_types(self.root / "types.json")
+        parts = {
+            "an image": set(self._images),
+            "a label": set(self._labels),
+            "an entry in types.json": set(self._types),
+        }
+        for what, names in parts.items():
+            missing = sorted(set[str]().union(*parts.values()) - names)
+            if missing:
+                raise FileNotFoundError(f"{self.root}: expected {what} for every tile, missing {shorten(missing)}")
+        self.names = tuple(self._images)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def _read(self, index: int) -> InstanceSample:
+        name = self.names[index]
+        return _sample(name, name.rpartition("_")[0] or name, self.mpp, *self._raw(name))
+
+    def _raw(self, name: str) -> tuple[np.ndarray, np.ndarray, dict[int, int]]:
+        """Image (H, W, 3), ids as in the file (H, W), and the type of each id."""
+        image, labels, types = read_rgb(self._images[name]), _read_ids(self._labels[name]), self._types[name]
+        if image.shape[:2] != labels.shape:
+            raise ValueError(f"{self._labels[name]}: expected {image.shape[:2]} px as its image, found {labels.shape}")
+        stray = sorted(set(np.unique(labels).tolist()) - {0} ^ types.keys())
+        if stray:
+            raise ValueError(
+                f"{self._labels[name]}: expected the ids that types.json has, ids {shorten([str(i) for i in stray])} "
+                "are in only one of them"
+            )
+        return image, labels, types
+
+
+class _ConsepImages(Reader[InstanceSample]):
+    """CoNSeP's images of 1000 x 1000 px, put together when they are read."""
+
+    def __init__(self, tiles: InstanceTiles) -> None:
+        self.tiles = tiles
+        self.names = tuple(dict.fromkeys(name.rpartition("_")[0] for name in tiles.names))
+        missing = sorted({tile for name in self.names for tile in _tiles_of(name)} - set(tiles.names))
+        if missing:
+            raise FileNotFoundError(
+                f"{tiles.root}: expected {len(ORIGINS)} tiles of every image, missing {shorten(missing)}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def _read(self, index: int) -> InstanceSample:
+        name = self.names[index]
+        images, labels, tables = zip(*(self.tiles._raw(tile) for tile in _tiles_of(name)), strict=True)
+        types: dict[int, int] = {}
+        for tile, table in zip(_tiles_of(name), tables, strict=True):
+            differ = [str(i) for i, kind in table.items() if types.setdefault(i, kind) != kind]
+            if differ:
+                raise ValueError(
+                    f"{tile}: expected the types of its neighbours, found others for ids {shorten(differ)}"
+                )
+        return _sample(name, name, self.tiles.mpp, stitch(images), stitch(labels), types)
+
+
+def consep_images(root: str | Path) -> Reader[InstanceSample]:
+    """The 1000 x 1000 images behind CoNSeP's tiles, in order of their names: what to train on.
+
+    Graham et al., HoVer-Net, Medical Image Analysis 58 (2019).
+
+    Args:
+        root: folder of the tiles, as for `InstanceTiles`; every image has its 16 tiles `<image>_000` to `<image>_015`.
+
+    Returns:
+        One sample an image; name and group are the image's.
+
+    Raises:
+        FileNotFoundError, ValueError: as `InstanceTiles`, a tile is missing, or tiles of an image disagree.
+    """
+    return _ConsepImages(InstanceTiles(root))
+
+
+def stitch(tiles: Sequence[np.ndarray]) -> np.ndarray:
+    """Put the 16 tiles of a CoNSeP image back in their places.
+
+    Tiles 000-008 lie in rows and columns {0, 256, 512}, 009-011 in row 744, 012-014 in column 744, 015 in both; the
+    last ones overlap their neighbours by 24 px, where the later tile is taken.
+
+    Args:
+        tiles: images (256, 256, 3) or label maps (256, 256) in the order of their numbers.
+
+    Returns:
+        (1000, 1000, ...) of the same type.
+
+    Raises:
+        ValueError: there are not 16 tiles of 256 px.
+    """
+    shapes = {tile.shape[:2] for tile in tiles}
+    if len(tiles) != len(ORIGINS) or shapes != {(256, 256)}:
+        raise ValueError(f"stitch: expected {len(ORIGINS)} tiles of 256 x 256 px, found {len(tiles)} of {shapes}")
+    whole = np.zeros((SIDE, SIDE, *tiles[0].shape[2:]), tiles[0].dtype)
+    for (top, left), tile in zip(ORIGINS, tiles, strict=True):
+        whole[top : top + 256, left : left + 256] = tile
+    return whole
+
+
+def _tiles_of(image: str) -> list[str]:
+    return [f"{image}_{k:03d}" for k in range(len(ORIGINS))]
+
+
+def _sample(
+    name: str, group: str, mpp: float, image: np.ndarray, labels: np.ndarray, types: dict[int, int]
+) -> InstanceSample:
+    instances, ids = contiguous(labels)
+    kinds = np.array([types[int(i)] for i in ids], dtype=np.int64)
+    return InstanceSample(Patch(image, mpp, name), instances, kinds, "", group)
+
+
+def _read_ids(path: Path) -> np.ndarray:
+    try:
+        with Image.open(path) as picture:
+            ids = np.array(picture)
+    except (OSError, SyntaxError) as error:
+        raise ValueError(f"{path}: expected a PNG of instance ids, found a damaged one ({error})") from None
+    if ids.ndim != 2 or ids.dtype.kind not in "ui":
+        raise ValueError(f"{path}: expected one channel of whole ids, found {ids.dtype} {ids.shape}")
+    return ids
+
+
+def _read_types(path: Path) -> dict[str, dict[int, int]]:
+    try:
+        table = json.loads(path.read_text("utf-8"))
+        types = {tile: {int(i): kind for i, kind in row.items()} for tile, row in table.items()}
+    except (ValueError, AttributeError) as error:
+        raise ValueError(
+            f"{path}: expected a table {{tile: {{id: type}}}}, found other JSON or none ({error})"
+        ) from None
+    for tile, row in types.items():
+        for i, kind in row.items():
+            if type(kind) is not int or not 1 <= kind <= 255:
+                raise ValueError(f"{path}: expected a type of 1 or more for id {i} of {tile}, found {kind!r}")
+    return types
