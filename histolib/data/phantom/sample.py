@@ -1,0 +1,103 @@
+"""One call from a seed to a tile in both stains with its exact truth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from histolib.data.phantom.render import Planes, Truth, rasterise, render_he, render_ihc
+from histolib.data.phantom.settings import ARCHITECTURES, MARKERS, Style, draw_style
+from histolib.data.phantom.tissue import lay_out
+from histolib.imaging import Patch
+
+__all__ = ["PhantomSample", "draw"]
+
+
+@dataclass(frozen=True, slots=True)
+class PhantomSample:
+    """The same tissue in two stains, and what it holds.
+
+    Attributes:
+        he, ihc: the tile in H&E and in IHC, aligned to the pixel.
+        instances: visible region of each nucleus, int32 (H, W), ids 1 to K; where nuclei overlap, the upper one's.
+        types: (K,) in PanNuke's numbers: 1 neoplastic, 2 inflammatory, 3 connective, 4 dead, 5 epithelial.
+        xy: centroids of the visible regions in pixels, shape (K, 2).
+        grade: (K,) DAB intensity 0 to 3, of the nucleus or of the cell's membrane.
+        tissue: PanNuke's name of the tissue.
+        level: HER2 level 0 to 3 of the slide (of use with the membrane marker).
+    """
+
+    he: Patch
+    ihc: Patch
+    instances: np.ndarray
+    types: np.ndarray
+    xy: np.ndarray
+    grade: np.ndarray
+    tissue: str
+    level: int
+
+
+def draw(
+    seed: int,
+    size_px: int = 256,
+    mpp: float = 0.25,
+    marker: str = "nuclear",
+    slide: int = 0,
+    tile: int = 0,
+    tissue: str | None = None,
+    level: int | None = None,
+) -> PhantomSample:
+    """Draw a tile of synthetic tissue; equal arguments give equal bytes.
+
+    The slide's style (stains, thickness, scanner, crowding, positivity) follows from (seed, slide), the tissue's layout
+    from (seed, slide, tile). The layout lives in microns: at half the `mpp` and twice the `size_px` it is the same.
+
+    Args:
+        seed: of the whole set, >= 0.
+        size_px: side of the square tile, >= 8.
+        mpp: microns per pixel.
+        marker: "nuclear" (ER, PR: brown nuclei) or "membrane" (HER2: brown membranes).
+        slide: number of the slide, >= 0.
+        tile: number of the tile on its slide, >= 0.
+        tissue: one of PanNuke's 19 names; the slide's choice when None.
+        level: HER2 level 0 to 3 of the slide; the slide's choice when None.
+
+    Raises:
+        ValueError: an argument is out of range or a name is unknown.
+    """
+    planes, truth, style, noise = prepare(seed, size_px, mpp, marker, slide, tile, tissue, level)
+    name = f"phantom_{seed}_{slide}_{tile}"
+    he = Patch(render_he(planes, style, mpp, noise), mpp, f"{name}_he")
+    ihc = Patch(render_ihc(planes, style, mpp, noise), mpp, f"{name}_ihc")
+    return PhantomSample(
+        he, ihc, truth.instances, truth.types, truth.xy, truth.grade, tissue=style.tissue, level=style.level
+    )
+
+
+def prepare(
+    seed: int,
+    size_px: int,
+    mpp: float,
+    marker: str,
+    slide: int,
+    tile: int,
+    tissue: str | None = None,
+    level: int | None = None,
+) -> tuple[Planes, Truth, Style, np.random.Generator]:
+    """All of `draw` before a stain is chosen, for writers that need one stain only; the generator is for its noise."""
+    if marker not in MARKERS:
+        raise ValueError(f"phantom: expected a marker of {', '.join(MARKERS)}, found {marker!r}")
+    if tissue is not None and tissue not in ARCHITECTURES:
+        raise ValueError(f"phantom: expected a tissue of {', '.join(ARCHITECTURES)}, found {tissue!r}")
+    if level is not None and level not in range(4):
+        raise ValueError(f"phantom: expected a HER2 level 0 to 3, found {level}")
+    if min(seed, slide, tile) < 0 or size_px < 8 or not (np.isfinite(mpp) and mpp > 0):
+        raise ValueError(
+            "phantom: expected seed, slide, tile >= 0, size_px >= 8 and mpp > 0, "
+            f"found {seed}, {slide}, {tile}, {size_px} and {mpp}"
+        )
+    style = draw_style(np.random.default_rng([seed, slide]), marker, tissue, level)
+    scene = lay_out(np.random.default_rng([seed, slide, 1, tile]), style, size_px * mpp)
+    planes, truth = rasterise(scene, style, size_px, mpp, marker)
+    return planes, truth, style, np.random.default_rng([seed, slide, 2, tile])

@@ -1,0 +1,234 @@
+"""Every number behind the phantom, in one place: measured on real tiles, fixed before anything is trained on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+__all__ = ["ARCHITECTURES", "CELLS", "MARKERS", "Architecture", "Cell", "Style", "draw_style"]
+
+MARKERS = ("nuclear", "membrane")
+NEOPLASTIC, INFLAMMATORY, CONNECTIVE, DEAD, EPITHELIAL = 1, 2, 3, 4, 5
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """How a tissue is built; ranges are of one tile, lengths in microns.
+
+    Attributes:
+        cover: fraction of the area inside glands or nests.
+        radius_um: of a gland or nest.
+        wall_um: height of the epithelium; a gland narrower than this has no lumen.
+        pitch_um: distance between neighbouring nuclei of the epithelium.
+        nucleus_um: half axes of an epithelial nucleus, the first across the epithelium.
+        stroma_um: half axes of a stromal nucleus, the first along the fibres.
+        stroma_mm2: stromal nuclei per square millimetre of stroma.
+        lymph_mm2: inflammatory nuclei per square millimetre of stroma, in clusters.
+        void: fraction of the stroma that is torn, fat or off the section.
+        hormone: whether the stroma carries the nuclear receptor too.
+    """
+
+    cover: Range
+    radius_um: Range
+    wall_um: Range
+    pitch_um: Range
+    nucleus_um: Range
+    stroma_um: Range
+    stroma_mm2: Range
+    lymph_mm2: Range
+    void: Range
+    hormone: bool = False
+
+
+_GLAND = Architecture(
+    (0.1, 0.8), (18, 42), (11, 17), (3.4, 5.0), (3.1, 2.0), (2.9, 1.45), (2000, 5500), (0, 7000), (0.0, 0.6)
+)
+_NEST = replace(_GLAND, radius_um=(16, 45), wall_um=(1e3, 1e3), pitch_um=(5.0, 7.0), nucleus_um=(2.9, 2.3))
+_SHEET = replace(
+    _NEST, cover=(0.6, 1.0), radius_um=(35, 60), pitch_um=(6.5, 9.0), nucleus_um=(2.6, 2.45), lymph_mm2=(0, 2500)
+)
+_ENDOMETRIUM = replace(
+    _GLAND,
+    cover=(0.0, 0.5),
+    pitch_um=(3.6, 5.2),
+    nucleus_um=(3.9, 2.5),
+    stroma_um=(3.5, 2.6),
+    stroma_mm2=(9000, 17000),
+    lymph_mm2=(0, 1200),
+    void=(0.0, 0.9),
+    hormone=True,
+)
+
+# The 19 tissues of PanNuke, in the spelling of its types.npy.
+ARCHITECTURES: dict[str, Architecture] = {
+    "Adrenal_gland": _SHEET,
+    "Bile-duct": _GLAND,
+    "Bladder": _NEST,
+    "Breast": replace(_NEST, lymph_mm2=(0, 4000)),
+    "Cervix": _NEST,
+    "Colon": _GLAND,
+    "Esophagus": _NEST,
+    "HeadNeck": _NEST,
+    "Kidney": replace(_GLAND, cover=(0.5, 0.9), radius_um=(14, 24), wall_um=(8, 11), nucleus_um=(2.5, 2.3)),
+    "Liver": _SHEET,
+    "Lung": replace(_GLAND, void=(0.1, 0.8)),
+    "Ovarian": _GLAND,
+    "Pancreatic": _GLAND,
+    "Prostate": replace(_GLAND, radius_um=(14, 30)),
+    "Skin": _NEST,
+    "Stomach": _GLAND,
+    "Testis": _SHEET,
+    "Thyroid": replace(_GLAND, wall_um=(5.5, 7.5), pitch_um=(5, 7), nucleus_um=(2.4, 2.3)),
+    "Uterus": _ENDOMETRIUM,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """How the nuclei of one type look.
+
+    Attributes:
+        spread: relative spread of the size (log-normal).
+        wobble: irregularity of the outline, as a fraction of the radius.
+        chromatin: amount of hematoxylin, in optical density along the stain vector.
+        rim: extra chromatin along the nuclear membrane.
+        texture: contrast of the chromatin clumps.
+        nucleoli: chance of a prominent nucleolus.
+    """
+
+    spread: float
+    wobble: float
+    chromatin: float
+    rim: float
+    texture: float
+    nucleoli: float
+
+
+CELLS: dict[int, Cell] = {
+    NEOPLASTIC: Cell(0.20, 0.08, 0.36, 0.22, 0.45, 0.6),
+    INFLAMMATORY: Cell(0.10, 0.04, 0.72, 0.10, 0.35, 0.0),
+    CONNECTIVE: Cell(0.20, 0.07, 0.42, 0.12, 0.30, 0.05),
+    DEAD: Cell(0.15, 0.16, 1.05, 0.0, 0.15, 0.0),
+    EPITHELIAL: Cell(0.12, 0.04, 0.38, 0.20, 0.35, 0.15),
+}
+
+LYMPHOCYTE_UM = (2.15, 1.95)  # half axes
+DEAD_UM = (1.9, 1.6)
+ERYTHROCYTE_UM = (2.6, 3.2)  # radius
+CLOSEST = 0.72  # two nuclei stay this fraction of the sum of their radii apart; below 1 they overlap
+FAINT = 0.14  # chance that the section holds only a slice of the nucleus, which is then pale
+DEAD_CHANCE = 0.015  # of an epithelial nucleus
+BLOOD_CHANCE = 0.3  # that a tile holds a pool of erythrocytes
+SMALLEST_UM2 = 1.5  # of what is visible; anything smaller is left out of the truth
+
+# Optical density per unit of stain in (R, G, B), measured on H&E (CoNSeP) and on DAB sections (EndoNuke).
+VECTORS: dict[str, tuple[float, float, float]] = {
+    "hematoxylin": (0.60, 0.74, 0.27),
+    "cytoplasm": (0.36, 0.85, 0.36),
+    "collagen": (0.22, 0.88, 0.38),
+    "blood": (0.22, 0.80, 0.56),
+    "counterstain": (0.62, 0.62, 0.45),
+    "dab": (0.36, 0.56, 0.75),
+    "haze": (0.50, 0.57, 0.65),
+}
+
+# A cell's latent staining is the slide's mean plus its own deviation. Its grade counts how many limits it exceeds; its
+# DAB, in optical density along the stain vector at strength 1, is read between the knots, and is 0 at grade 0.
+GRADE_LIMITS = np.array([0.0, 1.0, 2.0])
+DAB_KNOTS = np.array([[0.0, 0.5, 1.5, 2.5, 4.0], [0.18, 0.32, 0.75, 1.25, 1.6]])
+LATENT_NUCLEAR: Range = (-0.4, 2.6)
+LATENT_HORMONE: Range = (1.4, 3.0)
+LATENT_HER2 = (-1.3, 0.1, 1.3, 2.8)  # by HER2 level 0, 1+, 2+, 3+
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """What all tiles of one slide share: tissue, staining, section and scanner.
+
+    Attributes:
+        tissue: key of `ARCHITECTURES`.
+        malignant: chance that a gland is neoplastic.
+        crowding: factor on the density of nuclei.
+        thickness: of the section, relative; scales every density.
+        nuclei, cytoplasm, collagen, blood: strengths in H&E.
+        counterstain, dab, blush: strengths in IHC; blush is DAB outside its target.
+        latent: mean staining of a receptor-positive cell, see `LATENT_NUCLEAR`.
+        level: HER2 level 0 to 3 of the slide.
+        vectors: optical density per unit of stain, name -> (3,).
+        white: (3,) optical density of the empty slide.
+        flare: stray light, as a fraction of white; it bounds the density that the camera sees.
+        blur_um: standard deviation of the optical blur.
+        sharpen: overshoot that the scanner adds at edges.
+        noise: standard deviation of the sensor's noise, in grey levels of 255.
+        jpeg: quality at which the scanner compressed.
+    """
+
+    tissue: str
+    malignant: float
+    crowding: float
+    thickness: float
+    nuclei: float
+    cytoplasm: float
+    collagen: float
+    blood: float
+    counterstain: float
+    dab: float
+    blush: float
+    latent: float
+    level: int
+    vectors: dict[str, np.ndarray]
+    white: np.ndarray
+    flare: float
+    blur_um: float
+    sharpen: float
+    noise: float
+    jpeg: int
+
+
+def draw_style(rng: np.random.Generator, marker: str, tissue: str | None = None, level: int | None = None) -> Style:
+    """Draw the style of a slide; H&E settings do not depend on the marker.
+
+    Args:
+        rng: source of chance.
+        marker: one of `MARKERS`.
+        tissue: key of `ARCHITECTURES`; drawn when None.
+        level: HER2 level 0 to 3; drawn when None.
+    """
+
+    def jitter(sigma: float) -> float:
+        return float(np.exp(sigma * rng.standard_normal()))
+
+    drawn = str(rng.choice(sorted(ARCHITECTURES)))
+    tissue = drawn if tissue is None else tissue
+    drawn_level = int(rng.integers(4))
+    level = drawn_level if level is None else level
+    vectors = {}
+    for name, vector in VECTORS.items():
+        shifted = np.maximum(np.array(vector) + 0.025 * rng.standard_normal(3), 0.03)
+        vectors[name] = (shifted / np.linalg.norm(shifted)).astype(np.float32)
+    share = rng.random()
+    low, high = LATENT_HORMONE if ARCHITECTURES[tissue].hormone else LATENT_NUCLEAR
+    return Style(
+        tissue=tissue,
+        malignant=float(rng.choice([0.0, 0.5, 1.0], p=[0.35, 0.15, 0.5])),
+        crowding=jitter(0.15),
+        thickness=jitter(0.12),
+        nuclei=jitter(0.15),
+        cytoplasm=0.19 * jitter(0.25),
+        collagen=0.22 * jitter(0.25),
+        blood=0.42 * jitter(0.2),
+        counterstain=0.8 * jitter(0.2),
+        dab=1.15 * jitter(0.15),
+        blush=0.10 * jitter(0.5),
+        latent=LATENT_HER2[level] if marker == "membrane" else low + share * (high - low),
+        level=level,
+        vectors=vectors,
+        white=(0.018 * jitter(0.4) + 0.004 * rng.random(3)).astype(np.float32),
+        flare=0.035 * jitter(0.25),
+        blur_um=float(rng.uniform(0.15, 0.40)),
+        sharpen=float(rng.uniform(0.2, 0.7)),
+        noise=float(rng.uniform(0.8, 2.5)),
+        jpeg=int(rng.integers(80, 96)),
+    )

@@ -1,0 +1,293 @@
+"""Tissue as geometry in continuous microns, so that one tissue can be seen at any scale and in any stain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from scipy.spatial import cKDTree
+from scipy.special import ndtri
+
+from histolib.data.phantom.settings import (
+    ARCHITECTURES,
+    BLOOD_CHANCE,
+    CELLS,
+    CLOSEST,
+    CONNECTIVE,
+    DEAD,
+    DEAD_CHANCE,
+    DEAD_UM,
+    EPITHELIAL,
+    ERYTHROCYTE_UM,
+    FAINT,
+    INFLAMMATORY,
+    LYMPHOCYTE_UM,
+    NEOPLASTIC,
+    Style,
+)
+
+__all__ = ["MARGIN_UM", "Discs", "Scene", "lay_out", "noise_at"]
+
+MARGIN_UM = 12.0  # tissue drawn beyond the image, so that its edge is like its middle
+NO_WALL_UM = 500.0  # a wall above this marks a solid nest
+_NOISE_SIDE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Discs:
+    """Round things with an irregular outline: nuclei, or erythrocytes.
+
+    Attributes:
+        xy: centres in microns, shape (N, 2).
+        axes: half axes in microns, shape (N, 2), the first along `angle`.
+        angle: radians, shape (N,).
+        wobble: complex amplitudes of the outline's 2nd to 5th harmonic, shape (N, 4).
+        types: PanNuke numbers, shape (N,); 0 for erythrocytes.
+        slice: fraction of the thing that lies in the section, shape (N,).
+        latent: deviation of the cell's DAB staining from the slide's, shape (N,).
+    """
+
+    xy: np.ndarray
+    axes: np.ndarray
+    angle: np.ndarray
+    wobble: np.ndarray
+    types: np.ndarray
+    slice: np.ndarray
+    latent: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.xy)
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A piece of tissue.
+
+    Attributes:
+        size_um: side of the square.
+        maps: smooth fields on a lattice of 1 micron that starts at -`MARGIN_UM`, name -> float32 (S, S):
+            `depth` microns inside the nearest gland, negative outside; `wall` height of its epithelium; `tone` its
+            staining; `gland` its number; `void` and `blood` positive where there is no tissue and where there is blood;
+            `along`, `across` coordinates of the collagen fibres; `loose` how loose they lie; `uneven` staining.
+        nuclei: the nuclei, later ones on top.
+        blood: the erythrocytes.
+        noise: white-noise tile (64, 64) behind every texture.
+    """
+
+    size_um: float
+    maps: dict[str, np.ndarray]
+    nuclei: Discs
+    blood: Discs
+    noise: np.ndarray
+
+
+def noise_at(tile: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Smooth noise with unit grain and variance, from a tile (64, 64) of white noise, at float32 coordinates."""
+    inside = _NOISE_SIDE  # OpenCV keeps the fraction of a coordinate only while it is small
+    wrapped = np.mod(x, inside).astype(np.float32), np.mod(y, inside).astype(np.float32)
+    return cv2.remap(tile, *wrapped, cv2.INTER_CUBIC, borderMode=cv2.BORDER_WRAP) * np.float32(1.35)
+
+
+def lay_out(rng: np.random.Generator, style: Style, size_um: float) -> Scene:
+    """Draw the tissue of one tile.
+
+    Args:
+        rng: source of chance; the same state gives the same tissue.
+        style: of the slide.
+        size_um: side of the square tile.
+    """
+    plan = ARCHITECTURES[style.tissue]
+    noise = rng.standard_normal((_NOISE_SIDE, _NOISE_SIDE)).astype(np.float32)
+    side = int(np.ceil(size_um + 2 * MARGIN_UM)) + 1
+    axis = np.arange(side, dtype=np.float32)
+    x, y = np.meshgrid(axis, axis)
+
+    def field(scale_um: float) -> np.ndarray:
+        shift = rng.uniform(0, _NOISE_SIDE, 2).astype(np.float32)
+        return noise_at(noise, x / scale_um + shift[0], y / scale_um + shift[1])
+
+    void = _share(rng, plan.void, 2.5)
+    maps: dict[str, np.ndarray] = {
+        "void": field(22) + 0.35 * field(7) + np.float32(ndtri(np.clip(void, 0.01, 0.99)) * 1.06),
+        "loose": field(30) + np.float32(rng.normal(0, 0.6)),
+        "uneven": field(50),
+    }
+    patchy = field(35)
+    turn, bend = rng.uniform(0, np.pi), field(28) * np.float32(rng.uniform(3, 9))
+    across = (-np.sin(turn) * x + np.cos(turn) * y + bend).astype(np.float32)
+    along = (np.cos(turn) * x + np.sin(turn) * y).astype(np.float32)
+    glands = _glands(rng, style, side, maps)
+    near = np.exp(np.minimum(maps["depth"], 0) / 7)
+    maps["across"] = (across * (1 - near) - maps["depth"] * near).astype(np.float32)
+    maps["along"] = along
+    maps["blood"] = np.full((side, side), -1, np.float32)
+    if rng.random() < BLOOD_CHANCE:
+        share = rng.uniform(0.05, 0.4)
+        maps["blood"] = np.where(maps["depth"] < -2, field(16) + np.float32(ndtri(share)), np.float32(-1))
+    nuclei = _nuclei(rng, style, glands, maps, patchy)
+    return Scene(size_um, maps, nuclei, _erythrocytes(rng, maps["blood"]), noise)
+
+
+def _share(rng: np.random.Generator, between: tuple[float, float], skew: float = 1.0) -> float:
+    low, high = between
+    return low + (high - low) * float(rng.random()) ** skew
+
+
+def _glands(
+    rng: np.random.Generator, style: Style, side: int, maps: dict[str, np.ndarray]
+) -> list[tuple[np.ndarray, np.ndarray, float, bool]]:
+    """Place glands, write `depth`, `wall` and `tone`, and return (outline, inward normal, wall, malignant) of each."""
+    plan = ARCHITECTURES[style.tissue]
+    depth = np.full((side, side), -50, np.float32)
+    wall, tone, owner = np.full_like(depth, 10), np.zeros_like(depth), np.full_like(depth, -1)
+    reach = max(plan.radius_um)
+    area, covered, glands = (side + reach) ** 2, 0.0, []
+    wanted = _share(rng, plan.cover) * area
+    placed = np.empty((0, 3))
+    theta = np.linspace(0, 2 * np.pi, 361)[:-1]
+    for _ in range(int(6 * area / (np.pi * min(plan.radius_um) ** 2)) + 6):
+        if covered >= wanted:
+            break
+        radius = rng.uniform(*plan.radius_um)
+        centre = rng.uniform(-reach / 2, side + reach / 2, 2)
+        if np.any(np.hypot(*(placed[:, :2] - centre).T) < 0.85 * (placed[:, 2] + radius)):
+            continue
+        placed = np.vstack([placed, [*centre, radius]])
+        covered += np.pi * radius**2
+        order = np.arange(2, 7)
+        wave = rng.normal(0, 0.22 / order, 5) + 1j * rng.normal(0, 0.22 / order, 5)
+        height = min(rng.uniform(*plan.wall_um), 1e3)
+        bulge = 1 + np.real(wave @ np.exp(1j * np.outer(order, theta)))
+        bulge = np.clip(bulge, 0.5, 1.6)
+        outline = centre + (radius * bulge)[:, None] * np.stack([np.cos(theta), np.sin(theta)], 1)
+        step = np.roll(outline, -1, 0) - np.roll(outline, 1, 0)
+        normal = np.stack([-step[:, 1], step[:, 0]], 1) / np.linalg.norm(step, axis=1, keepdims=True)
+        malignant = bool(rng.random() < style.malignant)
+        glands.append((outline, normal, height, malignant))
+        low = np.clip(np.floor(outline.min(0)) - 36, 0, side).astype(int)
+        high = np.clip(np.ceil(outline.max(0)) + 36, 0, side).astype(int)
+        if np.any(high <= low):
+            continue
+        window = slice(low[1], high[1]), slice(low[0], high[0])
+        gx, gy = np.meshgrid(np.arange(low[0], high[0]) - centre[0], np.arange(low[1], high[1]) - centre[1])
+        edge = radius * np.interp(np.arctan2(gy, gx) % (2 * np.pi), theta, bulge, period=2 * np.pi)
+        inside = (edge - np.hypot(gx, gy)).astype(np.float32)
+        nearer = inside > depth[window]
+        depth[window][nearer] = inside[nearer]
+        wall[window][nearer] = height
+        owner[window][nearer] = len(glands) - 1
+        tone[window][nearer] = rng.normal()
+    maps |= {"depth": depth, "wall": wall, "tone": tone, "gland": owner}
+    return glands
+
+
+def _nuclei(
+    rng: np.random.Generator,
+    style: Style,
+    glands: list[tuple[np.ndarray, np.ndarray, float, bool]],
+    maps: dict[str, np.ndarray],
+    patchy: np.ndarray,
+) -> Discs:
+    plan, side = ARCHITECTURES[style.tissue], len(patchy)
+    groups = []  # (xy on the lattice, angle, type, half axes) of each kind
+    for number, (outline, normal, height, malignant) in enumerate(glands):
+        kind = NEOPLASTIC if malignant else EPITHELIAL
+        size = np.array(plan.nucleus_um) * (1.2 if malignant else 1.0)
+        pitch = rng.uniform(*plan.pitch_um) * (1.1 if malignant else 1.0) / np.sqrt(style.crowding)
+        if height < NO_WALL_UM:
+            layers = 1 + (rng.random() < 0.5) + malignant * (rng.random() < 0.5)
+            length = np.r_[0, np.cumsum(np.linalg.norm(np.diff(outline, axis=0, append=outline[:1]), axis=1))]
+            for layer in range(layers):
+                where = np.arange(rng.uniform(0, pitch), length[-1], pitch)
+                where = (where + pitch * rng.normal(0, 0.2, len(where))) % length[-1]
+                at = np.searchsorted(length, where).clip(1, len(outline)) - 1
+                deep = height * (0.28 + 0.22 * layer) + rng.normal(0, 0.09 * height, len(at))
+                xy = outline[at] + deep[:, None] * normal[at]
+                angle = np.arctan2(normal[at, 1], normal[at, 0]) + rng.normal(0, 0.2, len(at))
+                groups.append((xy, angle, kind, size))
+        else:
+            xy = _scatter(rng, outline.min(0), outline.max(0), 1.6e6 / pitch**2)
+            xy = xy[_spaced(xy, np.full(len(xy), pitch * 0.8))]
+            deep = _look(maps["depth"], xy)
+            xy = xy[(deep > 0.55 * pitch) & (_look(maps["gland"], xy) == number)]
+            groups.append((xy, rng.uniform(0, np.pi, len(xy)), kind, size))
+    n_gland = sum(len(g[0]) for g in groups)
+    corner = np.array([side, side])
+    density = style.crowding * _share(rng, plan.stroma_mm2)
+    xy = _scatter(rng, 0 * corner, corner, density * 1.3)
+    gy, gx = np.gradient(maps["across"])
+    angle = np.arctan2(-_look(gx, xy), _look(gy, xy)) + rng.normal(0, 0.25, len(xy))
+    groups.append((xy, angle, CONNECTIVE, np.array(plan.stroma_um)))
+    xy = _scatter(rng, 0 * corner, corner, 25_000)
+    chance = _share(rng, plan.lymph_mm2, 2.0) / 25_000
+    swarm = np.exp(1.6 * _look(np.roll(patchy, 17, 0), xy) - 1.0)
+    xy = xy[rng.random(len(xy)) < chance * swarm]
+    groups.append((xy, rng.uniform(0, np.pi, len(xy)), INFLAMMATORY, np.array(LYMPHOCYTE_UM)))
+
+    xy = np.concatenate([g[0] for g in groups])
+    angle = np.concatenate([g[1] for g in groups])
+    types = np.concatenate([np.full(len(g[0]), g[2]) for g in groups])
+    axes = np.concatenate([np.tile(g[3], (len(g[0]), 1)) for g in groups]).astype(float)
+    in_gland = np.arange(len(xy)) < n_gland
+    dying = in_gland & (rng.random(len(xy)) < DEAD_CHANCE)
+    types[dying], axes[dying] = DEAD, DEAD_UM
+    spread = np.array([CELLS[t].spread for t in range(1, 6)])[types - 1] if len(xy) else np.empty(0)
+    axes *= np.exp(spread[:, None] * (rng.standard_normal((len(xy), 1)) + 0.5 * rng.standard_normal((len(xy), 2))))
+    wobble = np.array([CELLS[t].wobble for t in range(1, 6)])[types - 1] if len(xy) else np.empty(0)
+    waves = rng.standard_normal((len(xy), 4, 2)) @ np.array([1, 1j]) * (wobble[:, None] / np.sqrt(np.arange(1, 5)))
+    thin = rng.random(len(xy)) < FAINT
+    part = np.where(thin, rng.uniform(0.25, 0.6, len(xy)), rng.normal(1, 0.08, len(xy)).clip(0.75, 1.25))
+    latent = 0.45 * _look(patchy, xy) + 0.6 * rng.standard_normal(len(xy))
+
+    deep, wall = _look(maps["depth"], xy), _look(maps["wall"], xy)
+    fits = np.where(in_gland, (deep > 0.5) & (deep < wall), (deep < -axes[:, 1]) & (_look(maps["blood"], xy) < 0))
+    fits &= (_look(maps["void"], xy) < 0) | (deep > 0)
+    fits &= np.all((xy > 1) & (xy < side - 2), axis=1)
+    keep = np.flatnonzero(fits)
+    keep = keep[_spaced(xy[keep], CLOSEST * 2 * np.sqrt(axes[keep].prod(1)))]
+    keep = rng.permutation(keep)
+    return Discs(xy[keep] - MARGIN_UM, axes[keep], angle[keep], waves[keep], types[keep], part[keep], latent[keep])
+
+
+def _erythrocytes(rng: np.random.Generator, blood: np.ndarray) -> Discs:
+    side = len(blood)
+    pitch = 1.75 * ERYTHROCYTE_UM[0]
+    rows, cols = np.mgrid[0 : side / (pitch * 0.87), 0 : side / pitch]
+    xy = np.stack([(cols + 0.5 * (rows % 2)) * pitch, rows * pitch * 0.87], -1).reshape(-1, 2)
+    xy = xy + rng.normal(0, 0.8, xy.shape)
+    xy = xy[np.all((xy > 0) & (xy < side - 1), axis=1)]
+    xy = xy[(_look(blood, xy) > 0) & (rng.random(len(xy)) < 0.85)]
+    n = len(xy)
+    axes = rng.uniform(*ERYTHROCYTE_UM, (n, 1)) * np.stack([np.ones(n), rng.uniform(0.65, 1, n)], 1)
+    waves = 0.05 * rng.standard_normal((n, 4, 2)) @ np.array([1, 1j])
+    zero = np.zeros(n, int)
+    return Discs(
+        xy - MARGIN_UM, axes, rng.uniform(0, np.pi, n), waves, zero, rng.uniform(0.7, 1.2, n), zero.astype(float)
+    )
+
+
+def _scatter(rng: np.random.Generator, low: np.ndarray, high: np.ndarray, per_mm2: float) -> np.ndarray:
+    """Uniform points in a box, at a density per square millimetre."""
+    extent = np.asarray(high, float) - low
+    return low + rng.random((rng.poisson(per_mm2 * extent.prod() / 1e6), 2)) * extent
+
+
+def _spaced(xy: np.ndarray, distance: np.ndarray) -> np.ndarray:
+    """Mask of points, first come first served, that lie the mean of their distances apart."""
+    keep = np.ones(len(xy), bool)
+    if len(xy) < 2:
+        return keep
+    pairs = cKDTree(xy).query_pairs(float(distance.max()), output_type="ndarray")
+    gap = np.hypot(*(xy[pairs[:, 0]] - xy[pairs[:, 1]]).T)
+    pairs = pairs[gap < distance[pairs].mean(1)]
+    for first, second in pairs[np.lexsort(pairs.T[::-1])].tolist():
+        if keep[first]:
+            keep[second] = False
+    return keep
+
+
+def _look(field: np.ndarray, xy: np.ndarray) -> np.ndarray:
+    """Value of a lattice field at the nearest lattice point of each point, which may lie outside."""
+    at = np.rint(xy).astype(int).clip(0, len(field) - 1)
+    return field[at[:, 1], at[:, 0]]
