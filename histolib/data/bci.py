@@ -20,7 +20,7 @@ class BCI(Reader[PairSample]):
 
     Args:
         root: folder that holds `HE` and `IHC`, or the one that holds `BCI_dataset` as the archive unpacks.
-        split: train or test.
+        split: train or test; None for both, as far as they are there.
 
     Raises:
         FileNotFoundError: a folder or the partner of an image is missing.
@@ -30,20 +30,29 @@ class BCI(Reader[PairSample]):
 
     mpp = 0.46
     marker = "membrane"
+    splits = ("train", "test")
     levels = ("0", "1+", "2+", "3+")
 
-    def __init__(self, root: str | Path, split: str = "train") -> None:
-        if split not in ("train", "test"):
+    def __init__(self, root: str | Path, split: str | None = None) -> None:
+        if split not in (None, *self.splits):
             raise ValueError(f"BCI: expected split train or test, found {split!r}")
-        self.root, self.split = locate(root, ("HE", "IHC"), ("BCI_dataset",)), split
-        self._he, self._ihc = (list_files(self.root / stain / split, ".png") for stain in ("HE", "IHC"))
-        lonely = [f"{'IHC' if name in self._he else 'HE'}/{split}/{name}.png" for name in self._he ^ self._ihc.keys()]
-        if lonely:
-            raise FileNotFoundError(f"{self.root}: expected a partner for every image, missing {shorten(lonely)}")
-        for name, path in self._he.items():
-            found = NAME.fullmatch(name)
-            if not found or found[1] != split:
-                raise ValueError(f"{path}: expected a name like 00000_{split}_1+.png, level 0, 1+, 2+ or 3+")
+        self.root = locate(root, ("HE", "IHC"), ("BCI_dataset",))
+        there = [name for name in self.splits if any((self.root / stain / name).is_dir() for stain in ("HE", "IHC"))]
+        if not there:
+            raise FileNotFoundError(f"{self.root / 'HE'}: expected a folder train or test, found neither")
+        self._he: dict[str, Path] = {}
+        self._ihc: dict[str, Path] = {}
+        for part in there if split is None else [split]:
+            he, ihc = (list_files(self.root / stain / part, ".png") for stain in ("HE", "IHC"))
+            lonely = [f"{'IHC' if name in he else 'HE'}/{part}/{name}.png" for name in sorted(he.keys() ^ ihc.keys())]
+            if lonely:
+                raise FileNotFoundError(f"{self.root}: expected a partner for every image, missing {shorten(lonely)}")
+            for name, path in he.items():
+                found = NAME.fullmatch(name)
+                if not found or found[1] != part:
+                    raise ValueError(f"{path}: expected a name like 00000_{part}_1+.png, level 0, 1+, 2+ or 3+")
+            self._he |= he
+            self._ihc |= ihc
         self.names = tuple(self._he)
 
     def __len__(self) -> int:

@@ -41,23 +41,27 @@ class PanNuke(Reader[InstanceSample]):
 
     Args:
         root: folder that holds the folds.
-        folds: which of 1, 2 and 3 to read.
+        folds: which of 1, 2 and 3 to read; None for all that are there.
 
     Raises:
         FileNotFoundError: a fold or one of its files is missing.
-        ValueError: a file has another shape or type, the counts of a fold disagree, a tissue is unknown, or (on access)
-            a file is damaged or holds values that are no intensities or ids.
+        ValueError: a file has another shape or type, the counts of a fold disagree, or (on access) a file is damaged or
+            holds values that are no intensities or ids.
     """
 
     mpp = 0.25
     types = TYPES
     tissue_names = TISSUES
 
-    def __init__(self, root: str | Path, folds: Sequence[int] = (1, 2, 3)) -> None:
-        unknown = sorted(set(folds) - {1, 2, 3})
-        if unknown or not folds:
-            raise ValueError(f"PanNuke: expected folds out of 1, 2 and 3, found {unknown or 'none'}")
-        self.root, self.folds = Path(root), tuple(folds)
+    def __init__(self, root: str | Path, folds: Sequence[int] | None = None) -> None:
+        self.root = Path(root)
+        if folds is None:
+            folds = [fold for fold in (1, 2, 3) if any(path.exists() for path in _places(self.root, fold))]
+            if not folds:
+                raise FileNotFoundError(f"{self.root}: expected a folder 'Fold 1' or fold_1.zip, found neither")
+        if not folds or not set(folds) <= {1, 2, 3}:
+            raise ValueError(f"PanNuke: expected folds out of 1, 2 and 3, found {list(folds)}")
+        self.folds = tuple(folds)
         self._folds = [_Fold(self.root, fold) for fold in self.folds]
         self._ends = list(accumulate(len(fold.tissues) for fold in self._folds))
 
@@ -73,6 +77,10 @@ class PanNuke(Reader[InstanceSample]):
         number = bisect_right(self._ends, index)
         fold = self._folds[number]
         return fold.read(index - self._ends[number] + len(fold.tissues))
+
+
+def _places(root: Path, fold: int) -> tuple[Path, Path]:
+    return root / f"Fold {fold}", root / f"fold_{fold}.zip"
 
 
 def merge_channels(masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -101,16 +109,16 @@ class _Fold:
     """One fold's three arrays, checked against each other."""
 
     def __init__(self, root: Path, number: int) -> None:
-        self.name, inner = f"fold{number}", f"Fold {number}"
-        archive = root / f"fold_{number}.zip"
+        self.name = f"fold{number}"
+        folder, archive = _places(root, number)
         files = ("images", "images"), ("masks", "masks"), ("images", "types")
-        members = [f"{inner}/{folder}/{self.name}/{file}.npy" for folder, file in files]
-        if (root / inner).is_dir():
+        members = [f"{folder.name}/{kind}/{self.name}/{file}.npy" for kind, file in files]
+        if folder.is_dir():
             self.images, self.masks, types = (_Rows(root / member) for member in members)
         elif archive.is_file():
             self.images, self.masks, types = (_Rows(archive, member) for member in members)
         else:
-            raise FileNotFoundError(f"{root}: expected the folder {inner!r} or {archive.name}, found neither")
+            raise FileNotFoundError(f"{root}: expected the folder {folder.name!r} or {archive.name}, found neither")
         count = types.expect("U", ())
         for rows, shape in ((self.images, (PATCH_PX, PATCH_PX, 3)), (self.masks, (PATCH_PX, PATCH_PX, 6))):
             if rows.expect("f", shape) != count:
@@ -118,7 +126,7 @@ class _Fold:
         self.tissues = tuple(str(types.row(i)) for i in range(count))
         unknown = sorted(set(self.tissues) - set(TISSUES))
         if unknown:
-            raise ValueError(f"{types}: expected one of {len(TISSUES)} tissues, found {unknown[0]!r}")
+            logger.warning("%s: expected one of %d tissues, found %s", types, len(TISSUES), ", ".join(unknown))
 
     def read(self, index: int) -> InstanceSample:
         image, masks = self.images.row(index), self.masks.row(index)[..., : len(TYPES)]
