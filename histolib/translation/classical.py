@@ -1,0 +1,215 @@
+"""The recolourings without a network that a CycleGAN must beat, and the statistics of the stain that they aim at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+from skimage import color
+
+from ..imaging import STAIN_VECTORS, Patch, optical_density, rgb_from_density, separate_stains, summed_density
+from ..training import load_weights, save_weights
+from .content import DENSITY_BINS, DENSITY_STEP, SECOND_STAIN, density_weights
+
+__all__ = ["StainReference", "macenko", "recolour_hed", "recolour_od", "reinhard"]
+
+TISSUE_DENSITY = 0.2  # summed optical density below which a pixel is taken for glass
+FEWEST_TISSUE_PX = 50  # with fewer there is nothing to take statistics of
+RAREST_PX = 10  # a bin of a colour table with fewer pixels is interpolated
+
+
+@dataclass(frozen=True, slots=True)
+class StainReference:
+    """What one stain looks like, from example patches of it. Colour tables and statistics of tissue pixels.
+
+    Attributes:
+        domain: "he" or "ihc", the stain described; sources of the other domain are recoloured to it.
+        density_colours: mean colour of each bin of summed optical density, float32 (B, 3) in [0, 255].
+        hematoxylin_colours: the same for each bin of the hematoxylin channel.
+        lab_mean, lab_std: of CIELAB, float32 (3,).
+        stain_vectors: Macenko's two stains as unit densities, hematoxylin first, float32 (2, 3).
+        stain_levels: 99th percentile of their amounts, float32 (2,).
+        hematoxylin_level, second_level: 99th percentile of hematoxylin and median of the second stain (eosin of H&E)
+            with the fixed vectors of `imaging.STAIN_VECTORS`, float32 ().
+    """
+
+    domain: str
+    density_colours: np.ndarray
+    hematoxylin_colours: np.ndarray
+    lab_mean: np.ndarray
+    lab_std: np.ndarray
+    stain_vectors: np.ndarray
+    stain_levels: np.ndarray
+    hematoxylin_level: np.ndarray
+    second_level: np.ndarray
+
+    @classmethod
+    def fit(cls, patches: Iterable[Patch], domain: str = "he") -> StainReference:
+        """Describe the stain of some patches; every pixel counts in the tables, tissue alone in the statistics.
+
+        Raises:
+            ValueError: there is no patch, no tissue in them, or an unknown domain.
+        """
+        weights = [density_weights(domain, marker) for marker in ("nuclear", "membrane")]
+        sums, counts = np.zeros((2, DENSITY_BINS, 3)), np.zeros((2, DENSITY_BINS))
+        tissue = []
+        for patch in patches:
+            pixels = patch.image.reshape(-1, 3)
+            for table, weight in enumerate(weights):
+                bins = _bins(pixels, weight)
+                counts[table] += np.bincount(bins, minlength=DENSITY_BINS)
+                for channel in range(3):
+                    sums[table, :, channel] += np.bincount(bins, pixels[:, channel], DENSITY_BINS)
+            inside = pixels[summed_density(pixels) > TISSUE_DENSITY]
+            tissue.append(inside[:: 1 + len(inside) // 20_000])
+        found = np.concatenate(tissue) if tissue else np.empty((0, 3), np.uint8)
+        stains = _macenko_stains(found)
+        if stains is None:
+            raise ValueError(f"StainReference.fit: expected tissue, found {len(found)} px in {len(tissue)} patches")
+        lab = color.rgb2lab(found)
+        amounts = separate_stains(found[None], "hematoxylin", SECOND_STAIN[domain])[0]
+        values = {
+            "density_colours": _complete(sums[0], counts[0]),
+            "hematoxylin_colours": _complete(sums[1], counts[1]),
+            "lab_mean": lab.mean(axis=0),
+            "lab_std": lab.std(axis=0),
+            "stain_vectors": stains[0],
+            "stain_levels": stains[1],
+            "hematoxylin_level": np.percentile(amounts[:, 0], 99),
+            "second_level": np.median(amounts[:, 1]),
+        }
+        return cls(domain, **{name: np.asarray(value, np.float32) for name, value in values.items()})
+
+    def colours(self, marker: str = "nuclear") -> np.ndarray:
+        """The colour table (B, 3) for IHC with this marker: of summed density if nuclear, else of hematoxylin."""
+        return self.density_colours if marker == "nuclear" else self.hematoxylin_colours
+
+    def save(self, path: str | Path) -> None:
+        """Write the reference to a small safetensors file."""
+        import torch
+
+        tensors = {f.name: torch.from_numpy(getattr(self, f.name)) for f in fields(self) if f.name != "domain"}
+        save_weights(path, tensors, {"kind": "StainReference", "domain": self.domain})
+
+    @classmethod
+    def load(cls, path: str | Path) -> StainReference:
+        """Read a reference written by `save`.
+
+        Raises:
+            FileNotFoundError, ValueError: there is no such file, or it holds something else.
+        """
+        tensors, card = load_weights(path)
+        if card.get("kind") != "StainReference":
+            raise ValueError(f"{path}: expected a StainReference, found {card.get('kind') or 'weights of a network'}")
+        return cls(card["domain"], **{name: value.numpy() for name, value in tensors.items()})
+
+
+def recolour_od(patch: Patch, reference: StainReference, gain: float = 1.0, marker: str = "nuclear") -> Patch:
+    """Give every pixel the mean colour that the reference's stain has at this pixel's amount of stain.
+
+    The amount is the summed optical density for a nuclear marker, the hematoxylin channel for the others, whose brown
+    does not mark nuclei. A lookup table: the result of a pixel depends on that pixel alone.
+
+    Args:
+        patch: image of the other domain than the reference's.
+        reference: stain to imitate.
+        gain: factor of the amount of stain before the lookup, one for all pixels.
+        marker: what the brown of the IHC stains.
+    """
+    source = "ihc" if reference.domain == "he" else "he"
+    table = np.rint(reference.colours(marker)).astype(np.uint8)
+    return replace(patch, image=table[_bins(patch.image, gain * density_weights(source, marker))])
+
+
+def recolour_hed(patch: Patch, reference: StainReference, marker: str = "nuclear") -> Patch:
+    """Separate hematoxylin and DAB (Ruifrok & Johnston 2001) and paint what is nucleus in hematoxylin, tissue in eosin.
+
+    Nucleus is hematoxylin + DAB for a nuclear marker, hematoxylin alone for the others. Its amount is kept, up to the
+    reference's 99th percentile. IHC has no eosin: wherever there is stain at all, eosin is added up to the reference's
+    median. The result of a pixel depends on that pixel alone.
+    """
+    amounts = np.clip(separate_stains(patch.image, "hematoxylin", "dab"), 0, None)
+    stain = amounts.sum(axis=-1)
+    nucleus = stain if marker == "nuclear" else amounts[..., 0]
+    tissue = np.clip(summed_density(patch.image) / TISSUE_DENSITY, 0, 1) ** 2  # glass is never quite white
+    density = np.minimum(nucleus, reference.hematoxylin_level)[..., None] * STAIN_VECTORS["hematoxylin"]
+    density = density + (tissue * reference.second_level)[..., None] * STAIN_VECTORS["eosin"]
+    return replace(patch, image=rgb_from_density(density))
+
+
+def reinhard(patch: Patch, reference: StainReference) -> Patch:
+    """Shift and stretch the colours of the tissue to the reference's mean and standard deviation, channel by channel.
+
+    Reinhard et al., Color transfer between images, IEEE CG&A 2001 (doi 10.1109/38.946629), in CIELAB in place of
+    their l-alpha-beta. Background takes no part and fades out of the change. A patch without tissue comes back as is.
+    """
+    density = summed_density(patch.image)
+    tissue = density > TISSUE_DENSITY
+    if tissue.sum() < FEWEST_TISSUE_PX:
+        return patch
+    lab = color.rgb2lab(patch.image.astype(np.float32) / 255)
+    mean, std = lab[tissue].mean(axis=0), lab[tissue].std(axis=0)
+    moved = (lab - mean) * (reference.lab_std / np.maximum(std, 1e-3)) + reference.lab_mean
+    share = np.clip(density / TISSUE_DENSITY, 0, 1)[..., None]
+    rgb = np.clip(color.lab2rgb(lab + share * (moved - lab)), 0, 1)
+    return replace(patch, image=np.rint(255 * rgb).astype(np.uint8))
+
+
+def macenko(patch: Patch, reference: StainReference) -> Patch:
+    """Find the two stains of the patch and paint their amounts in the two stains of the reference.
+
+    Macenko et al., A method for normalizing histology slides for quantitative analysis, ISBI 2009
+    (doi 10.1109/ISBI.2009.5193250). Amounts are scaled so that their 99th percentiles agree. On IHC the second stain
+    is DAB, which thereby turns into eosin. A patch without tissue, or of a single colour, comes back as is.
+    """
+    pixels = patch.image.reshape(-1, 3)
+    stains = _macenko_stains(pixels[summed_density(pixels) > TISSUE_DENSITY])
+    if stains is None:
+        return patch
+    vectors, levels = stains
+    scaled = _amounts(pixels, vectors) * (reference.stain_levels / levels)
+    return replace(patch, image=rgb_from_density(scaled @ reference.stain_vectors).reshape(patch.image.shape))
+
+
+def _macenko_stains(tissue: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Two unit stain vectors (2, 3), hematoxylin first, and the 99th percentiles (2,) of their amounts.
+
+    None where the pixels (K, 3) do not span a plane of densities with two directions.
+    """
+    if len(tissue) < FEWEST_TISSUE_PX:
+        return None
+    density = optical_density(tissue)
+    plane = np.linalg.eigh(np.cov(density.T))[1][:, :0:-1]  # (3, 2), the direction of most variance first
+    plane = plane * np.where(plane.sum(axis=0) < 0, -1, 1)
+    along = density @ plane
+    angles = np.percentile(np.arctan2(along[:, 1], along[:, 0]), [1, 99])
+    vectors = np.clip((plane @ np.stack([np.cos(angles), np.sin(angles)])).T, 0, None)
+    vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6)
+    vectors = vectors[np.argsort(-vectors[:, 0])]  # hematoxylin absorbs red the most
+    if abs(vectors[0] @ vectors[1]) > 0.999:
+        return None
+    levels = np.percentile(_amounts(tissue, vectors), 99, axis=0)
+    return (vectors.astype(np.float32), levels.astype(np.float32)) if levels.min() > 0 else None
+
+
+def _amounts(pixels: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """Amounts (K, 2) of two stains in pixels (K, 3), by least squares and not below zero."""
+    return np.clip(optical_density(pixels) @ np.linalg.pinv(vectors).astype(np.float32), 0, None)
+
+
+def _bins(image: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Bin (...) of the amount of stain of each pixel (..., 3)."""
+    amount = optical_density(image) @ weights.astype(np.float32)
+    return np.clip(amount / DENSITY_STEP, 0, DENSITY_BINS - 1).astype(np.int32)
+
+
+def _complete(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Mean colour (B, 3) of each bin; gaps interpolated, and beyond the ends the last colour thinner or thicker."""
+    seen = np.flatnonzero(counts >= min(RAREST_PX, counts.max()))
+    bins = np.arange(DENSITY_BINS)
+    colours = np.stack([np.interp(bins, seen, sums[seen, c] / counts[seen]) for c in range(3)], axis=1)
+    # Beer-Lambert: at the end colour's hue, density in proportion to the amount of stain; white where there is none.
+    factor = (bins + 0.5) / (np.clip(bins, seen[0], seen[-1]) + 0.5)
+    return 255 * (np.maximum(colours, 1) / 255) ** factor[:, None]

@@ -1,0 +1,282 @@
+"""The CycleGAN: two generators, two discriminators, their losses, and the order of one training step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
+
+from .content import DENSITY_STEP, ContentGuard, content_correlation, density_weights, stain_amount
+from .networks import Generator, PatchDiscriminator
+from .pool import ImagePool
+
+__all__ = ["CycleGAN", "TranslationSettings", "linear_decay"]
+
+DIRECTIONS = {"ihc_to_he": ("ihc", "he"), "he_to_ihc": ("he", "ihc")}
+
+
+@dataclass(frozen=True, slots=True)
+class TranslationSettings:
+    """Everything that tells one training of a CycleGAN from another; the defaults are the published ones.
+
+    Attributes:
+        mpp, patch_px: scale of the images and side of the square crops that it is trained on.
+        marker: what the brown of the IHC stains, "nuclear", "membrane" or "cytoplasm".
+        width, blocks: size of the generators; discriminator_width, spectral_norm: of the discriminators.
+        batch_size: crops of each stain a step.
+        warm_steps: steps of imitating the `od` recolouring in both directions, before the adversarial ones.
+        steps: adversarial steps; the learning rates fall linearly to zero over their second half.
+        cycle, identity, content: weights of these losses beside the adversarial one; 0 computes nothing of it.
+        label_smoothing: discriminators aim at 1 minus this on real images.
+        lr_generator, lr_discriminator: learning rates of Adam.
+        pool: past translations that each discriminator is shown again.
+        ema: memory of an exponential mean of the generators' weights, which is then what is saved; 0 is off.
+        content_limit, grace_steps: stop with `ContentLost` where the correlation of the amounts of stain lies below
+            the limit after this many adversarial steps; a limit of -1 never stops.
+        seed: of the initial weights, the crops and the pools.
+        save_every: steps between checkpoints.
+    """
+
+    mpp: float = 0.5
+    patch_px: int = 256
+    marker: str = "nuclear"
+    width: int = 64
+    blocks: int = 9
+    discriminator_width: int = 64
+    spectral_norm: bool = False
+    batch_size: int = 1
+    warm_steps: int = 250
+    steps: int = 20_000
+    cycle: float = 10.0
+    identity: float = 5.0
+    content: float = 3.0
+    label_smoothing: float = 0.0
+    lr_generator: float = 2e-4
+    lr_discriminator: float = 2e-4
+    pool: int = 50
+    ema: float = 0.0
+    content_limit: float = 0.3
+    grace_steps: int = 100
+    seed: int = 0
+    save_every: int = 500
+
+
+class CycleGAN:
+    r"""Unpaired translation between IHC and H&E (Zhu et al., ICCV 2017, doi 10.1109/ICCV.2017.244), content guarded.
+
+    With generators G: IHC -> H&E and F: H&E -> IHC, discriminators D of H&E and of IHC, x an IHC and y an H&E image,
+    s(x) the amount of stain in each pixel and r Pearson's correlation over pixels, the generators minimise
+
+        adversarial    (D_he(G(x)) - 1)^2 + (D_ihc(F(y)) - 1)^2
+        cycle          + cycle    * ( |F(G(x)) - x| + |G(F(y)) - y| )
+        identity       + identity * ( |G(y) - y| + |F(x) - x| )
+        content        + content  * ( 1 - r(s(x), s(G(x))) + 1 - r(s(y), s(F(y))) )
+
+    and then each discriminator, on a real image and on one from its pool of past translations,
+
+        discriminator  1/2 * ( (D(real) - (1 - label_smoothing))^2 + D(past)^2 )
+
+    where every |.| and square is a mean over pixels. The warm start minimises |G(x) - od(x)| + |F(y) - od(y)| instead,
+    od(.) being the mean colour of the other stain at that amount of stain. Fulfils `histolib.training.Task`, with
+    batches {"ihc", "he"} of images (N, 3, H, W) in [0, 1].
+
+    Args:
+        settings: what to train and how.
+        tables: for the warm start, by domain the mean colour (B, 3) in [0, 255] of each bin of the amount of stain
+            (`StainReference.colours`); not needed where `warm_steps` is 0.
+
+    Raises:
+        ValueError: a warm start without tables.
+        ContentLost: from `step`, where the translations stop showing the tissue.
+    """
+
+    def __init__(self, settings: TranslationSettings, tables: Mapping[str, np.ndarray] | None = None) -> None:
+        if settings.warm_steps and (tables is None or not {"he", "ihc"} <= tables.keys()):
+            raise ValueError(f"CycleGAN: {settings.warm_steps} warm steps need colour tables of both domains")
+        self.settings = settings
+        self.tables = {domain: torch.from_numpy(table).float() / 255 for domain, table in (tables or {}).items()}
+        self.weights = {domain: torch.from_numpy(density_weights(domain, settings.marker)) for domain in ("he", "ihc")}
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(settings.seed)
+            self.generators = {name: Generator(settings.width, settings.blocks) for name in DIRECTIONS}
+            self.discriminators = {
+                domain: PatchDiscriminator(settings.discriminator_width, spectral_norm=settings.spectral_norm)
+                for domain in ("he", "ihc")
+            }
+        # Accelerate replaces the entries of `modules` by wrappers that share the parameters of the networks above.
+        self.modules: dict[str, nn.Module] = {
+            **self.generators,
+            **{f"discriminator_{domain}": network for domain, network in self.discriminators.items()},
+        }
+        self.optimizers: dict[str, Optimizer] = {
+            kind: Adam(chain(*(network.parameters() for network in networks)), lr, betas=(0.5, 0.999))
+            for kind, networks, lr in (
+                ("generators", self.generators.values(), settings.lr_generator),
+                ("discriminators", self.discriminators.values(), settings.lr_discriminator),
+            )
+        }
+        self.schedulers: dict[str, LRScheduler] = {
+            kind: LambdaLR(optimizer, lambda step: linear_decay(step, settings.steps))
+            for kind, optimizer in self.optimizers.items()
+        }
+        self.pools = {domain: ImagePool(settings.pool, settings.seed + i) for i, domain in enumerate(("he", "ihc"))}
+        self.guard = ContentGuard(settings.content_limit, settings.grace_steps)
+        self.averages = deepcopy(self.generators) if settings.ema else {}
+        self.steps_done = 0
+
+    def step(self, batch: Mapping[str, Tensor], accelerator: Accelerator) -> dict[str, Tensor]:
+        """One step: a warm one, or one of the generators and then one of the discriminators.
+
+        Args:
+            batch: {"ihc", "he"}, unpaired images (N, 3, H, W) in [0, 1].
+            accelerator: does the backward pass.
+
+        Returns:
+            the detached losses, each before its weight, and `correlation`, the amount of stain's before and after.
+        """
+        if self.steps_done < self.settings.warm_steps:
+            losses = self._warm_step(batch, accelerator)
+        else:
+            losses, fakes = self._generator_step(batch, accelerator)
+            losses |= self._discriminator_step(batch, fakes, accelerator)
+            for scheduler in self.schedulers.values():
+                scheduler.step()
+            # Every process sees the same number, so that all of them stop or none.
+            self.guard.update(float(accelerator.reduce(losses["correlation"].detach(), "mean")))
+        self._average_weights()
+        self.steps_done += 1
+        return {name: value.detach() for name, value in losses.items()}
+
+    def _warm_step(self, batch: Mapping[str, Tensor], accelerator: Accelerator) -> dict[str, Tensor]:
+        fakes = {target: self.modules[name](batch[source]) for name, (source, target) in DIRECTIONS.items()}
+        warm = _sum(F.l1_loss(fakes[t], self._recoloured(batch[s], s, t)) for s, t in DIRECTIONS.values())
+        with torch.no_grad():
+            correlation = self._correlation(batch, fakes)
+        self._descend("generators", warm, accelerator)
+        return {"warm": warm, "correlation": correlation}
+
+    def _generator_step(
+        self, batch: Mapping[str, Tensor], accelerator: Accelerator
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        settings = self.settings
+        fakes = {target: self.modules[name](batch[source]) for name, (source, target) in DIRECTIONS.items()}
+        losses: dict[str, Tensor] = {}
+        with _without_gradients(*self.discriminators.values()):
+            # The networks, not their wrappers: no gradient of a discriminator is to be shared between processes here.
+            scores = [self.discriminators[domain](fake) for domain, fake in fakes.items()]
+            total = losses["adversarial"] = _sum(F.mse_loss(score, torch.ones_like(score)) for score in scores)
+            if settings.cycle:
+                losses["cycle"] = _sum(
+                    F.l1_loss(self.modules[name](fakes[source]), batch[target])
+                    for name, (source, target) in DIRECTIONS.items()
+                )
+                total = total + settings.cycle * losses["cycle"]
+            if settings.identity:
+                losses["identity"] = _sum(
+                    F.l1_loss(self.modules[name](batch[target]), batch[target])
+                    for name, (_, target) in DIRECTIONS.items()
+                )
+                total = total + settings.identity * losses["identity"]
+            with torch.set_grad_enabled(settings.content > 0):
+                losses["correlation"] = self._correlation(batch, fakes)
+            if settings.content:
+                total = total + settings.content * 2 * (1 - losses["correlation"])
+            self._descend("generators", total, accelerator)
+        return losses, fakes
+
+    def _discriminator_step(
+        self, batch: Mapping[str, Tensor], fakes: Mapping[str, Tensor], accelerator: Accelerator
+    ) -> dict[str, Tensor]:
+        losses = {}
+        for domain, pool in self.pools.items():
+            # One pass over both, since a wrapper's buffers must not change between two passes and one backward.
+            images = torch.cat([batch[domain], pool.query(fakes[domain])])
+            real, past = self.modules[f"discriminator_{domain}"](images).chunk(2)
+            wanted = torch.full_like(real, 1 - self.settings.label_smoothing)
+            losses[f"discriminator_{domain}"] = (F.mse_loss(real, wanted) + past.square().mean()) / 2
+        self._descend("discriminators", _sum(losses.values()), accelerator)
+        return losses
+
+    def _descend(self, kind: str, loss: Tensor, accelerator: Accelerator) -> None:
+        self.optimizers[kind].zero_grad()
+        accelerator.backward(loss)
+        self.optimizers[kind].step()
+
+    def _correlation(self, batch: Mapping[str, Tensor], fakes: Mapping[str, Tensor]) -> Tensor:
+        """Mean correlation of the amounts of stain over both directions and all images."""
+        amount = {domain: stain_amount(batch[domain], self.weights[domain]) for domain in fakes}
+        return torch.cat(
+            [
+                content_correlation(amount[source], stain_amount(fakes[target], self.weights[target]))
+                for source, target in DIRECTIONS.values()
+            ]
+        ).mean()
+
+    def _recoloured(self, images: Tensor, source: str, target: str) -> Tensor:
+        """Every pixel in the mean colour that the target domain has at its amount of stain: `recolour_od` in torch."""
+        table = self.tables[target].to(images.device)
+        bins = (stain_amount(images, self.weights[source]) / DENSITY_STEP).long().clamp(0, len(table) - 1)
+        return table[bins].permute(0, 3, 1, 2)
+
+    @torch.no_grad()
+    def _average_weights(self) -> None:
+        # A shorter memory at first, so that the initial weights are soon forgotten.
+        memory = min(self.settings.ema, (1 + self.steps_done) / (10 + self.steps_done))
+        for name, average in self.averages.items():
+            for mean, value in zip(average.parameters(), self.generators[name].parameters(), strict=True):
+                mean.data = mean.data.to(value.device).lerp(value, 1 - memory)
+
+    def generator(self, direction: str) -> Generator:
+        """The generator to keep for "ihc_to_he" or "he_to_ihc": the averaged one where `ema` is on."""
+        return self.averages.get(direction, self.generators[direction])
+
+    def extra_state(self) -> dict[str, Any]:
+        """What a checkpoint holds beside networks and optimisers: progress, pools, the guard's mean, the averages."""
+        return {
+            "steps_done": self.steps_done,
+            "pools": {domain: pool.state() for domain, pool in self.pools.items()},
+            "guard": {"mean": self.guard.mean, "updates": self.guard.updates},
+            "averages": {name: average.state_dict() for name, average in self.averages.items()},
+        }
+
+    def load_extra_state(self, state: dict[str, Any]) -> None:
+        """Take back what `extra_state` gave."""
+        self.steps_done = state["steps_done"]
+        self.guard.mean, self.guard.updates = state["guard"]["mean"], state["guard"]["updates"]
+        for domain, pool in self.pools.items():
+            pool.load_state(state["pools"][domain])
+        for name, average in self.averages.items():
+            average.load_state_dict(state["averages"][name])
+
+
+def linear_decay(step: int, steps: int) -> float:
+    """Factor of the learning rate at one of `steps` steps: 1 over the first half, then falling linearly to 0."""
+    return min(1.0, max(0.0, 2 * (1 - step / steps)))
+
+
+def _sum(losses: Iterable[Tensor]) -> Tensor:
+    return torch.stack(list(losses)).sum()
+
+
+@contextmanager
+def _without_gradients(*networks: nn.Module) -> Iterator[None]:
+    """Gradients flow through the networks to their inputs, none is computed for their parameters."""
+    parameters = [parameter for network in networks for parameter in network.parameters()]
+    for parameter in parameters:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in parameters:
+            parameter.requires_grad_(True)

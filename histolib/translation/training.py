@@ -1,0 +1,131 @@
+"""Training of a CycleGAN on unpaired patches: what it is shown, and what a run leaves behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from torch import Tensor
+
+from ..imaging import Patch, resample
+from ..training import fit
+from .classical import StainReference
+from .cyclegan import DIRECTIONS, CycleGAN, TranslationSettings
+from .translate import save_generator, to_tensor
+
+__all__ = ["random_crop", "train", "unpaired_crops"]
+
+REFERENCE_PATCHES = 100  # patches of each stain that the colour tables of the warm start are made of
+
+
+def train(
+    ihc: Sequence[Patch],
+    he: Sequence[Patch],
+    settings: TranslationSettings,
+    folder: str | Path,
+    *,
+    resume: bool = False,
+    **loop: Any,
+) -> pd.DataFrame:
+    """Train a CycleGAN between two unpaired sets of patches.
+
+    Writes `ihc_to_he.safetensors` and `he_to_ihc.safetensors` (read by `load_generator`) beside the loop's checkpoint
+    and log. Patches may be read lazily: each is asked for when a crop of it is drawn.
+
+    Args:
+        ihc, he: patches of each stain, of any scale; no pairs needed.
+        settings: what to train and how.
+        folder: receives the run.
+        resume: continue the run in `folder` when there is one; bit-identical to a run without interruption on a CPU.
+        loop: more arguments of `histolib.training.fit`, such as `mixed_precision`, `workers` or `progress`.
+
+    Returns:
+        one row a step, one column a loss (NaN where a step has none of it), indexed by step.
+
+    Raises:
+        ValueError: a set is empty, a patch is smaller than a crop, or the checkpoint was made by other settings.
+        ContentLost: the translations stopped showing the tissue.
+    """
+    task, draw = build(ihc, he, settings)
+    history = fit(
+        task,
+        draw,
+        steps=settings.warm_steps + settings.steps,
+        batch_size=settings.batch_size,
+        settings=asdict(settings),
+        folder=folder,
+        seed=settings.seed,
+        resume=resume,
+        save_every=settings.save_every,
+        **loop,
+    )
+    for direction in DIRECTIONS:
+        generator = task.generator(direction)
+        generator.mpp = settings.mpp
+        card = {"direction": direction, "marker": settings.marker, "settings": asdict(settings)}
+        save_generator(Path(folder) / f"{direction}.safetensors", generator, card)
+    return history
+
+
+def build(
+    ihc: Sequence[Patch], he: Sequence[Patch], settings: TranslationSettings
+) -> tuple[CycleGAN, Callable[[int], dict[str, Tensor]]]:
+    """The task and the stream of samples that `train` gives to the loop."""
+    domains = {"ihc": ihc, "he": he}
+    for domain, patches in domains.items():
+        if not len(patches):
+            raise ValueError(f"train: expected {domain} patches, found none")
+    tables = {}
+    if settings.warm_steps:
+        for domain, patches in domains.items():
+            some = range(0, len(patches), -(-len(patches) // REFERENCE_PATCHES))
+            tables[domain] = StainReference.fit((patches[i] for i in some), domain).colours(settings.marker)
+    return CycleGAN(settings, tables), unpaired_crops(ihc, he, settings)
+
+
+def unpaired_crops(
+    ihc: Sequence[Patch], he: Sequence[Patch], settings: TranslationSettings
+) -> Callable[[int], dict[str, Tensor]]:
+    """An endless stream: sample i is a random crop of each stain, {"ihc", "he"}: float (3, patch_px, patch_px)."""
+
+    def draw(index: int) -> dict[str, Tensor]:
+        rng = np.random.default_rng((settings.seed, index))
+        sample = {}
+        for domain, patches in (("ihc", ihc), ("he", he)):
+            patch = patches[int(rng.integers(len(patches)))]
+            sample[domain] = to_tensor(random_crop(patch, settings.patch_px, settings.mpp, rng))
+        return sample
+
+    return draw
+
+
+def random_crop(patch: Patch, size_px: int, mpp: float, rng: np.random.Generator) -> np.ndarray:
+    """A random square of a patch at another scale, in one of its eight orientations.
+
+    Args:
+        patch: at least `size_px * mpp` microns high and wide.
+        size_px: side of the crop, after resampling.
+        mpp: microns per pixel of the crop.
+        rng: draws place and orientation.
+
+    Returns:
+        uint8 (size_px, size_px, 3).
+
+    Raises:
+        ValueError: the patch is too small.
+    """
+    side = max(1, round(size_px * mpp / patch.mpp))
+    height, width = patch.image.shape[:2]
+    if side > min(height, width):
+        raise ValueError(
+            f"{patch.name or 'patch'}: expected at least {size_px * mpp:.1f} um a side for crops of {size_px} px at "
+            f"{mpp} um, found {patch.size_um[0]:.1f} x {patch.size_um[1]:.1f} um"
+        )
+    top, left = rng.integers(height - side + 1), rng.integers(width - side + 1)
+    crop = resample(patch.image[top : top + side, left : left + side], size_px / side)
+    crop = np.rot90(crop, int(rng.integers(4)))
+    return crop[:, ::-1] if rng.integers(2) else crop

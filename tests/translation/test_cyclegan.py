@@ -1,0 +1,202 @@
+from dataclasses import asdict, replace
+
+import pytest
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from histolib.imaging import Patch
+from histolib.translation import (
+    ContentLost,
+    CycleGAN,
+    StainReference,
+    TranslationSettings,
+    linear_decay,
+    recolour_od,
+    to_image,
+    to_tensor,
+)
+from histolib.translation.content import DENSITY_BINS
+
+torch.set_num_threads(1)
+SMALL = TranslationSettings(width=4, blocks=1, discriminator_width=4, patch_px=32, warm_steps=0, steps=10, pool=2)
+TABLES = {domain: torch.linspace(255, 0, DENSITY_BINS)[:, None].repeat(1, 3).numpy() for domain in ("he", "ihc")}
+
+
+@pytest.fixture(scope="module")
+def accelerator() -> Accelerator:
+    return Accelerator(cpu=True)
+
+
+def batch(seed: int = 0, count: int = 1) -> dict[str, torch.Tensor]:
+    rng = torch.Generator().manual_seed(seed)
+    return {domain: torch.rand(count, 3, 32, 32, generator=rng) for domain in ("ihc", "he")}
+
+
+def count_calls(task: CycleGAN) -> dict[str, int]:
+    calls = dict.fromkeys(task.modules, 0)
+    for name, module in task.modules.items():
+
+        def seen(*_: object, name: str = name) -> None:
+            calls[name] += 1
+
+        module.register_forward_hook(seen)
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("weights", "passes"),
+    [
+        ({}, 6),
+        ({"identity": 0.0}, 4),
+        ({"cycle": 0.0}, 4),
+        ({"cycle": 0.0, "identity": 0.0, "content": 0.0}, 2),
+    ],
+)
+def test_a_zero_weight_computes_no_pass(weights, passes, accelerator):
+    task = CycleGAN(replace(SMALL, **weights))
+    calls = count_calls(task)
+    losses = task.step(batch(), accelerator)
+    assert calls["ihc_to_he"] + calls["he_to_ihc"] == passes
+    assert calls["discriminator_he"] == calls["discriminator_ihc"] == 2
+    assert {"cycle", "identity"} - losses.keys() == {name for name in weights if name != "content"}
+
+
+def test_discriminators_collect_no_gradient_in_the_generators_step(accelerator):
+    task = CycleGAN(SMALL)
+    task._generator_step(batch(), accelerator)
+    for discriminator in task.discriminators.values():
+        assert all(p.grad is None and p.requires_grad for p in discriminator.parameters())
+    for generator in task.generators.values():
+        assert all(p.grad is not None for p in generator.parameters())
+
+
+def test_generators_collect_no_gradient_in_the_discriminators_step(accelerator):
+    task = CycleGAN(SMALL)
+    fakes = {"he": task.generators["ihc_to_he"](batch()["ihc"]), "ihc": task.generators["he_to_ihc"](batch()["he"])}
+    task._discriminator_step(batch(), fakes, accelerator)
+    assert all(p.grad is None for g in task.generators.values() for p in g.parameters())
+    assert all(p.grad is not None for d in task.discriminators.values() for p in d.parameters())
+
+
+def test_losses_are_those_of_the_paper_for_networks_that_do_nothing(accelerator):
+    class Constant(nn.Module):
+        def __init__(self, value: float) -> None:
+            super().__init__()
+            self.value = nn.Parameter(torch.tensor(value))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.value.expand(len(x), 1, 2, 2)
+
+    class Same(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.zero = nn.Parameter(torch.zeros(()))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x + self.zero
+
+    task = CycleGAN(replace(SMALL, label_smoothing=0.1))
+    for name in task.generators:
+        task.modules[name] = task.generators[name] = Same()
+    for domain in task.discriminators:
+        task.modules[f"discriminator_{domain}"] = task.discriminators[domain] = Constant(0.25)
+    losses = {name: value.item() for name, value in task.step(batch(), accelerator).items()}
+    assert losses == pytest.approx(
+        {
+            "adversarial": 2 * 0.75**2,
+            "cycle": 0.0,
+            "identity": 0.0,
+            "correlation": 1.0,
+            "discriminator_he": (0.65**2 + 0.25**2) / 2,
+            "discriminator_ihc": (0.65**2 + 0.25**2) / 2,
+        },
+        abs=1e-5,
+    )
+
+
+def test_the_learning_rate_is_constant_and_then_falls_to_zero(accelerator):
+    assert [linear_decay(step, 8) for step in range(9)] == [1, 1, 1, 1, 1, 0.75, 0.5, 0.25, 0]
+    task = CycleGAN(replace(SMALL, steps=4, lr_generator=1.0e-3, lr_discriminator=4.0e-3))
+    rates = []
+    for seed in range(4):
+        rates.append([task.optimizers[kind].param_groups[0]["lr"] for kind in ("generators", "discriminators")])
+        task.step(batch(seed), accelerator)
+    assert rates == [[1.0e-3, 4.0e-3]] * 3 + [[0.5e-3, 2.0e-3]]
+
+
+def test_the_warm_start_imitates_the_recolouring_and_the_adversarial_steps_follow(accelerator):
+    task = CycleGAN(replace(SMALL, warm_steps=2), TABLES)
+    calls = count_calls(task)
+    steps = [task.step(batch(), accelerator) for _ in range(3)]
+    assert [sorted(losses) for losses in steps[:2]] == [["correlation", "warm"]] * 2
+    assert calls["discriminator_he"] == 2
+    assert "adversarial" in steps[2]
+    assert task.schedulers["generators"].last_epoch == 1
+
+
+def test_the_warm_start_lowers_its_loss(accelerator):
+    task = CycleGAN(replace(SMALL, warm_steps=20, lr_generator=2e-3), TABLES)
+    losses = [task.step(batch(), accelerator)["warm"].item() for _ in range(20)]
+    assert losses[-1] < 0.7 * losses[0]
+
+
+@pytest.mark.parametrize("marker", ["nuclear", "membrane"])
+def test_the_target_of_the_warm_start_is_the_classical_recolouring(marker, tissue):
+    reference = StainReference.fit([tissue], "he")
+    tables = {"he": reference.colours(marker), "ihc": reference.colours(marker)}
+    task = CycleGAN(replace(SMALL, warm_steps=1, marker=marker), tables)
+    patch = Patch(tissue.image[::-1].copy(), 0.5)
+    target = to_image(task._recoloured(to_tensor(patch.image)[None], "ihc", "he"))[0]
+    difference = abs(target.astype(int) - recolour_od(patch, reference, marker=marker).image)
+    assert (difference > 1).mean() < 0.01, "float rounding at the edge of a bin aside"
+
+
+def test_a_warm_start_without_tables_is_refused():
+    with pytest.raises(ValueError, match="2 warm steps"):
+        CycleGAN(replace(SMALL, warm_steps=2))
+
+
+@pytest.mark.parametrize("inverts", [True, False])
+def test_a_run_that_inverts_is_stopped_and_one_that_keeps_content_is_not(inverts, accelerator):
+    class Fixed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.zero = nn.Parameter(torch.zeros(()))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return (1 - x if inverts else x) + 0 * self.zero
+
+    task = CycleGAN(replace(SMALL, grace_steps=3))
+    for name in task.generators:
+        task.modules[name] = task.generators[name] = Fixed()
+    for seed in range(3):
+        task.step(batch(seed), accelerator)
+    if inverts:
+        with pytest.raises(ContentLost, match="after 4 adversarial steps"):
+            task.step(batch(3), accelerator)
+    else:
+        assert task.step(batch(3), accelerator)["correlation"] > 0.99
+
+
+def test_equal_settings_give_equal_networks_and_the_global_seed_stays_untouched():
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    one, two = CycleGAN(SMALL), CycleGAN(SMALL)
+    assert torch.equal(torch.rand(1), expected)
+    for a, b in zip(one.generators["ihc_to_he"].parameters(), two.generators["ihc_to_he"].parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_the_averaged_generator_lags_behind_the_trained_one(accelerator):
+    task = CycleGAN(replace(SMALL, ema=0.999))
+    before = [p.clone() for p in task.generators["ihc_to_he"].parameters()]
+    task.step(batch(), accelerator)
+    kept, trained = task.generator("ihc_to_he"), task.generators["ihc_to_he"]
+    for old, mean, new in zip(before, kept.parameters(), trained.parameters(), strict=True):
+        torch.testing.assert_close(mean, old.lerp(new, 0.9))
+
+
+def test_settings_are_plain_values():
+    assert all(isinstance(value, int | float | str | bool) for value in asdict(TranslationSettings()).values())

@@ -1,0 +1,106 @@
+import pytest
+import torch
+from torch import nn
+
+from histolib.training import load_weights, save_weights
+from histolib.translation import Generator, PatchDiscriminator, held_statistics
+from histolib.translation.networks import InstanceNorm
+
+torch.set_num_threads(1)
+
+
+def small() -> Generator:
+    torch.manual_seed(0)
+    return Generator(width=4, blocks=2)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 40), (7, 5), (8, 8), (33, 50), (64, 64)])
+def test_any_size_comes_out_as_it_went_in_and_in_range(size):
+    image = torch.rand(2, 3, *size)
+    out = small()(image)
+    assert out.shape == image.shape
+    assert out.min() >= 0
+    assert out.max() <= 1
+
+
+@pytest.mark.parametrize("network", [small(), PatchDiscriminator(4), PatchDiscriminator(4, spectral_norm=True)])
+def test_gradients_are_finite_and_reach_every_parameter(network):
+    network(torch.rand(1, 3, 64, 64)).square().mean().backward()
+    for parameter in network.parameters():
+        assert parameter.grad is not None
+        assert parameter.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_both_networks_run_in_half_precision(dtype):
+    image = torch.rand(1, 3, 32, 34)
+    network = small()
+    expected = network(image)
+    out = network.to(dtype)(image.to(dtype))
+    assert out.dtype == dtype
+    assert (out.float() - expected).abs().max() < 0.05
+    assert PatchDiscriminator(4).to(dtype)(image.to(dtype)).isfinite().all()
+
+
+def test_weights_survive_a_file_without_pickle(tmp_path):
+    network, image = small(), torch.rand(1, 3, 16, 16)
+    save_weights(tmp_path / "g.safetensors", network.state_dict(), network.config)
+    state, card = load_weights(tmp_path / "g.safetensors")
+    again = Generator(**card)
+    again.load_state_dict(state)
+    assert torch.equal(network(image), again(image))
+
+
+def test_the_published_generator_has_the_published_number_of_weights():
+    weights = [p for p in Generator().parameters() if p.ndim > 1]
+    assert sum(p.numel() for p in weights) == 11_378_179 - (64 + 128 + 256 + 18 * 256 + 128 + 64 + 3)
+    assert torch.cat([p.flatten() for p in weights]).std().item() == pytest.approx(0.02, rel=0.01)
+
+
+def support(network: nn.Module, size: int, pick) -> tuple[int, int]:
+    """First and last column of the input that one output depends on."""
+    image = torch.rand(1, 3, size, size, requires_grad=True)
+    pick(network(image)).backward()
+    columns = image.grad.abs().sum((0, 1, 2)).nonzero().flatten()
+    return int(columns[0]), int(columns[-1])
+
+
+@pytest.mark.parametrize(("layers", "patch_px"), [(1, 16), (2, 34), (3, 70)])
+def test_a_discriminator_score_sees_one_patch(layers, patch_px):
+    network = PatchDiscriminator(4, layers)
+    for i, module in enumerate(network.layers):
+        if isinstance(module, nn.InstanceNorm2d):
+            network.layers[i] = nn.Identity()
+    first, last = support(network, 160, lambda scores: scores[0, 0, scores.shape[2] // 2, scores.shape[3] // 2])
+    assert last - first + 1 == patch_px
+
+
+def test_a_spectrally_normalised_discriminator_has_bounded_layers_and_no_instance_norm():
+    network = PatchDiscriminator(8, spectral_norm=True)
+    for _ in range(30):
+        network(torch.rand(1, 3, 64, 64))
+    assert not any(isinstance(m, nn.InstanceNorm2d) for m in network.modules())
+    for layer in network.layers:
+        if isinstance(layer, nn.Conv2d):
+            assert torch.linalg.matrix_norm(layer.weight.flatten(1), 2).item() == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize("blocks", [1, 3])
+def test_with_held_statistics_a_generator_sees_no_further_than_its_reach(blocks):
+    torch.manual_seed(1)
+    network = Generator(4, blocks)
+    with held_statistics(network, torch.rand(2, 3, 32, 32)):
+        ends = [support(network, 160, lambda out, x=x: out[0, :, 80, x].sum()) for x in range(80, 84)]
+    reach = [max(x - first, last - x) for x, (first, last) in zip(range(80, 84), ends, strict=True)]
+    assert max(reach) == network.reach_px
+
+
+def test_held_statistics_are_those_of_the_sample_and_end_with_the_context():
+    network, sample = small(), torch.rand(1, 3, 32, 32)
+    proper = network(sample)
+    with held_statistics(network, sample):
+        torch.testing.assert_close(network(sample), proper, atol=2e-3, rtol=0)
+        other = network(sample * 0.5)
+    assert not torch.allclose(other, network(sample * 0.5), atol=1e-3)
+    assert torch.equal(network(sample), proper)
+    assert all(m.held is None for m in network.modules() if isinstance(m, InstanceNorm))
