@@ -44,7 +44,7 @@ class EndoNuke(Reader[KeypointSample]):
     def __init__(self, root: str | Path, annotator: str | None = None, study: str = "bulk") -> None:
         self.root = locate(root, ("images", "labels"), ("dataset",))
         self._images = _by_id(self.root / "images", ".png")
-        studies = _folders(self.root / "labels")
+        studies = self.studies(self.root)
         if study not in studies:
             raise FileNotFoundError(f"{self.root / 'labels'}: expected study {study!r}, found {_listed(studies)}")
         folder = self.root / "labels" / study
@@ -61,6 +61,11 @@ class EndoNuke(Reader[KeypointSample]):
         self._keys = tuple(self._labels)
         self._reported: set[str] = set()
 
+    @staticmethod
+    def studies(root: str | Path) -> list[str]:
+        """Names of the studies below `root`, as the constructor takes it."""
+        return _folders(locate(root, ("images", "labels"), ("dataset",)) / "labels")
+
     @property
     def ids(self) -> tuple[int, ...]:
         """Tile id of each sample."""
@@ -71,12 +76,22 @@ class EndoNuke(Reader[KeypointSample]):
         """Ids of tiles that have an image but no label."""
         return tuple(sorted(self._images.keys() - set(self.ids)))
 
+    def patch(self, tile: int) -> Patch:
+        """The image of a tile, labelled or not."""
+        path = self._images[tile]
+        image = read_rgb(path)
+        height, width = image.shape[:2]
+        if height != width or width not in TILE_PX:
+            sides = " or ".join(f"{side} x {side}" for side in TILE_PX)
+            raise ValueError(f"{path}: expected a tile of {sides} px, found {width} x {height}")
+        return Patch(image, TILE_UM / width, path.stem)
+
     def __len__(self) -> int:
         return len(self._keys)
 
     def _read(self, index: int) -> KeypointSample:
         key = tile, annotator = self._keys[index]
-        patch = _read_tile(self._images[tile])
+        patch = self.patch(tile)
         xy, types, problems = read_points(self._labels[key], patch.image.shape[1])
         for problem in sorted(set(problems) - self._reported):  # once, however often a tile is read
             logger.warning(problem)
@@ -149,15 +164,6 @@ def _parse(line: str, where: str) -> tuple[float, float, int]:
     if fields[2] not in map(str, EndoNuke.types):
         raise ValueError(f"{where}: expected class {', '.join(map(str, EndoNuke.types))}, found {fields[2]!r}")
     return x, y, int(fields[2])
-
-
-def _read_tile(path: Path) -> Patch:
-    image = read_rgb(path)
-    height, width = image.shape[:2]
-    if height != width or width not in TILE_PX:
-        sides = " or ".join(f"{side} x {side}" for side in TILE_PX)
-        raise ValueError(f"{path}: expected a tile of {sides} px, found {width} x {height}")
-    return Patch(image, TILE_UM / width, path.stem)
 
 
 def _by_id(folder: Path, suffix: str) -> dict[int, Path]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import sys
 import zipfile
 import zlib
 from bisect import bisect_right
@@ -28,7 +29,7 @@ TISSUES = (
     *("Adrenal_gland", "Bile-duct", "Bladder", "Breast", "Cervix", "Colon", "Esophagus", "HeadNeck", "Kidney", "Liver"),
     *("Lung", "Ovarian", "Pancreatic", "Prostate", "Skin", "Stomach", "Testis", "Thyroid", "Uterus"),
 )
-DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
+DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
 
 
 class PanNuke(Reader[InstanceSample]):
@@ -149,6 +150,7 @@ class _Rows:
     def __init__(self, path: Path, member: str = "") -> None:
         self._path, self._member = path, member
         self._stream: tuple[int, IO[bytes]] | None = None
+        self._whole = sys.maxsize  # rows before a damage in the zip; all after it are lost
         if not path.is_file():
             raise FileNotFoundError(f"{path}: expected a .npy file, found nothing")
         try:
@@ -189,10 +191,12 @@ class _Rows:
             self._stream = os.getpid(), self._open()
         file, size = self._stream[1], math.prod(self.shape[1:]) * self.dtype.itemsize
         try:
+            if index >= self._whole:
+                raise EOFError(f"row {self._whole} could not be read")
             file.seek(self._offset + index * size)
             data = file.read(size)
         except DAMAGE as error:
-            self._stream = None
+            self._stream, self._whole = None, min(index, self._whole)
             raise ValueError(f"{self}: expected a whole file, found damage at row {index} ({error})") from None
         return np.frombuffer(data, self.dtype).reshape(self.shape[1:])
 

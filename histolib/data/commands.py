@@ -1,0 +1,173 @@
+"""`histolib data`: which sets are there, how to get the others, and whether what is there can be read."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from histolib.config import PROFILES, profile
+from histolib.data.bci import BCI
+from histolib.data.download import download
+from histolib.data.endonuke import EndoNuke
+from histolib.data.instance_tiles import InstanceTiles
+from histolib.data.pannuke import PanNuke
+from histolib.data.samples import InstanceSample, KeypointSample, Reader
+from histolib.data.sources import sources
+
+__all__ = ["add_parsers", "verify"]
+
+READERS: dict[str, Callable[[Path], Reader[Any]]] = {
+    "bci": BCI,
+    "pannuke": PanNuke,
+    "endonuke": EndoNuke,
+    "consep": InstanceTiles,
+}
+
+
+def add_parsers(subparsers: argparse._SubParsersAction) -> None:
+    """Add `data` and its four actions; each sets `run`, a function from the arguments to an exit code."""
+    parser = subparsers.add_parser("data", help="list, download and verify data sets, draw the phantom")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--root", type=Path, default=Path("data"), help="data folder (default: data)")
+
+    listing = actions.add_parser("list", parents=[common], help="what there is, what is missing, under which licence")
+    listing.set_defaults(run=_list)
+    fetching = actions.add_parser("download", parents=[common], help="get a set, or learn how to get it by hand")
+    fetching.add_argument("name", choices=sorted(sources()), metavar="NAME", help=", ".join(sources()))
+    fetching.set_defaults(run=_download)
+    checking = actions.add_parser("verify", parents=[common], help="open every file and list what is wrong")
+    checking.add_argument("name", nargs="?", choices=sorted(READERS), metavar="NAME", help=", ".join(READERS))
+    checking.set_defaults(run=_verify)
+    drawing = actions.add_parser("phantom", parents=[common], help="draw the synthetic stand-ins of all three sets")
+    drawing.add_argument("--seed", type=int, default=0, help="the same seed gives the same bytes (default: 0)")
+    drawing.add_argument("--profile", choices=sorted(PROFILES), default="quick", help="how much (default: quick)")
+    drawing.set_defaults(run=_phantom)
+
+
+def verify(name: str, folder: str | Path, progress: bool = True) -> tuple[dict[str, int], list[str]]:
+    """Open every file of a set through its reader.
+
+    Args:
+        name: bci, pannuke, endonuke or consep.
+        folder: the set's folder.
+        progress: show a bar on stderr.
+
+    Returns:
+        How many samples and nuclei could be read, and the problems, a line each: what a reader refuses and what it
+        warns of.
+    """
+    counts, problems = {"samples": 0, "nuclei": 0}, []
+    with _warnings() as warned:
+        try:
+            readers = _open(name, Path(folder))
+        except (ValueError, OSError) as error:
+            return counts, [str(error)]
+        for reader in readers:
+            unlabelled = reader.unlabelled if isinstance(reader, EndoNuke) else ()
+            for index in tqdm(range(len(reader) + len(unlabelled)), desc=name, disable=not progress):
+                try:
+                    if index >= len(reader):
+                        reader.patch(unlabelled[index - len(reader)])
+                        continue
+                    sample = reader[index]
+                except (ValueError, OSError) as error:
+                    problems.append(str(error))
+                else:
+                    counts["samples"] += 1
+                    if isinstance(sample, InstanceSample | KeypointSample):
+                        counts["nuclei"] += len(sample.types)
+    return counts, list(dict.fromkeys(problems + warned))
+
+
+def _open(name: str, folder: Path) -> list[Any]:
+    """The readers of all parts of a set: for EndoNuke one a study, else one."""
+    if name != "endonuke":
+        return [READERS[name](folder)]
+    return [EndoNuke(folder, study=study) for study in EndoNuke.studies(folder)] or [EndoNuke(folder)]
+
+
+@contextmanager
+def _warnings() -> Iterator[list[str]]:
+    """Collect what the readers log instead of showing it."""
+    messages: list[str] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("histolib.data")
+    before, logger.propagate = logger.propagate, False
+    logger.addHandler(handler)
+    try:
+        yield messages
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = before
+
+
+def _places(name: str, root: Path) -> list[Path]:
+    """Folders below the data folder that hold something of a set: the set itself, its phantom."""
+    return [place for place in (root / name, root / "phantom" / name) if place.is_dir() and any(place.iterdir())]
+
+
+def _state(name: str, place: Path) -> str:
+    if name not in READERS:
+        return str(place)
+    try:
+        return f"{place} ({sum(map(len, _open(name, place)))} samples)"
+    except (ValueError, OSError):
+        return f"{place} (not whole: see verify)"
+
+
+def _list(args: argparse.Namespace) -> int:
+    for source in sources().values():
+        places = ", ".join(_state(source.name, place) for place in _places(source.name, args.root))
+        print(f"{source.name:<18}{places or 'missing'}")
+        about = source.what, f"size: {source.size or 'not published'}; licence: {source.licence}", source.home
+        for line in (wrapped for text in about for wrapped in textwrap.wrap(text, 100)):
+            print(f"{'':<18}{line}")
+    return 0
+
+
+def _download(args: argparse.Namespace) -> int:
+    source = sources()[args.name]
+    print(f"{download(source, args.root)}\nlicence: {source.licence}\ncite: {source.citation}")
+    return 0
+
+
+def _verify(args: argparse.Namespace) -> int:
+    names = [args.name] if args.name else list(READERS)
+    found = [(name, place) for name in names for place in _places(name, args.root)]
+    if args.name and not found:
+        found = [(args.name, args.root)]  # the folder of the set itself was given
+        _open(*found[0])
+    if not found:
+        raise FileNotFoundError(f"{args.root}: expected a set to verify, found none of {', '.join(READERS)}")
+    total, row = 0, "{:<10}{:>9}{:>9}{:>10}  {}"
+    lines = [row.format("set", "samples", "nuclei", "problems", "folder")]
+    for name, place in found:
+        counts, problems = verify(name, place)
+        print(*problems, sep="\n", end="\n" if problems else "")
+        lines.append(row.format(name, counts["samples"], counts["nuclei"], len(problems), place))
+        total += len(problems)
+    print("\n".join(lines))
+    if total:
+        print(f"histolib data verify: found {total} problems, listed on standard output", file=sys.stderr)
+    return 2 if total else 0
+
+
+def _phantom(args: argparse.Namespace) -> int:
+    from histolib.data.phantom import write_all  # imports OpenCV, which the other actions do without
+
+    size = profile(args.profile)
+    folders = write_all(
+        args.root / "phantom", size.pannuke_per_fold, size.endonuke_runs, size.bci_pairs, size.bci_px, args.seed
+    )
+    print(*folders.values(), sep="\n")
+    return 0
