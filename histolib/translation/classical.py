@@ -17,7 +17,7 @@ __all__ = ["StainReference", "macenko", "recolour_hed", "recolour_od", "reinhard
 
 TISSUE_DENSITY = 0.2  # summed optical density below which a pixel is taken for glass
 FEWEST_TISSUE_PX = 50  # with fewer there is nothing to take statistics of
-RAREST_PX = 10  # a bin of a colour table with fewer pixels is interpolated
+RAREST_SHARE = 1e-4  # of the pixels; a bin of a colour table with fewer is interpolated
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,8 @@ class StainReference:
         lab_mean, lab_std: of CIELAB, float32 (3,).
         stain_vectors: Macenko's two stains as unit densities, hematoxylin first, float32 (2, 3).
         stain_levels: 99th percentile of their amounts, float32 (2,).
-        hematoxylin_level, second_level: 99th percentile of hematoxylin and median of the second stain (eosin of H&E)
-            with the fixed vectors of `imaging.STAIN_VECTORS`, float32 ().
+        density_level, hematoxylin_level: 99th percentile of summed density and of the hematoxylin channel, float32 ().
+        second_level: median of the second stain (eosin of H&E) with the vectors of `imaging.STAIN_VECTORS`, float32 ().
     """
 
     domain: str
@@ -42,6 +42,7 @@ class StainReference:
     lab_std: np.ndarray
     stain_vectors: np.ndarray
     stain_levels: np.ndarray
+    density_level: np.ndarray
     hematoxylin_level: np.ndarray
     second_level: np.ndarray
 
@@ -77,14 +78,25 @@ class StainReference:
             "lab_std": lab.std(axis=0),
             "stain_vectors": stains[0],
             "stain_levels": stains[1],
+            "density_level": np.percentile(summed_density(found), 99),
             "hematoxylin_level": np.percentile(amounts[:, 0], 99),
             "second_level": np.median(amounts[:, 1]),
         }
         return cls(domain, **{name: np.asarray(value, np.float32) for name, value in values.items()})
 
-    def colours(self, marker: str = "nuclear") -> np.ndarray:
-        """The colour table (B, 3) for IHC with this marker: of summed density if nuclear, else of hematoxylin."""
-        return self.density_colours if marker == "nuclear" else self.hematoxylin_colours
+    def colours(self, marker: str = "nuclear", gain: float = 1.0) -> np.ndarray:
+        """The colour (B, 3) for each bin of the amount of stain, times a gain, of the other domain.
+
+        The amount is the summed density if the marker is nuclear, else the hematoxylin channel.
+        """
+        table = self.density_colours if marker == "nuclear" else self.hematoxylin_colours
+        bins = gain * (np.arange(DENSITY_BINS) + 0.5)
+        return table[np.clip(bins, 0, DENSITY_BINS - 1).astype(int)]
+
+    def gain(self, source: StainReference, marker: str = "nuclear") -> float:
+        """Factor that brings the densest stain of another domain to this one's, for `recolour_od`."""
+        name = "density_level" if marker == "nuclear" else "hematoxylin_level"
+        return float(getattr(self, name) / getattr(source, name))
 
     def save(self, path: str | Path) -> None:
         """Write the reference to a small safetensors file."""
@@ -115,12 +127,12 @@ def recolour_od(patch: Patch, reference: StainReference, gain: float = 1.0, mark
     Args:
         patch: image of the other domain than the reference's.
         reference: stain to imitate.
-        gain: factor of the amount of stain before the lookup, one for all pixels.
+        gain: factor of the amount of stain before the lookup, one for all pixels (`StainReference.gain`).
         marker: what the brown of the IHC stains.
     """
     source = "ihc" if reference.domain == "he" else "he"
-    table = np.rint(reference.colours(marker)).astype(np.uint8)
-    return replace(patch, image=table[_bins(patch.image, gain * density_weights(source, marker))])
+    table = np.rint(reference.colours(marker, gain)).astype(np.uint8)
+    return replace(patch, image=table[_bins(patch.image, density_weights(source, marker))])
 
 
 def recolour_hed(patch: Patch, reference: StainReference, marker: str = "nuclear") -> Patch:
@@ -206,10 +218,10 @@ def _bins(image: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def _complete(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Mean colour (B, 3) of each bin; gaps interpolated, and beyond the ends the last colour thinner or thicker."""
-    seen = np.flatnonzero(counts >= min(RAREST_PX, counts.max()))
+    """Mean colour (B, 3) of each bin; gaps interpolated, and beyond the ends the last colour lighter or darker."""
+    seen = np.flatnonzero(counts > RAREST_SHARE * counts.sum())
     bins = np.arange(DENSITY_BINS)
     colours = np.stack([np.interp(bins, seen, sums[seen, c] / counts[seen]) for c in range(3)], axis=1)
-    # Beer-Lambert: at the end colour's hue, density in proportion to the amount of stain; white where there is none.
-    factor = (bins + 0.5) / (np.clip(bins, seen[0], seen[-1]) + 0.5)
-    return 255 * (np.maximum(colours, 1) / 255) ** factor[:, None]
+    # What an amount of stain beyond the ends adds is grey: rare pixels there have hues that are not the stain's.
+    beyond = DENSITY_STEP * (bins - np.clip(bins, seen[0], seen[-1])) / 3
+    return np.minimum(colours * 10.0 ** -beyond[:, None], 255)

@@ -93,8 +93,8 @@ class CycleGAN:
 
     Args:
         settings: what to train and how.
-        tables: for the warm start, by domain the mean colour (B, 3) in [0, 255] of each bin of the amount of stain
-            (`StainReference.colours`); not needed where `warm_steps` is 0.
+        tables: for the warm start, by target domain the colour (B, 3) in [0, 255] for each bin of the amount of stain
+            in the source (`StainReference.colours`); not needed where `warm_steps` is 0.
 
     Raises:
         ValueError: a warm start without tables.

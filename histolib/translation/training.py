@@ -81,9 +81,13 @@ def build(
             raise ValueError(f"train: expected {domain} patches, found none")
     tables = {}
     if settings.warm_steps:
+        references = {}
         for domain, patches in domains.items():
             some = range(0, len(patches), -(-len(patches) // REFERENCE_PATCHES))
-            tables[domain] = StainReference.fit((patches[i] for i in some), domain).colours(settings.marker)
+            references[domain] = StainReference.fit((patches[i] for i in some), domain)
+        for source, target in DIRECTIONS.values():
+            gain = references[target].gain(references[source], settings.marker)
+            tables[target] = references[target].colours(settings.marker, gain)
     return CycleGAN(settings, tables), unpaired_crops(ihc, he, settings)
 
 

@@ -76,6 +76,14 @@ def test_colour_tables_have_no_gaps_and_darken_without_end(reference):
     assert density[0] < 0.05
 
 
+def test_the_gain_brings_the_densest_stain_to_that_of_the_reference(reference, tissue):
+    faint = Patch(np.rint(255 * (tissue.image / 255) ** 0.5).astype(np.uint8), 0.5)
+    gain = reference.gain(StainReference.fit([faint], "ihc"))
+    assert gain == pytest.approx(2, rel=0.03)
+    recoloured = summed_density(recolour_od(faint, reference, gain).image)
+    assert abs(recoloured - summed_density(tissue.image))[summed_density(tissue.image) > 0.2].mean() < 0.1
+
+
 def test_od_for_a_membrane_marker_is_blind_to_brown(reference):
     blue, brown = ((255 * 10 ** -(0.6 * STAIN_VECTORS[s])).astype(int) for s in ("hematoxylin", "dab"))
     patch = flat(tuple(blue), tuple(brown), (255, 255, 255))
