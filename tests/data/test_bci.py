@@ -1,0 +1,133 @@
+"""BCI's reader: pairs by name, and one clear error for each kind of damage."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from histolib.data import BCI, PairSample
+
+
+def write(path: Path, value: int = 0, size: tuple[int, int] = (6, 4)) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, (value, 10, 20)).save(path)
+    return path
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for number, name in enumerate(["train/00001_train_3+", "train/00000_train_0", "test/00000_test_1+"]):
+        for offset, stain in enumerate(("HE", "IHC")):
+            write(tmp_path / stain / f"{name}.png", 10 * number + offset)
+    return tmp_path
+
+
+def test_pairs_come_in_order_of_names_with_scale_and_level(root):
+    pairs = BCI(root, "train")
+    assert [type(pair) for pair in pairs] == [PairSample, PairSample]
+    assert [pair.name for pair in pairs] == ["00000_train_0", "00001_train_3+"]
+    assert [pair.level for pair in pairs] == ["0", "3+"]
+    assert pairs.marker == "membrane"
+    first = pairs[0]
+    assert first.he.image.shape == first.ihc.image.shape == (4, 6, 3)
+    assert (first.he.image[0, 0, 0], first.ihc.image[0, 0, 0]) == (10, 11)
+    assert first.he.mpp == first.ihc.mpp == 0.46
+
+
+def test_without_a_split_all_that_is_there_is_read(root):
+    assert BCI(root).names == ("00000_train_0", "00001_train_3+", "00000_test_1+")
+    assert len(BCI(root, "test")) == 1
+
+
+def test_the_folder_of_the_archive_is_found(root, tmp_path):
+    inner = tmp_path / "BCI_dataset"
+    inner.mkdir()
+    for stain in ("HE", "IHC"):
+        (root / stain).rename(inner / stain)
+    assert len(BCI(tmp_path)) == 3
+
+
+def test_indices_count_from_both_ends_and_slices_read_lists(root):
+    pairs = BCI(root)
+    assert pairs[-1].name == pairs[np.int64(2)].name == "00000_test_1+"
+    assert [pair.name for pair in pairs[1:]] == list(pairs.names[1:])
+    for index in (3, -4):
+        with pytest.raises(IndexError, match="below 3"):
+            pairs[index]
+
+
+def test_a_split_without_images_is_empty(tmp_path):
+    for stain in ("HE", "IHC"):
+        (tmp_path / stain / "test").mkdir(parents=True)
+    assert list(BCI(tmp_path, "test")) == []
+
+
+def test_images_are_not_opened_before_they_are_asked_for(root):
+    (root / "HE/train/00000_train_0.png").write_text("no image")
+    pairs = BCI(root)
+    assert pairs[1].level == "3+"
+    with pytest.raises(ValueError, match=r"HE/train/00000_train_0\.png: expected an image"):
+        pairs[0]
+
+
+@pytest.mark.parametrize("stain", ["HE", "IHC"])
+def test_a_missing_partner_is_named(root, stain):
+    (root / stain / "train/00001_train_3+.png").unlink()
+    with pytest.raises(FileNotFoundError, match=rf"missing {stain}/train/00001_train_3\+\.png"):
+        BCI(root)
+
+
+def test_many_missing_partners_fit_in_one_line(root):
+    for number in range(10, 30):
+        write(root / f"HE/train/000{number}_train_0.png")
+    with pytest.raises(FileNotFoundError, match=r"IHC/train/00010_train_0\.png.* and 15 more"):
+        BCI(root)
+
+
+@pytest.mark.parametrize("name", ["00002_train_4+", "00002_test_1+", "patient_7", "00002_train_"])
+def test_a_name_without_split_and_level_is_an_error(root, name):
+    for stain in ("HE", "IHC"):
+        write(root / stain / "train" / f"{name}.png")
+    with pytest.raises(ValueError, match=rf"{name.replace('+', '.')}\.png: expected a name like 00000_train_1\+"):
+        BCI(root)
+
+
+def test_a_pair_of_two_sizes_is_an_error(root):
+    write(root / "IHC/train/00000_train_0.png", size=(5, 4))
+    with pytest.raises(ValueError, match=r"IHC/train/00000_train_0\.png: expected 6 x 4 px as its H&E, found 5 x 4"):
+        BCI(root)[0]
+
+
+def test_a_truncated_image_is_an_error(root):
+    path = write(root / "HE/train/00000_train_0.png", size=(300, 300))
+    path.write_bytes(path.read_bytes()[:-80])
+    with pytest.raises(ValueError, match=r"00000_train_0\.png: expected a whole image"):
+        BCI(root)[0]
+
+
+def test_a_missing_folder_is_named(root, tmp_path):
+    with pytest.raises(ValueError, match="split train or test, found 'val'"):
+        BCI(root, "val")
+    with pytest.raises(FileNotFoundError, match="nowhere: expected a folder, found nothing"):
+        BCI(tmp_path / "nowhere")
+    (root / "IHC").rename(root / "DAB")
+    with pytest.raises(FileNotFoundError, match="expected HE and IHC, found no IHC"):
+        BCI(root)
+    (root / "IHC").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"IHC/test: expected a folder, found nothing"):
+        BCI(root, "test")
+
+
+def test_files_that_macos_leaves_behind_are_no_images(root):
+    (root / "HE/train/._00000_train_0.png").write_bytes(b"\0")
+    assert len(BCI(root)) == 3
+
+
+@pytest.mark.skipif("HISTOLIB_REAL_DATA" not in os.environ, reason="HISTOLIB_REAL_DATA is not set")
+def test_real_pairs_are_read():
+    pairs = list(BCI(Path(os.environ["HISTOLIB_REAL_DATA"]) / "bci", "test"))
+    assert len(pairs) == 8
+    assert {pair.he.image.shape for pair in pairs} == {(1024, 1024, 3)}
+    assert sorted({pair.level for pair in pairs}) == ["0", "1+", "2+", "3+"]

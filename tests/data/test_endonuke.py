@@ -1,0 +1,200 @@
+"""EndoNuke's reader: tiles with their scale, points with their problems, and one clear error for each damage."""
+
+import logging
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from histolib.data import EndoNuke, id_runs
+
+REAL = pytest.mark.skipif("HISTOLIB_REAL_DATA" not in os.environ, reason="HISTOLIB_REAL_DATA is not set")
+
+
+def tile(root: Path, number: int | str, size: tuple[int, int] = (200, 200), alpha: int = 255) -> Path:
+    path = root / "dataset" / "images" / f"{number}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGBA", size, (100, 50, 20, alpha)).save(path)
+    return path
+
+
+def label(root: Path, number: int | str, text: str, annotator: str = "ann", study: str = "bulk") -> Path:
+    path = root / "dataset" / "labels" / study / annotator / f"{number}.txt"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for number, size in ((7, 200), (30, 400), (100, 200), (101, 200)):
+        tile(tmp_path, number, (size, size))
+    label(tmp_path, 100, "1 2 0\n3 4 1\n199 0 2\n")
+    label(tmp_path, 30, "399 399 1")
+    label(tmp_path, 7, "")
+    label(tmp_path, 7, "5 5 1\n", annotator="zoe")
+    label(tmp_path, 7, "6 6 0\n", study="hidden")
+    return tmp_path
+
+
+def test_tiles_come_in_order_of_ids_and_annotators(root):
+    tiles = EndoNuke(root)
+    assert tiles.ids == (7, 7, 30, 100)
+    assert [sample.annotator for sample in tiles] == ["ann", "zoe", "ann", "ann"]
+    assert tiles.annotators == ("ann", "zoe")
+    assert tiles.marker == "nuclear"
+    last = tiles[-1]
+    assert last.patch.name == "100"
+    np.testing.assert_array_equal(last.xy, [[1, 2], [3, 4], [199, 0]])
+    np.testing.assert_array_equal(last.types, [0, 1, 2])
+    assert (last.xy.dtype, last.types.dtype, last.problems) == (np.float64, np.int64, ())
+
+
+def test_the_scale_follows_from_the_width(root):
+    assert {sample.patch.name: sample.patch.mpp for sample in EndoNuke(root)} == {"7": 0.5, "30": 0.25, "100": 0.5}
+
+
+def test_one_annotator_or_study_can_be_read_alone(root):
+    assert EndoNuke(root, annotator="zoe").ids == (7,)
+    assert EndoNuke(root, study="hidden")[0].xy.tolist() == [[6, 6]]
+    assert EndoNuke.studies(root) == ["bulk", "hidden"]
+
+
+def test_the_folder_dataset_itself_serves_as_root(root):
+    assert EndoNuke(root / "dataset").ids == EndoNuke(root).ids
+
+
+def test_an_empty_label_is_a_tile_without_nuclei_and_no_label_is_not(root):
+    tiles = EndoNuke(root, annotator="ann")
+    assert tiles[0].xy.shape == (0, 2)
+    assert tiles[0].types.shape == (0,)
+    assert tiles.unlabelled == (101,)
+    assert tiles.patch(101).mpp == 0.5
+
+
+def test_transparency_is_white(root):
+    tile(root, 7, alpha=0)
+    assert (EndoNuke(root)[0].patch.image == 255).all()
+
+
+def test_points_outside_are_dropped_and_reported(root, caplog):
+    path = label(root, 100, "200 0 1\n-1 5 0\n0 0 1\n10 1e9 1\n")
+    tiles = EndoNuke(root)
+    with caplog.at_level(logging.WARNING):
+        sample = tiles[3]
+        tiles[3]
+    assert sample.xy.tolist() == [[0, 0]]
+    assert [problem.split(": ")[0] for problem in sample.problems] == [f"{path}:{line}" for line in (1, 2, 4)]
+    assert "(200, 0) is outside the tile of 200 px, dropped" in sample.problems[0]
+    assert sorted(caplog.messages) == sorted(sample.problems), "each problem is logged once, however often it is read"
+
+
+def test_a_point_may_lie_anywhere_on_the_outermost_pixels(root):
+    label(root, 100, "-0.5 199.49 1\n199.5 0 1\n")
+    sample = EndoNuke(root)[3]
+    assert sample.xy.tolist() == [[-0.5, 199.49]]
+    assert len(sample.problems) == 1
+
+
+def test_exact_repeats_are_collapsed_and_reported_and_other_classes_kept(root):
+    label(root, 100, "5 5 1\n6 6 1\n5 5 1\n5.0 5 1\n5 5 2\n")
+    sample = EndoNuke(root)[3]
+    assert sample.xy.tolist() == [[5, 5], [6, 6], [5, 5]]
+    assert sample.types.tolist() == [1, 1, 2]
+    assert len(sample.problems) == 2
+    assert "100.txt:3: point (5, 5) of class 1 repeats line 1, dropped" in sample.problems[0]
+
+
+def test_ten_thousand_points_are_read(root):
+    label(root, 30, "\n".join(f"{x} {y} 1" for x in range(100) for y in range(100)))
+    assert EndoNuke(root, annotator="ann")[1].xy.shape == (10_000, 2)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("5 5", "expected 3 columns `x y class`, found 2"),
+        ("5 5 1 9", "expected 3 columns `x y class`, found 4"),
+        ("5,5,1", "expected 3 columns `x y class`, found 1"),
+        ("5 five 1", "expected x and y in pixels, found '5' and 'five'"),
+        ("nan 5 1", "expected x and y in pixels, found 'nan' and '5'"),
+        ("5 5 3", "expected class 0, 1, 2, found '3'"),
+        ("5 5 stroma", "expected class 0, 1, 2, found 'stroma'"),
+    ],
+)
+def test_a_bad_line_is_named_by_file_and_number(root, line, message):
+    path = label(root, 100, f"1 1 0\n\n{line}\n")
+    with pytest.raises(ValueError, match="expected") as error:
+        EndoNuke(root)[3]
+    assert str(error.value) == f"{path}:3: {message}"
+
+
+def test_a_label_that_is_no_text_is_an_error(root):
+    path = label(root, 100, "")
+    path.write_bytes(b"\x89PNG\xff\xfe")
+    with pytest.raises(ValueError, match=r"100\.txt: expected a text file"):
+        EndoNuke(root)[3]
+
+
+@pytest.mark.parametrize("size", [(300, 300), (200, 400), (1, 1)])
+def test_a_tile_of_another_size_is_an_error(root, size):
+    tile(root, 100, size)
+    with pytest.raises(ValueError, match=rf"100\.png: expected a tile .* found {size[0]} x {size[1]}"):
+        EndoNuke(root)[3]
+
+
+def test_a_damaged_image_is_an_error(root):
+    tile(root, 100).write_text("no image")
+    with pytest.raises(ValueError, match=r"100\.png: expected an image"):
+        EndoNuke(root)[3]
+
+
+def test_a_label_without_image_is_named(root):
+    label(root, 55, "1 1 1")
+    with pytest.raises(FileNotFoundError, match=r"images: expected an image for .*ann/55\.txt, found none"):
+        EndoNuke(root)
+
+
+@pytest.mark.parametrize("write", [lambda root: tile(root, "scan_1"), lambda root: label(root, "scan_1", "")])
+def test_a_file_name_that_is_no_id_is_an_error(root, write):
+    path = write(root)
+    with pytest.raises(ValueError, match="expected a tile id as name") as error:
+        EndoNuke(root)
+    assert str(path) in str(error.value)
+
+
+def test_what_is_missing_is_named_beside_what_is_there(root, tmp_path):
+    with pytest.raises(FileNotFoundError, match="expected study 'posterior', found bulk, hidden"):
+        EndoNuke(root, study="posterior")
+    with pytest.raises(FileNotFoundError, match="expected annotator 'bob', found ann, zoe"):
+        EndoNuke(root, annotator="bob")
+    with pytest.raises(FileNotFoundError, match="expected images and labels, found no images and no labels"):
+        EndoNuke(tmp_path / "dataset" / "images")
+    (root / "dataset/labels/empty").mkdir()
+    with pytest.raises(FileNotFoundError, match="expected a folder for each annotator, found nothing"):
+        EndoNuke(root, study="empty")
+
+
+def test_ids_split_into_runs_where_the_gap_is_wide():
+    assert id_runs([]) == []
+    assert id_runs([5]) == [[5]]
+    assert id_runs([60, 10, 10, 111], gap=50) == [[10, 60], [111]]
+    assert id_runs(range(100_000)) == [list(range(100_000))]
+
+
+@REAL
+def test_real_tiles_are_read_in_three_runs():
+    tiles = EndoNuke(Path(os.environ["HISTOLIB_REAL_DATA"]) / "endonuke")
+    samples = list(tiles)
+    assert len(samples) == 188
+    assert [(run[0], run[-1], len(run)) for run in id_runs(tiles.ids)] == [
+        (321, 784, 135),
+        (945, 1081, 40),
+        (1574, 1595, 13),
+    ]
+    assert sum(len(sample.xy) for sample in samples) == 16_329
+    assert sum(len(sample.problems) for sample in samples) == 11, "all are exact repeats"
+    torn = samples[tiles.ids.index(741)].patch.image
+    assert (torn == 255).all(axis=-1).mean() > 0.3, "transparent pixels are white"

@@ -1,0 +1,174 @@
+"""InstanceTiles' reader: ids without gaps, types that belong to them, and CoNSeP's images put together again."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from histolib.data import InstanceSample, InstanceTiles, consep_images, stitch
+from histolib.data.instance_tiles import ORIGINS
+from histolib.imaging import Patch
+
+REAL = pytest.mark.skipif("HISTOLIB_REAL_DATA" not in os.environ, reason="HISTOLIB_REAL_DATA is not set")
+
+
+def write_tile(root: Path, name: str, labels: np.ndarray, types: dict, image: np.ndarray | None = None) -> None:
+    for folder in ("images", "labels"):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    if image is None:
+        image = np.zeros((*labels.shape, 3), np.uint8)
+    Image.fromarray(image).save(root / "images" / f"{name}.png")
+    Image.fromarray(labels.astype(np.uint16)).save(root / "labels" / f"{name}.png")
+    table = root / "types.json"
+    known = json.loads(table.read_text()) if table.is_file() else {}
+    table.write_text(json.dumps(known | {name: types}))
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    labels = np.zeros((5, 8), int)
+    labels[0, :2], labels[1:4, 4:7] = 700, 65_535
+    write_tile(tmp_path, "train_2_000", labels, {"700": 4, "65535": 1})
+    write_tile(tmp_path, "train_10_000", np.zeros((5, 8), int), {})
+    return tmp_path
+
+
+def test_ids_are_renumbered_without_gaps_and_keep_their_types(root):
+    tiles = InstanceTiles(root)
+    assert tiles.names == ("train_10_000", "train_2_000")
+    sample = tiles[1]
+    assert sample.instances.dtype == np.int32
+    assert sample.instances[0].tolist() == [1, 1, 0, 0, 0, 0, 0, 0]
+    assert sample.instances.max() == 2
+    assert sample.types.tolist() == [4, 1]
+    assert (sample.group, sample.tissue, sample.patch.mpp) == ("train_2", "", 0.25)
+    assert InstanceTiles(root, mpp=0.5)[0].patch.mpp == 0.5
+
+
+def test_type_map_and_centroids_follow_from_the_instances(root):
+    sample = InstanceTiles(root)[1]
+    assert sample.type_map.dtype == np.uint8
+    np.testing.assert_array_equal(sample.type_map, np.array([0, 4, 1])[sample.instances])
+    np.testing.assert_allclose(sample.xy, [[0.5, 0], [5, 2]])
+
+
+def test_a_tile_without_nuclei_has_empty_truth(root):
+    sample = InstanceTiles(root)[0]
+    assert (sample.xy.shape, sample.types.shape, sample.type_map.max()) == ((0, 2), (0,), 0)
+
+
+def test_a_tile_that_is_one_nucleus_has_its_centre():
+    sample = InstanceSample(Patch(np.zeros((3, 3, 3), np.uint8), 1.0), np.ones((3, 3), np.int32), np.array([5]), "", "")
+    assert sample.xy.tolist() == [[1, 1]]
+
+
+def test_a_sample_refuses_shapes_that_disagree():
+    patch = Patch(np.zeros((3, 3, 3), np.uint8), 1.0, "tile")
+    with pytest.raises(ValueError, match=r"tile: expected an instance map of \(3, 3\) px, found \(2, 3\)"):
+        InstanceSample(patch, np.zeros((2, 3), np.int32), np.zeros(0, np.int64), "", "")
+    with pytest.raises(ValueError, match="tile: expected one type for each of 1 instances, found 0"):
+        InstanceSample(patch, np.ones((3, 3), np.int32), np.zeros(0, np.int64), "", "")
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [("images", "an image for every tile"), ("labels", "a label for every tile")],
+)
+def test_a_missing_partner_is_named(root, part, message):
+    (root / part / "train_2_000.png").unlink()
+    with pytest.raises(FileNotFoundError, match=f"{message}, missing train_2_000"):
+        InstanceTiles(root)
+
+
+def test_a_tile_without_types_is_named(root):
+    (root / "types.json").write_text('{"train_10_000": {}}')
+    with pytest.raises(FileNotFoundError, match=r"an entry in types\.json for every tile, missing train_2_000"):
+        InstanceTiles(root)
+
+
+@pytest.mark.parametrize("types", [{"700": 4}, {"700": 4, "65535": 1, "8": 2}])
+def test_ids_that_only_label_or_table_has_are_an_error(root, types):
+    (root / "types.json").write_text(json.dumps({"train_10_000": {}, "train_2_000": types}))
+    with pytest.raises(ValueError, match=r"labels/train_2_000\.png: .* ids (8|65535) are in only one"):
+        InstanceTiles(root)[1]
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[1, 2]", '{"t": 3}', '{"t": {"a": 1}}', '{"t": {"1": 0}}', '{"t": {"1": "x"}}', '{"t": {"1": 2.5}}']
+)
+def test_a_table_of_another_form_is_an_error(root, text):
+    (root / "types.json").write_text(text)
+    with pytest.raises(ValueError, match=r"types\.json: expected a "):
+        InstanceTiles(root)
+
+
+def test_a_label_of_another_form_is_an_error(root):
+    path = root / "labels" / "train_2_000.png"
+    Image.new("RGB", (8, 5)).save(path)
+    with pytest.raises(ValueError, match=r"train_2_000\.png: expected one channel of whole ids, found uint8"):
+        InstanceTiles(root)[1]
+    path.write_text("no image")
+    with pytest.raises(ValueError, match=r"train_2_000\.png: expected a PNG of instance ids"):
+        InstanceTiles(root)[1]
+    Image.fromarray(np.zeros((5, 9), np.uint16)).save(path)
+    with pytest.raises(ValueError, match=r"train_2_000\.png: expected \(5, 8\) px as its image, found \(5, 9\)"):
+        InstanceTiles(root)[1]
+
+
+def test_a_missing_folder_is_named(root):
+    (root / "types.json").unlink()
+    with pytest.raises(FileNotFoundError, match=r"expected images and labels and types\.json, found no types\.json"):
+        InstanceTiles(root)
+
+
+def cut(whole: np.ndarray) -> list[np.ndarray]:
+    return [whole[top : top + 256, left : left + 256] for top, left in ORIGINS]
+
+
+def test_cutting_and_stitching_give_the_image_back():
+    rng = np.random.default_rng(0)
+    for shape, kind in (((1000, 1000, 3), np.uint8), ((1000, 1000), np.uint16)):
+        whole = rng.integers(1, 250, shape).astype(kind)
+        np.testing.assert_array_equal(stitch(cut(whole)), whole)
+    with pytest.raises(ValueError, match="expected 16 tiles of 256 x 256 px, found 15"):
+        stitch(cut(whole)[:-1])
+
+
+def test_images_of_16_tiles_are_put_together(tmp_path):
+    labels = np.zeros((1000, 1000), int)
+    labels[250:262, 250:262], labels[745:760, 745:760], labels[999, 999] = 9, 3, 400
+    types = {9: 2, 3: 4, 400: 1}
+    for k, tile in enumerate(cut(labels)):
+        write_tile(tmp_path, f"train_1_{k:03d}", tile, {str(i): types[i] for i in np.unique(tile) if i})
+    (sample,) = consep_images(tmp_path)
+    assert (sample.patch.name, sample.group, sample.patch.image.shape) == ("train_1", "train_1", (1000, 1000, 3))
+    assert sample.types.tolist() == [4, 2, 1]
+    np.testing.assert_allclose(sample.xy, [[752, 752], [255.5, 255.5], [999, 999]])
+
+    table = json.loads((tmp_path / "types.json").read_text())
+    table["train_1_015"]["3"] = 2
+    (tmp_path / "types.json").write_text(json.dumps(table))
+    with pytest.raises(ValueError, match="train_1_015: expected the types of its neighbours, found others for ids 3"):
+        consep_images(tmp_path)[0]
+
+
+def test_an_image_that_lacks_tiles_is_named(root):
+    with pytest.raises(
+        FileNotFoundError, match=r"expected 16 tiles of every image, missing train_10_001.* and 25 more"
+    ):
+        consep_images(root)
+
+
+@REAL
+def test_real_tiles_and_images_are_read():
+    root = Path(os.environ["HISTOLIB_REAL_DATA"]) / "consep_tiles"
+    tiles, images = InstanceTiles(root), consep_images(root)
+    assert (len(tiles), len(images)) == (432, 27)
+    assert len({sample.group for sample in tiles[::8]}) == 27
+    sample = images[0]
+    assert sample.patch.image.shape == (1000, 1000, 3)
+    assert set(sample.types) <= set(InstanceTiles.types)
+    assert np.isfinite(sample.xy).all()
