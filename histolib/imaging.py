@@ -97,11 +97,10 @@ def read_rgb(path: str | Path) -> np.ndarray:
             if picture.mode.startswith(("I", "F")):
                 raise ValueError(f"{path}: expected 8 bits a channel, found mode {picture.mode} (16 bits or more)")
             picture.load()
-            if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
-                picture = picture.convert("RGBA")
-                white = Image.new("RGBA", picture.size, (255, 255, 255, 255))
-                picture = Image.alpha_composite(white, picture)
-            return np.array(picture.convert("RGB"))
+            if picture.mode not in ("RGBA", "LA", "PA") and "transparency" not in picture.info:
+                return np.array(picture.convert("RGB"))
+            white = Image.new("RGBA", picture.size, (255, 255, 255, 255))
+            return np.array(Image.alpha_composite(white, picture.convert("RGBA")).convert("RGB"))
     except UnidentifiedImageError:
         with path.open("rb") as file:
             head = file.read(8)

@@ -1,1 +1,26 @@
 """Ensemble room: routes from an IHC patch to nucleus centroids, their evaluation and export."""
+
+from .evaluation import TileCounts, bootstrap_f1, count_tile, evaluate, summarise
+from .export import EXPORTS, write_csv, write_geojson
+from .models import HE_REFERENCE, HOVERNET, IHC_REFERENCE, IHC_TO_HE, Models
+from .nuclei import Nuclei
+from .routes import ROUTES, Route
+
+__all__ = [
+    "EXPORTS",
+    "HE_REFERENCE",
+    "HOVERNET",
+    "IHC_REFERENCE",
+    "IHC_TO_HE",
+    "ROUTES",
+    "Models",
+    "Nuclei",
+    "Route",
+    "TileCounts",
+    "bootstrap_f1",
+    "count_tile",
+    "evaluate",
+    "summarise",
+    "write_csv",
+    "write_geojson",
+]

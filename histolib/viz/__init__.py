@@ -1,1 +1,27 @@
 """Figures and viewers: arrays in, a matplotlib Figure or an ipywidgets viewer out."""
+
+from .export import save_figure
+from .images import draw_detections, draw_outlines, draw_points, figure_maps, figure_patches, show_patch
+from .plots import figure_counts, figure_distributions, figure_losses, figure_radius, figure_routes
+from .style import COLOURS, add_scale_bar, colour, style
+from .widgets import browse
+
+__all__ = [
+    "COLOURS",
+    "add_scale_bar",
+    "browse",
+    "colour",
+    "draw_detections",
+    "draw_outlines",
+    "draw_points",
+    "figure_counts",
+    "figure_distributions",
+    "figure_losses",
+    "figure_maps",
+    "figure_patches",
+    "figure_radius",
+    "figure_routes",
+    "save_figure",
+    "show_patch",
+    "style",
+]

@@ -1,0 +1,228 @@
+"""`histolib detect` and `histolib evaluate`: files in, files out."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import math
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+
+from tqdm import tqdm
+
+from .. import __version__
+from ..config import MARKERS, replacing
+from ..data import EndoNuke, id_runs
+from ..imaging import IMAGE_SUFFIXES, PLAUSIBLE_MPP, read_patch
+from .evaluation import evaluate
+from .export import EXPORTS
+from .models import Models
+from .routes import ROUTES
+
+__all__ = ["add_parsers"]
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_ROUTE = "log"
+TILES_PER_BLOCK = 10
+
+
+def add_parsers(subparsers: argparse._SubParsersAction) -> None:
+    """Add `detect` and `evaluate` to the command line."""
+    detect = subparsers.add_parser("detect", help="nucleus centroids of image files or folders")
+    detect.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="image file, or folder of images")
+    detect.add_argument("--mpp", type=_mpp, help="microns per pixel; default: the file's resolution tag")
+    detect.add_argument("--marker", choices=MARKERS, default="nuclear", help="what the brown stains")
+    detect.add_argument("--route", type=_route, default=DEFAULT_ROUTE, help=f"one of {', '.join(ROUTES)}")
+    detect.add_argument("--output", type=Path, default=Path("detections"), help="folder for the results")
+    detect.add_argument("--format", type=_formats, default=["csv", "geojson"], help="csv,geojson or one of them")
+    _add_weights(detect)
+    detect.set_defaults(run=run_detect)
+
+    score = subparsers.add_parser("evaluate", help="score routes on a data set with annotated nuclei")
+    score.add_argument("root", type=Path, help="folder in the data set's official layout")
+    score.add_argument("--dataset", choices=["endonuke"], required=True)
+    score.add_argument("--annotator", help="whose points are the truth; default: all annotators of the study")
+    score.add_argument("--study", default="bulk", help="which of the labelling studies")
+    score.add_argument("--routes", type=_routes, help="comma-separated; default: all whose weights are there")
+    score.add_argument("--radius-um", type=_positive, default=3.0, help="largest distance of a hit in microns")
+    score.add_argument("--output", type=Path, help="JSON file for the results")
+    _add_weights(score)
+    score.set_defaults(run=run_evaluate)
+
+
+def run_detect(args: argparse.Namespace) -> int:
+    """Detect nuclei on every image; name the bad files, do the rest, return 2 if there was one."""
+    args.output.mkdir(parents=True, exist_ok=True)
+    files, problems = _find_images(args.images)
+    models = _models(args.weights)
+    route = ROUTES[args.route]
+    _require(models, args.route)
+    names = _output_names(files)
+    width = max((len(name) for name in names), default=0)
+    for path, name in zip(tqdm(files, disable=len(files) < 2, unit="image"), names, strict=True):
+        try:
+            patch = read_patch(path, args.mpp)
+            nuclei = route(patch, args.marker, models)
+        except (ValueError, FileNotFoundError) as error:
+            problems.append(f"{path}: {str(error).removeprefix(f'{path}: ')}")
+            continue
+        for kind in args.format:
+            EXPORTS[kind](args.output / f"{name}.{kind}", nuclei, patch.mpp)
+        per_mm2 = len(nuclei) / patch.area_mm2
+        tqdm.write(f"{name:<{width}}  {len(nuclei):6d} nuclei  {per_mm2:7.0f} per mm²  at {patch.mpp:g} µm/px")
+    for problem in problems:
+        logger.error(problem)
+    return 2 if problems else 0
+
+
+def run_evaluate(args: argparse.Namespace) -> int:
+    """Score routes on a data set and write the results as JSON."""
+    data = EndoNuke(args.root, annotator=args.annotator, study=args.study)
+    models = _models(args.weights)
+    names = args.routes or [name for name, route in ROUTES.items() if not models.missing(route.needs)]
+    for name in names:
+        _require(models, name)
+    skipped = {name: models.missing(route.needs) for name, route in ROUTES.items() if name not in names}
+    for name, missing in skipped.items():
+        if missing and not args.routes:
+            logger.warning("route %s left out: %s not found", name, ", ".join(missing))
+    routes = {name: partial(ROUTES[name], marker=data.marker, models=models) for name in names}
+    progress: Callable[[Iterable], Iterable] = partial(tqdm, unit="tile", total=len(data))
+    results = evaluate(data, routes, radius_um=args.radius_um, blocks=tile_blocks(data.ids), progress=progress)
+    results["protocol"] |= {
+        "dataset": args.dataset,
+        "study": args.study,
+        "annotators": list(data.annotators),
+        "marker": data.marker,
+        "weights": {name: {need: str(models.find(need)) for need in ROUTES[name].needs} for name in names},
+        "histolib": __version__,
+    }
+    if args.output:
+        with replacing(args.output) as temporary:
+            temporary.write_text(json.dumps(results, indent=2) + "\n")
+    print(f"{'route':<10} {'precision':>9} {'recall':>7} {'F1':>7}  95 % interval   error µm  bias")
+    for name, scores in results["routes"].items():
+        low, high = (_cell(value) for value in scores["f1_ci95"])
+        print(
+            f"{name:<10} {_cell(scores['precision']):>9} {_cell(scores['recall']):>7} {_cell(scores['f1']):>7}"
+            f"  {low} to {high}  {_cell(scores['loc_error_um']):>8}  {scores['count_bias']:+.1f}"
+        )
+    return 0
+
+
+def tile_blocks(ids: Sequence[int]) -> list[str]:
+    """Block of each tile for the bootstrap: ten neighbouring ids of one run, since neighbours share a slide."""
+    block_of = {}
+    for number, run in enumerate(id_runs(ids)):
+        for position, tile in enumerate(run):
+            block_of[tile] = f"{number}.{position // TILES_PER_BLOCK}"
+    return [block_of[tile] for tile in ids]
+
+
+def _cell(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _find_images(inputs: Iterable[Path]) -> tuple[list[Path], list[str]]:
+    """Files to read, and a line for each input where there is none."""
+    files, problems = [], []
+    for item in inputs:
+        if item.is_dir():
+            inside = sorted(path for path in item.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+            files += inside
+            if not inside:
+                problems.append(f"{item}: expected images ({', '.join(sorted(IMAGE_SUFFIXES))}), found none")
+        elif item.is_file():
+            files.append(item)
+        else:
+            problems.append(f"{item}: expected an image file or a folder, found nothing")
+    return list(dict.fromkeys(files)), problems
+
+
+def _output_names(files: Sequence[Path]) -> list[str]:
+    """A name for each file's results: its stem, with suffix, folders or a number where stems collide."""
+
+    def candidates(path: Path) -> Iterable[str]:
+        yield path.stem
+        yield path.name.replace(".", "_")
+        folders = path.resolve().parts[1:-1]
+        for depth in range(1, len(folders) + 1):
+            yield "_".join([*folders[-depth:], path.name.replace(".", "_")])
+
+    options = [list(candidates(path)) for path in files]
+    level, names = [0] * len(files), [choices[0] for choices in options]
+    while True:
+        folded = [name.casefold() for name in names]
+        crowded = [i for i, name in enumerate(folded) if folded.count(name) > 1 and level[i] + 1 < len(options[i])]
+        if not crowded:
+            break
+        for i in crowded:
+            level[i] += 1
+            names[i] = options[i][level[i]]
+    taken: set[str] = set()
+    for i, name in enumerate(names):
+        number = 2
+        while names[i].casefold() in taken:
+            names[i], number = f"{name}_{number}", number + 1
+        taken.add(names[i].casefold())
+    return names
+
+
+def _models(weights: Path | None) -> Models:
+    if weights is not None and not weights.is_dir():
+        raise FileNotFoundError(f"{weights}: expected a folder of weights, found nothing")
+    return Models(weights) if weights else Models()
+
+
+def _require(models: Models, name: str) -> None:
+    missing = models.missing(ROUTES[name].needs)
+    if missing:
+        places = ", ".join(str(folder) for folder in models.folders)
+        raise FileNotFoundError(
+            f"route {name}: expected {', '.join(missing)} in {places}, found nothing; make them with "
+            "`histolib run --only 02,03` (or `histolib train`) and pass --weights with their folder"
+        )
+
+
+def _add_weights(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--weights", type=Path, help="folder of weights, as a run writes them; default: those shipped")
+
+
+def _mpp(text: str) -> float:
+    value = _positive(text)
+    if not PLAUSIBLE_MPP[0] <= value <= PLAUSIBLE_MPP[1]:
+        raise argparse.ArgumentTypeError(f"expected {PLAUSIBLE_MPP[0]} to {PLAUSIBLE_MPP[1]} microns, found {text}")
+    return value
+
+
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (value > 0 and math.isfinite(value)):
+        raise argparse.ArgumentTypeError(f"expected a number above 0, found {text!r}")
+    return value
+
+
+def _formats(text: str) -> list[str]:
+    return _choices(text, EXPORTS, "format")
+
+
+def _routes(text: str) -> list[str]:
+    return _choices(text, ROUTES, "route")
+
+
+def _route(text: str) -> str:
+    return _choices(text, ROUTES, "route")[0]
+
+
+def _choices(text: str, known: Iterable[str], what: str) -> list[str]:
+    names = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    unknown = [name for name in names if name not in known]
+    if unknown or not names:
+        raise argparse.ArgumentTypeError(f"unknown {what} {', '.join(unknown) or text!r}, expected {', '.join(known)}")
+    return names

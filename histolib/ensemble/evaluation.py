@@ -1,0 +1,129 @@
+"""Scores of routes on tiles with annotated nuclei: pooled over points, with an interval that respects neighbours."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..data import KeypointSample
+from ..imaging import Patch
+from ..metrics import match_points, scores_from_counts
+from .nuclei import Nuclei
+
+__all__ = ["TileCounts", "bootstrap_f1", "count_tile", "evaluate", "summarise"]
+
+BOOTSTRAP_DRAWS = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class TileCounts:
+    """What one route found on one tile.
+
+    Attributes:
+        block: tiles of one block are resampled together.
+        tp, fp, fn: counts at the radius.
+        distance_um: sum of the hits' distances in microns.
+    """
+
+    block: str
+    tp: int
+    fp: int
+    fn: int
+    distance_um: float
+
+
+def count_tile(nuclei: Nuclei, sample: KeypointSample, radius_um: float, block: str = "") -> TileCounts:
+    """Match the nuclei of one tile with its annotations, in microns."""
+    mpp = sample.patch.mpp
+    match = match_points(np.asarray(nuclei.xy) * mpp, sample.xy * mpp, radius_um)
+    hits = len(match.pred)
+    return TileCounts(block, hits, len(nuclei) - hits, len(sample.xy) - hits, float(match.distance.sum()))
+
+
+def evaluate(
+    samples: Sequence[KeypointSample],
+    routes: Mapping[str, Callable[[Patch], Nuclei]],
+    *,
+    radius_um: float = 3.0,
+    blocks: Sequence[str] | None = None,
+    seed: int = 0,
+    progress: Callable[[Iterable[KeypointSample]], Iterable[KeypointSample]] = iter,
+) -> dict[str, Any]:
+    """Score each route on all samples.
+
+    Args:
+        samples: annotated tiles.
+        routes: functions from a patch to its nuclei, by name.
+        radius_um: largest distance of a hit, in microns.
+        blocks: block of each sample for the bootstrap (neighbouring tiles share cells); default every tile its own.
+        seed: seed of the bootstrap.
+        progress: wraps the iteration over samples.
+
+    Returns:
+        {"routes": {name: scores}, "protocol": {...}} of plain values, as `histolib evaluate` writes them.
+
+    Raises:
+        ValueError: there is no sample.
+    """
+    if not len(samples):
+        raise ValueError("evaluate: expected at least one annotated tile, found none")
+    blocks = blocks or [str(i) for i in range(len(samples))]
+    counts: dict[str, list[TileCounts]] = {name: [] for name in routes}
+    for sample, block in zip(progress(samples), blocks, strict=True):
+        for name, route in routes.items():
+            counts[name].append(count_tile(route(sample.patch), sample, radius_um, block))
+    return {
+        "routes": {name: summarise(tiles, seed) for name, tiles in counts.items()},
+        "protocol": {
+            "radius_um": radius_um,
+            "matching": "one-to-one, pairs beyond the radius excluded before the assignment",
+            "pooling": "counts pooled over all tiles",
+            "interval": f"95 %, percentile bootstrap over {len(set(blocks))} blocks of tiles, "
+            f"{BOOTSTRAP_DRAWS} draws, seed {seed}",
+            "count_bias": "mean over tiles of predicted minus annotated nuclei",
+            "tiles": len(samples),
+        },
+    }
+
+
+def summarise(tiles: Sequence[TileCounts], seed: int = 0) -> dict[str, Any]:
+    """Pooled scores of one route: precision, recall, f1, f1_ci95, loc_error_um, count_bias, n_true, n_pred.
+
+    A number that does not exist (no nuclei at all, say) is None, so that the result is valid JSON.
+    """
+    tp, fp, fn = (sum(getattr(tile, name) for tile in tiles) for name in ("tp", "fp", "fn"))
+    scores = scores_from_counts(tp, fp, fn)
+    return {
+        "precision": _plain(scores["precision"]),
+        "recall": _plain(scores["recall"]),
+        "f1": _plain(scores["f1"]),
+        "f1_ci95": [_plain(value) for value in bootstrap_f1(tiles, seed)],
+        "loc_error_um": _plain(sum(tile.distance_um for tile in tiles) / tp) if tp else None,
+        "count_bias": _plain(sum(tile.fp - tile.fn for tile in tiles) / len(tiles)),
+        "n_true": tp + fn,
+        "n_pred": tp + fp,
+    }
+
+
+def bootstrap_f1(tiles: Sequence[TileCounts], seed: int = 0) -> tuple[float, float]:
+    """95 % interval of the pooled F1, by drawing whole blocks of tiles with replacement (percentiles 2.5 and 97.5)."""
+    names = sorted({tile.block for tile in tiles})
+    table = np.zeros((len(names), 3))
+    for tile in tiles:
+        table[names.index(tile.block)] += tile.tp, tile.fp, tile.fn
+    drawn = np.random.default_rng(seed).integers(0, len(names), (BOOTSTRAP_DRAWS, len(names)))
+    tp, fp, fn = table[drawn].sum(axis=1).T
+    whole = 2 * tp + fp + fn
+    f1 = np.divide(2 * tp, whole, out=np.full_like(tp, np.nan), where=whole > 0)
+    if np.isnan(f1).all():
+        return math.nan, math.nan
+    low, high = np.nanpercentile(f1, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _plain(value: float) -> float | None:
+    return None if math.isnan(value) else round(float(value), 4)

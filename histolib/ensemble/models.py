@@ -1,0 +1,72 @@
+"""Where the weights of the routes lie, loaded once when a route first asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+
+from ..nuclei import HoVerNet, load_hovernet
+from ..translation import Generator, StainReference, load_generator
+
+__all__ = ["HE_REFERENCE", "HOVERNET", "IHC_REFERENCE", "IHC_TO_HE", "Models"]
+
+HOVERNET = "hovernet.safetensors"
+IHC_TO_HE = "ihc_to_he.safetensors"
+HE_REFERENCE = "he_reference.safetensors"
+IHC_REFERENCE = "ihc_reference.safetensors"
+
+SHIPPED = Path(__file__).resolve().parent.parent / "pretrained"
+
+
+class Models:
+    """The weights that routes need, found by file name in a folder or one level below it.
+
+    Args:
+        folders: searched in order; default the weights that ship with the library.
+    """
+
+    def __init__(self, *folders: str | Path) -> None:
+        self.folders = tuple(Path(folder) for folder in folders) or (SHIPPED,)
+
+    def find(self, name: str) -> Path | None:
+        """The first file of that name, or None."""
+        for folder in self.folders:
+            for path in (folder / name, *sorted(folder.glob(f"*/{name}"))):
+                if path.is_file():
+                    return path
+        return None
+
+    def missing(self, needs: Iterable[str]) -> list[str]:
+        """Which of these files are nowhere."""
+        return [name for name in needs if self.find(name) is None]
+
+    @cached_property
+    def hovernet(self) -> tuple[HoVerNet, dict]:
+        """The network that finds nuclei on H&E, and its card."""
+        return load_hovernet(self._path(HOVERNET))
+
+    @cached_property
+    def ihc_to_he(self) -> tuple[Generator, dict]:
+        """The generator that translates IHC to H&E, and its card."""
+        return load_generator(self._path(IHC_TO_HE))
+
+    @cached_property
+    def he_reference(self) -> StainReference:
+        """Colours of the H&E on which the network was trained."""
+        return StainReference.load(self._path(HE_REFERENCE))
+
+    @cached_property
+    def ihc_reference(self) -> StainReference:
+        """Colours of unlabelled IHC, for the one global gain of the route `od`."""
+        return StainReference.load(self._path(IHC_REFERENCE))
+
+    def _path(self, name: str) -> Path:
+        path = self.find(name)
+        if path is None:
+            places = ", ".join(str(folder) for folder in self.folders)
+            raise FileNotFoundError(
+                f"{name}: expected these weights in {places}, found nothing; "
+                "make them with `histolib run --only 02,03` (or `histolib train`) and pass --weights with their folder"
+            )
+        return path

@@ -1,0 +1,51 @@
+"""What every route hands back: the nuclei of one patch, in the patch's own pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+__all__ = ["Nuclei"]
+
+
+@dataclass(frozen=True, slots=True)
+class Nuclei:
+    """Nuclei of one patch; what a route does not know is None.
+
+    Attributes:
+        xy: centroids in pixels of the patch, float (K, 2).
+        score: confidence, larger is surer, float (K,); comparable within one route only.
+        type: name of each nucleus' type, shape (K,).
+        area_um2: areas in square microns, float (K,).
+        contours: one outline (V, 2) in pixels of the patch for each nucleus.
+    """
+
+    xy: np.ndarray
+    score: np.ndarray
+    type: np.ndarray | None = None
+    area_um2: np.ndarray | None = None
+    contours: tuple[np.ndarray, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self.xy)
+
+    def table(self, mpp: float) -> pd.DataFrame:
+        """Columns x_px, y_px, x_um, y_um, type, score, area_um2, a row a nucleus; empty where unknown.
+
+        Microns are counted from the centre of the first pixel: x_um = x_px * mpp.
+        """
+        xy = np.asarray(self.xy, np.float64).reshape(-1, 2)
+        nothing = [None] * len(xy)
+        return pd.DataFrame(
+            {
+                "x_px": xy[:, 0],
+                "y_px": xy[:, 1],
+                "x_um": xy[:, 0] * mpp,
+                "y_um": xy[:, 1] * mpp,
+                "type": nothing if self.type is None else self.type,
+                "score": self.score,
+                "area_um2": nothing if self.area_um2 is None else self.area_um2,
+            }
+        )

@@ -1,0 +1,99 @@
+"""Figures that show tissue: grids of patches with scale bars, nuclei on top, network maps beside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ..imaging import Patch
+from .style import add_scale_bar, colour, style
+
+__all__ = ["draw_detections", "draw_outlines", "draw_points", "figure_maps", "figure_patches", "show_patch"]
+
+
+def show_patch(axes: Axes, patch: Patch, title: str = "", bar: bool = True) -> None:
+    """Show a patch without ticks, pixel centres at integers, with a scale bar in microns."""
+    axes.imshow(patch.image, interpolation="nearest")
+    axes.set_axis_off()
+    axes.set_title(title)
+    if bar:
+        add_scale_bar(axes, patch.mpp, patch.image.shape[1], patch.image.shape[0])
+
+
+def draw_points(axes: Axes, xy: np.ndarray, name: str, marker: str = "o", size: float = 40) -> None:
+    """Mark points (K, 2) in the colour of `name`, filled and with a white rim so that they show on any stain."""
+    xy = np.asarray(xy).reshape(-1, 2)
+    axes.scatter(
+        xy[:, 0], xy[:, 1], s=size, marker=marker, color=colour(name), edgecolors="white", linewidths=0.8, label=name
+    )
+
+
+def draw_outlines(axes: Axes, instances: np.ndarray, types: Sequence[str] | None = None) -> None:
+    """Outline each nucleus of an instance map (H, W), in the colour of its type (name of nucleus i at i - 1)."""
+    from scipy.ndimage import find_objects
+    from skimage.measure import find_contours
+
+    for i, box in enumerate(find_objects(instances)):
+        if box is None:
+            continue
+        shade = colour(types[i]) if types is not None else "#FFEE33"
+        for line in find_contours(np.pad(instances[box] == i + 1, 1).astype(float), 0.5):
+            axes.plot(line[:, 1] + box[1].start - 1, line[:, 0] + box[0].start - 1, color=shade, linewidth=1.4)
+
+
+def draw_detections(
+    axes: Axes, pred_xy: np.ndarray, true_xy: np.ndarray, matched_pred: np.ndarray, matched_true: np.ndarray
+) -> None:
+    """Mark matched, missed and false nuclei, told apart by shape as well as by colour.
+
+    Args:
+        axes: shows the patch.
+        pred_xy: detections (P, 2) in pixels.
+        true_xy: annotations (T, 2) in pixels.
+        matched_pred: indices of the detections that hit.
+        matched_true: indices of the annotations that were hit.
+    """
+    false = np.delete(np.asarray(pred_xy), matched_pred, axis=0)
+    missed = np.delete(np.asarray(true_xy), matched_true, axis=0)
+    draw_points(axes, np.asarray(pred_xy)[matched_pred], "matched", "o")
+    draw_points(axes, missed, "missed", "X", 55)
+    draw_points(axes, false, "false", "^", 45)
+
+
+def figure_patches(rows: Mapping[str, Sequence[Patch]], titles: Sequence[str] = (), side: float = 2.6) -> Figure:
+    """A grid of patches: one row a key, which names it on the left; `titles` stand over the columns."""
+    columns = max(len(patches) for patches in rows.values())
+    with style():
+        figure, grid = plt.subplots(len(rows), columns, figsize=(side * columns + 0.6, side * len(rows)), squeeze=False)
+        for line, (name, patches) in zip(grid, rows.items(), strict=True):
+            for column, axes in enumerate(line):
+                axes.set_axis_off()
+                if column < len(patches):
+                    show_patch(axes, patches[column], titles[column] if axes in grid[0] and titles else "")
+            line[0].text(
+                -0.06, 0.5, name, rotation=90, transform=line[0].transAxes, ha="right", va="center", fontsize=14
+            )
+    return figure
+
+
+def figure_maps(patch: Patch, maps: Mapping[str, np.ndarray]) -> Figure:
+    """A patch beside maps of the same size: signed ones in a diverging, others in a sequential palette."""
+    with style():
+        figure, axes = plt.subplots(1, len(maps) + 1, figsize=(3.4 * (len(maps) + 1), 3.6))
+        show_patch(axes[0], patch, "image")
+        for slot, (name, values) in zip(axes[1:], maps.items(), strict=True):
+            if np.issubdtype(values.dtype, np.integer):
+                shown = slot.imshow(np.ma.masked_equal(values, 0) % 19, cmap="tab20", interpolation="nearest")
+            elif values.min() < 0:
+                shown = slot.imshow(values, cmap="RdBu_r", vmin=-1, vmax=1)
+                figure.colorbar(shown, ax=slot, shrink=0.75)
+            else:
+                shown = slot.imshow(values, cmap="viridis", vmin=0, vmax=max(1.0, float(values.max())))
+                figure.colorbar(shown, ax=slot, shrink=0.75)
+            slot.set_title(name)
+            slot.set_axis_off()
+    return figure

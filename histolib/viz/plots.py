@@ -1,0 +1,103 @@
+"""Figures that show numbers: losses, distributions, and the comparison of routes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from .style import colour, style
+
+__all__ = ["figure_counts", "figure_distributions", "figure_losses", "figure_radius", "figure_routes"]
+
+
+def figure_losses(history: pd.DataFrame, groups: Mapping[str, Sequence[str]], smooth: int = 15) -> Figure:
+    """Training curves: one panel a group of logged columns, raw values faint, a running median on top."""
+    with style():
+        figure, panels = plt.subplots(1, len(groups), figsize=(5.2 * len(groups), 3.8), squeeze=False)
+        for axes, (title, names) in zip(panels[0], groups.items(), strict=True):
+            present = [name for name in names if name in history]
+            for shade, name in zip(sns.color_palette("colorblind", max(len(present), 1)), present, strict=False):
+                line = history[name].dropna()
+                axes.plot(line.index, line, color=shade, alpha=0.2, linewidth=1)
+                axes.plot(line.index, line.rolling(smooth, min_periods=1).median(), color=shade, label=name)
+            axes.set(title=title, xlabel="step")
+            axes.legend()
+    return figure
+
+
+def figure_distributions(values: Mapping[str, np.ndarray], xlabel: str, bins: int = 60, title: str = "") -> Figure:
+    """Densities of a quantity in several sets, drawn as steps over a shared axis."""
+    with style():
+        figure, axes = plt.subplots(figsize=(7.2, 4))
+        pooled = np.concatenate([np.ravel(v) for v in values.values()])
+        low, high = np.percentile(pooled, [0.1, 99.9])
+        edges = np.linspace(low, high, bins + 1)
+        dashes = ["-", "--", "-.", ":"]
+        for i, ((name, sample), shade) in enumerate(
+            zip(values.items(), sns.color_palette("colorblind", len(values)), strict=True)
+        ):
+            height, _ = np.histogram(np.ravel(sample), edges, density=True)
+            axes.stairs(height, edges, color=shade, label=name, linewidth=2.2, linestyle=dashes[i % 4])
+        axes.set(xlabel=xlabel, ylabel="density", title=title)
+        axes.legend()
+    return figure
+
+
+def figure_counts(counts: Mapping[str, float], xlabel: str, title: str = "") -> Figure:
+    """Horizontal bars of a count by category, the number at the end of each bar."""
+    with style():
+        figure, axes = plt.subplots(figsize=(7.2, 0.42 * len(counts) + 1.4))
+        bars = axes.barh(list(counts), list(counts.values()), color=[colour(name) for name in counts])
+        axes.bar_label(bars, fmt="{:,.0f}", padding=4, fontsize=12)
+        axes.invert_yaxis()
+        axes.set(xlabel=xlabel, title=title)
+        axes.margins(x=0.15)
+    return figure
+
+
+def figure_routes(routes: Mapping[str, Mapping[str, Any]], title: str = "") -> Figure:
+    """F1 of each route with its 95 % interval, sorted, precision and recall beside it.
+
+    Args:
+        routes: name to a dictionary with f1, f1_ci95, precision and recall (None where not defined).
+        title: says data and protocol.
+    """
+    order = sorted(routes, key=lambda name: routes[name]["f1"] or 0.0, reverse=True)
+    with style():
+        figure, axes = plt.subplots(figsize=(9, 0.55 * len(order) + 1.9))
+        for row, name in enumerate(order):
+            scores = routes[name]
+            f1 = scores["f1"] or 0.0
+            low, high = (value if value is not None else f1 for value in scores["f1_ci95"])
+            axes.barh(row, f1, color=colour(name), alpha=0.85)
+            axes.plot([low, high], [row, row], color="black", linewidth=2, solid_capstyle="butt")
+            for key, marker in (("precision", ">"), ("recall", "s")):
+                if scores[key] is not None:
+                    label = key if row == 0 else None
+                    axes.scatter(
+                        scores[key], row, marker=marker, color="white", edgecolors="black", zorder=3, label=label
+                    )
+            axes.text(1.02, row, f"{f1:.3f}", va="center", transform=axes.get_yaxis_transform())
+        axes.set_yticks(range(len(order)), order)
+        axes.invert_yaxis()
+        axes.set(xlim=(0, 1), xlabel="F1 with 95 % interval", title=title)
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.28), ncols=2)
+    return figure
+
+
+def figure_radius(curves: Mapping[str, Mapping[float, float]], radius_um: float) -> Figure:
+    """F1 of each route against the matching radius in microns; the protocol's radius is marked."""
+    with style():
+        figure, axes = plt.subplots(figsize=(7.2, 4.2))
+        for name, curve in curves.items():
+            axes.plot(list(curve), list(curve.values()), color=colour(name), marker="o", markersize=4, label=name)
+        axes.axvline(radius_um, color="black", linewidth=1, linestyle=":")
+        axes.set(xlabel="matching radius (µm)", ylabel="F1", ylim=(0, 1))
+        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
