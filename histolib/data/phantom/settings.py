@@ -1,4 +1,4 @@
-"""Every number behind the phantom, in one place: measured on real tiles, fixed before anything is trained on it."""
+"""What makes one phantom tissue, cell or slide differ from another: fitted to real tiles before anything is trained."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ class Architecture:
         stroma_mm2: stromal nuclei per square millimetre of stroma.
         lymph_mm2: inflammatory nuclei per square millimetre of stroma, in clusters.
         void: fraction of the stroma that is torn, fat or off the section.
+        fat: chance that a tile holds fat.
+        glass: optical density of the empty slide, per channel; how the usual scanner of the tissue sets its white.
         hormone: whether the stroma carries the nuclear receptor too.
     """
 
@@ -39,34 +41,34 @@ class Architecture:
     stroma_mm2: Range
     lymph_mm2: Range
     void: Range
+    fat: float = 0.1
+    glass: Range = (0.014, 0.032)
     hormone: bool = False
 
 
 _GLAND = Architecture(
-    (0.1, 0.8), (18, 42), (11, 17), (3.4, 5.0), (3.1, 2.0), (2.9, 1.45), (2000, 5500), (0, 7000), (0.0, 0.6)
+    (0.0, 0.75), (18, 42), (11, 17), (3.4, 5.0), (3.0, 1.95), (2.8, 1.35), (3000, 8000), (0, 18000), (0.0, 0.6)
 )
-_NEST = replace(_GLAND, radius_um=(16, 45), wall_um=(1e3, 1e3), pitch_um=(5.0, 7.0), nucleus_um=(2.9, 2.3))
+_NEST = replace(_GLAND, radius_um=(16, 45), wall_um=(1e3, 1e3), pitch_um=(5.2, 7.4), nucleus_um=(2.8, 2.2))
 _SHEET = replace(
     _NEST, cover=(0.6, 1.0), radius_um=(35, 60), pitch_um=(6.5, 9.0), nucleus_um=(2.6, 2.45), lymph_mm2=(0, 2500)
 )
-_ENDOMETRIUM = replace(
-    _GLAND,
-    cover=(0.0, 0.5),
-    pitch_um=(3.6, 5.2),
-    nucleus_um=(3.9, 2.5),
-    stroma_um=(3.5, 2.6),
-    stroma_mm2=(9000, 17000),
-    lymph_mm2=(0, 1200),
-    void=(0.0, 0.9),
-    hormone=True,
-)
+_ENDOMETRIUM = Architecture(
+    (0.0, 0.3), (18, 42), (11, 17), (3.6, 5.2), (3.9, 2.5), (3.6, 2.75), (6000, 25000), (0, 1200), (0.0, 0.8),
+    fat=0.0, glass=(0.018, 0.032), hormone=True,
+)  # fmt: skip
+
+_BREAST = Architecture(
+    (0.1, 0.8), (12, 36), (10, 34), (4.6, 6.4), (2.8, 2.2), (2.8, 1.35), (3000, 8000), (0, 18000), (0.0, 0.35),
+    glass=(0.02, 0.14),
+)  # fmt: skip
 
 # The 19 tissues of PanNuke, in the spelling of its types.npy.
 ARCHITECTURES: dict[str, Architecture] = {
     "Adrenal_gland": _SHEET,
     "Bile-duct": _GLAND,
     "Bladder": _NEST,
-    "Breast": replace(_NEST, lymph_mm2=(0, 4000)),
+    "Breast": _BREAST,
     "Cervix": _NEST,
     "Colon": _GLAND,
     "Esophagus": _NEST,
@@ -107,39 +109,45 @@ class Cell:
 
 
 CELLS: dict[int, Cell] = {
-    NEOPLASTIC: Cell(0.20, 0.08, 0.36, 0.22, 0.45, 0.6),
-    INFLAMMATORY: Cell(0.10, 0.04, 0.72, 0.10, 0.35, 0.0),
-    CONNECTIVE: Cell(0.20, 0.07, 0.42, 0.12, 0.30, 0.05),
-    DEAD: Cell(0.15, 0.16, 1.05, 0.0, 0.15, 0.0),
-    EPITHELIAL: Cell(0.12, 0.04, 0.38, 0.20, 0.35, 0.15),
+    NEOPLASTIC: Cell(0.20, 0.07, 0.31, 0.16, 0.30, 0.6),
+    INFLAMMATORY: Cell(0.10, 0.03, 0.62, 0.08, 0.25, 0.0),
+    CONNECTIVE: Cell(0.20, 0.06, 0.34, 0.10, 0.22, 0.05),
+    DEAD: Cell(0.15, 0.12, 0.90, 0.0, 0.10, 0.0),
+    EPITHELIAL: Cell(0.12, 0.04, 0.31, 0.16, 0.25, 0.15),
 }
 
 LYMPHOCYTE_UM = (2.15, 1.95)  # half axes
 DEAD_UM = (1.9, 1.6)
-ERYTHROCYTE_UM = (2.6, 3.2)  # radius
+ERYTHROCYTE_UM = (2.1, 2.7)  # radius
 CLOSEST = 0.72  # two nuclei stay this fraction of the sum of their radii apart; below 1 they overlap
-FAINT = 0.14  # chance that the section holds only a slice of the nucleus, which is then pale
+FAINT = 0.09  # chance that the section holds only a slice of the nucleus, which is then pale
 DEAD_CHANCE = 0.015  # of an epithelial nucleus
-BLOOD_CHANCE = 0.3  # that a tile holds a pool of erythrocytes
+FAT_PITCH_UM = 38.0  # between neighbouring fat cells
+RECEPTOR_FREE = 0.09  # share of the tissue, in patches, whose nuclei lack the receptor (vessels, nerves)
+PSEUDOSTRATIFIED_UM = 18.0  # an epithelium up to this height has its nuclei in rows, a higher one is a solid nest
+BLOOD_CHANCE = 0.25  # that a tile holds a pool of erythrocytes
 SMALLEST_UM2 = 1.5  # of what is visible; anything smaller is left out of the truth
 
 # Optical density per unit of stain in (R, G, B), measured on H&E (CoNSeP) and on DAB sections (EndoNuke).
 VECTORS: dict[str, tuple[float, float, float]] = {
-    "hematoxylin": (0.60, 0.74, 0.27),
+    "hematoxylin": (0.58, 0.76, 0.28),
     "cytoplasm": (0.36, 0.85, 0.36),
-    "collagen": (0.22, 0.88, 0.38),
-    "blood": (0.22, 0.80, 0.56),
+    "collagen": (0.21, 0.87, 0.42),
+    "blood": (0.14, 0.72, 0.68),
     "counterstain": (0.62, 0.62, 0.45),
-    "dab": (0.36, 0.56, 0.75),
+    "dab": (0.36, 0.56, 0.74),
+    "blush": (0.30, 0.54, 0.79),
     "haze": (0.50, 0.57, 0.65),
 }
+
+HUE_JITTER = (0.025, 0.012)  # of a slide, per channel: of the dyes, and of DAB, which is one chemical
 
 # A cell's latent staining is the slide's mean plus its own deviation. Its grade counts how many limits it exceeds; its
 # DAB, in optical density along the stain vector at strength 1, is read between the knots, and is 0 at grade 0.
 GRADE_LIMITS = np.array([0.0, 1.0, 2.0])
 DAB_KNOTS = np.array([[0.0, 0.5, 1.5, 2.5, 4.0], [0.18, 0.32, 0.75, 1.25, 1.6]])
 LATENT_NUCLEAR: Range = (-0.4, 2.6)
-LATENT_HORMONE: Range = (1.4, 3.0)
+LATENT_HORMONE: Range = (1.7, 3.1)
 LATENT_HER2 = (-1.3, 0.1, 1.3, 2.8)  # by HER2 level 0, 1+, 2+, 3+
 
 
@@ -206,27 +214,27 @@ def draw_style(rng: np.random.Generator, marker: str, tissue: str | None = None,
     level = drawn_level if level is None else level
     vectors = {}
     for name, vector in VECTORS.items():
-        shifted = np.maximum(np.array(vector) + 0.025 * rng.standard_normal(3), 0.03)
+        shifted = np.maximum(np.array(vector) + HUE_JITTER[name in ("dab", "blush")] * rng.standard_normal(3), 0.03)
         vectors[name] = (shifted / np.linalg.norm(shifted)).astype(np.float32)
     share = rng.random()
     low, high = LATENT_HORMONE if ARCHITECTURES[tissue].hormone else LATENT_NUCLEAR
     return Style(
         tissue=tissue,
-        malignant=float(rng.choice([0.0, 0.5, 1.0], p=[0.35, 0.15, 0.5])),
+        malignant=float(rng.choice([0.0, 0.5, 1.0], p=[0.15, 0.2, 0.65])),
         crowding=jitter(0.15),
-        thickness=jitter(0.12),
-        nuclei=jitter(0.15),
-        cytoplasm=0.19 * jitter(0.25),
+        thickness=jitter(0.15),
+        nuclei=1.12 * jitter(0.2),
+        cytoplasm=0.19 * jitter(0.35),
         collagen=0.22 * jitter(0.25),
-        blood=0.42 * jitter(0.2),
-        counterstain=0.8 * jitter(0.2),
-        dab=1.15 * jitter(0.15),
-        blush=0.10 * jitter(0.5),
+        blood=0.31 * jitter(0.2),
+        counterstain=(0.5 if marker == "membrane" else 1.3) * jitter(0.2),
+        dab=(0.6 if marker == "membrane" else 1.1) * jitter(0.12),
+        blush=(0.05 if marker == "membrane" else 0.36) * jitter(0.35),
         latent=LATENT_HER2[level] if marker == "membrane" else low + share * (high - low),
         level=level,
         vectors=vectors,
-        white=(0.018 * jitter(0.4) + 0.004 * rng.random(3)).astype(np.float32),
-        flare=0.035 * jitter(0.25),
+        white=(rng.uniform(*ARCHITECTURES[tissue].glass) + 0.006 * rng.random(3)).astype(np.float32),
+        flare=0.058 * jitter(0.15),
         blur_um=float(rng.uniform(0.15, 0.40)),
         sharpen=float(rng.uniform(0.2, 0.7)),
         noise=float(rng.uniform(0.8, 2.5)),

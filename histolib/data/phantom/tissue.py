@@ -9,28 +9,12 @@ import numpy as np
 from scipy.spatial import cKDTree
 from scipy.special import ndtri
 
-from histolib.data.phantom.settings import (
-    ARCHITECTURES,
-    BLOOD_CHANCE,
-    CELLS,
-    CLOSEST,
-    CONNECTIVE,
-    DEAD,
-    DEAD_CHANCE,
-    DEAD_UM,
-    EPITHELIAL,
-    ERYTHROCYTE_UM,
-    FAINT,
-    INFLAMMATORY,
-    LYMPHOCYTE_UM,
-    NEOPLASTIC,
-    Style,
-)
+from histolib.data.phantom import settings
+from histolib.data.phantom.settings import Style
 
 __all__ = ["MARGIN_UM", "Discs", "Scene", "lay_out", "noise_at"]
 
 MARGIN_UM = 12.0  # tissue drawn beyond the image, so that its edge is like its middle
-NO_WALL_UM = 500.0  # a wall above this marks a solid nest
 _NOISE_SIDE = 64
 
 
@@ -69,7 +53,7 @@ class Scene:
         maps: smooth fields on a lattice of 1 micron that starts at -`MARGIN_UM`, name -> float32 (S, S):
             `depth` microns inside the nearest gland, negative outside; `wall` height of its epithelium; `tone` its
             staining; `gland` its number; `void` and `blood` positive where there is no tissue and where there is blood;
-            `along`, `across` coordinates of the collagen fibres; `loose` how loose they lie; `uneven` staining.
+            `along`, `across` coordinates of the collagen fibres; `loose` how loose; `uneven` and `blush` stain.
         nuclei: the nuclei, later ones on top.
         blood: the erythrocytes.
         noise: white-noise tile (64, 64) behind every texture.
@@ -80,6 +64,16 @@ class Scene:
     nuclei: Discs
     blood: Discs
     noise: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class _Gland:
+    """A gland or nest: closed outline (360, 2) on the lattice, inward normals, height of the epithelium, type of nuclei."""
+
+    outline: np.ndarray
+    normal: np.ndarray
+    height: float
+    type: int
 
 
 def noise_at(tile: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -97,7 +91,7 @@ def lay_out(rng: np.random.Generator, style: Style, size_um: float) -> Scene:
         style: of the slide.
         size_um: side of the square tile.
     """
-    plan = ARCHITECTURES[style.tissue]
+    plan = settings.ARCHITECTURES[style.tissue]
     noise = rng.standard_normal((_NOISE_SIDE, _NOISE_SIDE)).astype(np.float32)
     side = int(np.ceil(size_um + 2 * MARGIN_UM)) + 1
     axis = np.arange(side, dtype=np.float32)
@@ -107,25 +101,28 @@ def lay_out(rng: np.random.Generator, style: Style, size_um: float) -> Scene:
         shift = rng.uniform(0, _NOISE_SIDE, 2).astype(np.float32)
         return noise_at(noise, x / scale_um + shift[0], y / scale_um + shift[1])
 
-    void = _share(rng, plan.void, 2.5)
+    void = _share(rng, plan.void, 2.0)
     maps: dict[str, np.ndarray] = {
-        "void": field(22) + 0.35 * field(7) + np.float32(ndtri(np.clip(void, 0.01, 0.99)) * 1.06),
+        "void": field(22) + 0.2 * field(8) + np.float32(ndtri(np.clip(void, 0.01, 0.99)) * 1.06),
         "loose": field(30) + np.float32(rng.normal(0, 0.6)),
         "uneven": field(50),
+        "blush": 0.35 * field(25) + np.float32(rng.normal(0, 0.5)),
     }
-    patchy = field(35)
+    patchy, bare = field(35), field(13)
     turn, bend = rng.uniform(0, np.pi), field(28) * np.float32(rng.uniform(3, 9))
     across = (-np.sin(turn) * x + np.cos(turn) * y + bend).astype(np.float32)
     along = (np.cos(turn) * x + np.sin(turn) * y).astype(np.float32)
     glands = _glands(rng, style, side, maps)
-    near = np.exp(np.minimum(maps["depth"], 0) / 7)
+    near = np.exp(np.minimum(maps["depth"], 0) / 5)
     maps["across"] = (across * (1 - near) - maps["depth"] * near).astype(np.float32)
     maps["along"] = along
     maps["blood"] = np.full((side, side), -1, np.float32)
-    if rng.random() < BLOOD_CHANCE:
-        share = rng.uniform(0.05, 0.4)
-        maps["blood"] = np.where(maps["depth"] < -2, field(16) + np.float32(ndtri(share)), np.float32(-1))
-    nuclei = _nuclei(rng, style, glands, maps, patchy)
+    if rng.random() < settings.BLOOD_CHANCE:
+        share = rng.uniform(0.02, 0.14)
+        maps["blood"] = np.where(maps["depth"] < -2, field(20) + np.float32(ndtri(share)), np.float32(-1))
+    if rng.random() < plan.fat:
+        maps["void"] = np.maximum(maps["void"], np.minimum(_fat(rng, side), field(30) * 4 - 1))
+    nuclei = _nuclei(rng, style, glands, maps, patchy, bare)
     return Scene(size_um, maps, nuclei, _erythrocytes(rng, maps["blood"]), noise)
 
 
@@ -134,11 +131,9 @@ def _share(rng: np.random.Generator, between: tuple[float, float], skew: float =
     return low + (high - low) * float(rng.random()) ** skew
 
 
-def _glands(
-    rng: np.random.Generator, style: Style, side: int, maps: dict[str, np.ndarray]
-) -> list[tuple[np.ndarray, np.ndarray, float, bool]]:
-    """Place glands, write `depth`, `wall` and `tone`, and return (outline, inward normal, wall, malignant) of each."""
-    plan = ARCHITECTURES[style.tissue]
+def _glands(rng: np.random.Generator, style: Style, side: int, maps: dict[str, np.ndarray]) -> list[_Gland]:
+    """Place the glands, and write their maps: `depth`, `wall`, `tone` and `gland`."""
+    plan = settings.ARCHITECTURES[style.tissue]
     depth = np.full((side, side), -50, np.float32)
     wall, tone, owner = np.full_like(depth, 10), np.zeros_like(depth), np.full_like(depth, -1)
     reach = max(plan.radius_um)
@@ -157,14 +152,13 @@ def _glands(
         covered += np.pi * radius**2
         order = np.arange(2, 7)
         wave = rng.normal(0, 0.22 / order, 5) + 1j * rng.normal(0, 0.22 / order, 5)
-        height = min(rng.uniform(*plan.wall_um), 1e3)
-        bulge = 1 + np.real(wave @ np.exp(1j * np.outer(order, theta)))
-        bulge = np.clip(bulge, 0.5, 1.6)
+        height = rng.uniform(*plan.wall_um)
+        bulge = np.clip(1 + np.real(wave @ np.exp(1j * np.outer(order, theta))), 0.5, 1.6)
         outline = centre + (radius * bulge)[:, None] * np.stack([np.cos(theta), np.sin(theta)], 1)
         step = np.roll(outline, -1, 0) - np.roll(outline, 1, 0)
         normal = np.stack([-step[:, 1], step[:, 0]], 1) / np.linalg.norm(step, axis=1, keepdims=True)
-        malignant = bool(rng.random() < style.malignant)
-        glands.append((outline, normal, height, malignant))
+        kind = settings.NEOPLASTIC if rng.random() < style.malignant else settings.EPITHELIAL
+        glands.append(_Gland(outline, normal, height, kind))
         low = np.clip(np.floor(outline.min(0)) - 36, 0, side).astype(int)
         high = np.clip(np.ceil(outline.max(0)) + 36, 0, side).astype(int)
         if np.any(high <= low):
@@ -175,92 +169,114 @@ def _glands(
         inside = (edge - np.hypot(gx, gy)).astype(np.float32)
         nearer = inside > depth[window]
         depth[window][nearer] = inside[nearer]
-        wall[window][nearer] = height
+        wall[window][nearer] = np.maximum(height + 0.55 * (edge - radius), 0.6 * height)[nearer]
         owner[window][nearer] = len(glands) - 1
         tone[window][nearer] = rng.normal()
     maps |= {"depth": depth, "wall": wall, "tone": tone, "gland": owner}
     return glands
 
 
+def _epithelium(
+    rng: np.random.Generator, style: Style, gland: _Gland, within: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Lattice centres (K, 2) and angles (K,) of a gland's nuclei: in rows along its outline, or packed `within`."""
+    malignant = gland.type == settings.NEOPLASTIC
+    pitch = rng.uniform(*settings.ARCHITECTURES[style.tissue].pitch_um) / np.sqrt(style.crowding)
+    pitch *= 1.1 if malignant else 1.0
+    if gland.height >= settings.PSEUDOSTRATIFIED_UM:
+        xy = _scatter(rng, gland.outline.min(0), gland.outline.max(0), 1.6e6 / pitch**2)
+        xy = xy[_spaced(xy, np.full(len(xy), pitch * 0.8))]
+        xy = xy[_look(within, xy) > 0.55 * pitch]
+        return xy, rng.uniform(0, np.pi, len(xy))
+    layers = 1 + (rng.random() < 0.5) + malignant * (rng.random() < 0.5)
+    length = np.cumsum(np.linalg.norm(np.diff(gland.outline, axis=0, append=gland.outline[:1]), axis=1))
+    where = np.concatenate([np.arange(rng.uniform(0, pitch), length[-1], pitch) for _ in range(layers)])
+    layer = np.cumsum(np.diff(where, prepend=0) < 0)
+    at = np.searchsorted(length, (where + pitch * rng.normal(0, 0.2, len(where))) % length[-1])
+    deep = gland.height * (0.28 + 0.22 * layer + rng.normal(0, 0.09, len(at)))
+    angle = np.arctan2(gland.normal[at, 1], gland.normal[at, 0]) + rng.normal(0, 0.2, len(at))
+    return gland.outline[at] + deep[:, None] * gland.normal[at], angle
+
+
 def _nuclei(
     rng: np.random.Generator,
     style: Style,
-    glands: list[tuple[np.ndarray, np.ndarray, float, bool]],
+    glands: list[_Gland],
     maps: dict[str, np.ndarray],
     patchy: np.ndarray,
+    bare: np.ndarray,
 ) -> Discs:
-    plan, side = ARCHITECTURES[style.tissue], len(patchy)
+    plan, side = settings.ARCHITECTURES[style.tissue], len(patchy)
     groups = []  # (xy on the lattice, angle, type, half axes) of each kind
-    for number, (outline, normal, height, malignant) in enumerate(glands):
-        kind = NEOPLASTIC if malignant else EPITHELIAL
-        size = np.array(plan.nucleus_um) * (1.2 if malignant else 1.0)
-        pitch = rng.uniform(*plan.pitch_um) * (1.1 if malignant else 1.0) / np.sqrt(style.crowding)
-        if height < NO_WALL_UM:
-            layers = 1 + (rng.random() < 0.5) + malignant * (rng.random() < 0.5)
-            length = np.r_[0, np.cumsum(np.linalg.norm(np.diff(outline, axis=0, append=outline[:1]), axis=1))]
-            for layer in range(layers):
-                where = np.arange(rng.uniform(0, pitch), length[-1], pitch)
-                where = (where + pitch * rng.normal(0, 0.2, len(where))) % length[-1]
-                at = np.searchsorted(length, where).clip(1, len(outline)) - 1
-                deep = height * (0.28 + 0.22 * layer) + rng.normal(0, 0.09 * height, len(at))
-                xy = outline[at] + deep[:, None] * normal[at]
-                angle = np.arctan2(normal[at, 1], normal[at, 0]) + rng.normal(0, 0.2, len(at))
-                groups.append((xy, angle, kind, size))
-        else:
-            xy = _scatter(rng, outline.min(0), outline.max(0), 1.6e6 / pitch**2)
-            xy = xy[_spaced(xy, np.full(len(xy), pitch * 0.8))]
-            deep = _look(maps["depth"], xy)
-            xy = xy[(deep > 0.55 * pitch) & (_look(maps["gland"], xy) == number)]
-            groups.append((xy, rng.uniform(0, np.pi, len(xy)), kind, size))
+    room = np.minimum(maps["depth"], maps["wall"] - maps["depth"])
+    for number, gland in enumerate(glands):
+        size = np.array(plan.nucleus_um) * (1.12 if gland.type == settings.NEOPLASTIC else 1.0)
+        within = np.where(maps["gland"] == number, room, -1)
+        groups.append((*_epithelium(rng, style, gland, within), gland.type, size))
     n_gland = sum(len(g[0]) for g in groups)
     corner = np.array([side, side])
     density = style.crowding * _share(rng, plan.stroma_mm2)
     xy = _scatter(rng, 0 * corner, corner, density * 1.3)
     gy, gx = np.gradient(maps["across"])
     angle = np.arctan2(-_look(gx, xy), _look(gy, xy)) + rng.normal(0, 0.25, len(xy))
-    groups.append((xy, angle, CONNECTIVE, np.array(plan.stroma_um)))
+    groups.append((xy, angle, settings.CONNECTIVE, np.array(plan.stroma_um)))
     xy = _scatter(rng, 0 * corner, corner, 25_000)
     chance = _share(rng, plan.lymph_mm2, 2.0) / 25_000
     swarm = np.exp(1.6 * _look(np.roll(patchy, 17, 0), xy) - 1.0)
     xy = xy[rng.random(len(xy)) < chance * swarm]
-    groups.append((xy, rng.uniform(0, np.pi, len(xy)), INFLAMMATORY, np.array(LYMPHOCYTE_UM)))
+    groups.append((xy, rng.uniform(0, np.pi, len(xy)), settings.INFLAMMATORY, np.array(settings.LYMPHOCYTE_UM)))
 
     xy = np.concatenate([g[0] for g in groups])
     angle = np.concatenate([g[1] for g in groups])
-    types = np.concatenate([np.full(len(g[0]), g[2]) for g in groups])
+    types = np.repeat([g[2] for g in groups], [len(g[0]) for g in groups])
     axes = np.concatenate([np.tile(g[3], (len(g[0]), 1)) for g in groups]).astype(float)
     in_gland = np.arange(len(xy)) < n_gland
-    dying = in_gland & (rng.random(len(xy)) < DEAD_CHANCE)
-    types[dying], axes[dying] = DEAD, DEAD_UM
-    spread = np.array([CELLS[t].spread for t in range(1, 6)])[types - 1] if len(xy) else np.empty(0)
+    dying = in_gland & (rng.random(len(xy)) < settings.DEAD_CHANCE)
+    types[dying], axes[dying] = settings.DEAD, settings.DEAD_UM
+    spread, wobble = np.array([(0, 0)] + [(settings.CELLS[t].spread, settings.CELLS[t].wobble) for t in range(1, 6)])[
+        types
+    ].T
     axes *= np.exp(spread[:, None] * (rng.standard_normal((len(xy), 1)) + 0.5 * rng.standard_normal((len(xy), 2))))
-    wobble = np.array([CELLS[t].wobble for t in range(1, 6)])[types - 1] if len(xy) else np.empty(0)
-    waves = rng.standard_normal((len(xy), 4, 2)) @ np.array([1, 1j]) * (wobble[:, None] / np.sqrt(np.arange(1, 5)))
-    thin = rng.random(len(xy)) < FAINT
+    waves = rng.standard_normal((len(xy), 4, 2)) @ np.array([1, 1j]) * (wobble[:, None] / np.arange(1, 5))
+    thin = rng.random(len(xy)) < settings.FAINT
     part = np.where(thin, rng.uniform(0.25, 0.6, len(xy)), rng.normal(1, 0.08, len(xy)).clip(0.75, 1.25))
-    latent = 0.45 * _look(patchy, xy) + 0.6 * rng.standard_normal(len(xy))
+    latent = 0.45 * _look(patchy, xy) + 0.5 * rng.standard_normal(len(xy))
+    latent[_look(bare, xy) > -ndtri(settings.RECEPTOR_FREE)] -= 4.0
 
     deep, wall = _look(maps["depth"], xy), _look(maps["wall"], xy)
     fits = np.where(in_gland, (deep > 0.5) & (deep < wall), (deep < -axes[:, 1]) & (_look(maps["blood"], xy) < 0))
     fits &= (_look(maps["void"], xy) < 0) | (deep > 0)
     fits &= np.all((xy > 1) & (xy < side - 2), axis=1)
     keep = np.flatnonzero(fits)
-    keep = keep[_spaced(xy[keep], CLOSEST * 2 * np.sqrt(axes[keep].prod(1)))]
+    keep = keep[_spaced(xy[keep], settings.CLOSEST * 2 * np.sqrt(axes[keep].prod(1)))]
     keep = rng.permutation(keep)
     return Discs(xy[keep] - MARGIN_UM, axes[keep], angle[keep], waves[keep], types[keep], part[keep], latent[keep])
 
 
+def _fat(rng: np.random.Generator, side: int) -> np.ndarray:
+    """Microns inside the nearest fat cell, on the lattice: a Voronoi diagram with thin walls."""
+    pitch, extent = (
+        settings.FAT_PITCH_UM,
+        np.arange(-settings.FAT_PITCH_UM, side + settings.FAT_PITCH_UM, settings.FAT_PITCH_UM),
+    )
+    centres = np.stack(np.meshgrid(extent, extent), -1).reshape(-1, 2)
+    centres = centres + rng.uniform(-0.4 * pitch, 0.4 * pitch, centres.shape)
+    lattice = np.stack(np.meshgrid(np.arange(side), np.arange(side)), -1).reshape(-1, 2)
+    distance, _ = cKDTree(centres).query(lattice, k=2)
+    return ((distance[:, 1] - distance[:, 0]) / 2 - 0.9).reshape(side, side).astype(np.float32)
+
+
 def _erythrocytes(rng: np.random.Generator, blood: np.ndarray) -> Discs:
     side = len(blood)
-    pitch = 1.75 * ERYTHROCYTE_UM[0]
+    pitch = 1.9 * settings.ERYTHROCYTE_UM[0]
     rows, cols = np.mgrid[0 : side / (pitch * 0.87), 0 : side / pitch]
     xy = np.stack([(cols + 0.5 * (rows % 2)) * pitch, rows * pitch * 0.87], -1).reshape(-1, 2)
     xy = xy + rng.normal(0, 0.8, xy.shape)
     xy = xy[np.all((xy > 0) & (xy < side - 1), axis=1)]
     xy = xy[(_look(blood, xy) > 0) & (rng.random(len(xy)) < 0.85)]
     n = len(xy)
-    axes = rng.uniform(*ERYTHROCYTE_UM, (n, 1)) * np.stack([np.ones(n), rng.uniform(0.65, 1, n)], 1)
-    waves = 0.05 * rng.standard_normal((n, 4, 2)) @ np.array([1, 1j])
+    axes = rng.uniform(*settings.ERYTHROCYTE_UM, (n, 1)) * np.stack([np.ones(n), rng.uniform(0.7, 1, n)], 1)
+    waves = 0.03 * rng.standard_normal((n, 4, 2)) @ np.array([1, 1j])
     zero = np.zeros(n, int)
     return Discs(
         xy - MARGIN_UM, axes, rng.uniform(0, np.pi, n), waves, zero, rng.uniform(0.7, 1.2, n), zero.astype(float)
