@@ -135,19 +135,17 @@ def recolour_od(patch: Patch, reference: StainReference, gain: float = 1.0, mark
     return replace(patch, image=table[_bins(patch.image, density_weights(source, marker))])
 
 
-def recolour_hed(patch: Patch, reference: StainReference, marker: str = "nuclear") -> Patch:
+def recolour_hed(patch: Patch, reference: StainReference, gain: float = 1.0, marker: str = "nuclear") -> Patch:
     """Separate hematoxylin and DAB (Ruifrok & Johnston 2001) and paint what is nucleus in hematoxylin, tissue in eosin.
 
-    Nucleus is hematoxylin + DAB for a nuclear marker, hematoxylin alone for the others. Its amount is kept, up to the
-    reference's 99th percentile. IHC has no eosin: wherever there is stain at all, eosin is added up to the reference's
-    median. The result of a pixel depends on that pixel alone.
+    Nucleus is hematoxylin + DAB for a nuclear marker, hematoxylin alone for the others. Its amount is kept, times the
+    gain and up to the reference's 99th percentile. IHC has no eosin: wherever there is stain at all, eosin is added up
+    to the reference's median. The result of a pixel depends on that pixel alone; arguments are those of `recolour_od`.
     """
     amounts = np.clip(separate_stains(patch.image, "hematoxylin", "dab"), 0, None)
-    stain = amounts.sum(axis=-1)
-    nucleus = stain if marker == "nuclear" else amounts[..., 0]
-    tissue = np.clip(summed_density(patch.image) / TISSUE_DENSITY, 0, 1) ** 2  # glass is never quite white
+    nucleus = gain * (amounts.sum(axis=-1) if marker == "nuclear" else amounts[..., 0])
     density = np.minimum(nucleus, reference.hematoxylin_level)[..., None] * STAIN_VECTORS["hematoxylin"]
-    density = density + (tissue * reference.second_level)[..., None] * STAIN_VECTORS["eosin"]
+    density = density + (_tissue_share(patch.image) * reference.second_level)[..., None] * STAIN_VECTORS["eosin"]
     return replace(patch, image=rgb_from_density(density))
 
 
@@ -157,15 +155,13 @@ def reinhard(patch: Patch, reference: StainReference) -> Patch:
     Reinhard et al., Color transfer between images, IEEE CG&A 2001 (doi 10.1109/38.946629), in CIELAB in place of
     their l-alpha-beta. Background takes no part and fades out of the change. A patch without tissue comes back as is.
     """
-    density = summed_density(patch.image)
-    tissue = density > TISSUE_DENSITY
+    tissue = summed_density(patch.image) > TISSUE_DENSITY
     if tissue.sum() < FEWEST_TISSUE_PX:
         return patch
     lab = color.rgb2lab(patch.image.astype(np.float32) / 255)
     mean, std = lab[tissue].mean(axis=0), lab[tissue].std(axis=0)
     moved = (lab - mean) * (reference.lab_std / np.maximum(std, 1e-3)) + reference.lab_mean
-    share = np.clip(density / TISSUE_DENSITY, 0, 1)[..., None]
-    rgb = np.clip(color.lab2rgb(lab + share * (moved - lab)), 0, 1)
+    rgb = np.clip(color.lab2rgb(lab + _tissue_share(patch.image)[..., None] * (moved - lab)), 0, 1)
     return replace(patch, image=np.rint(255 * rgb).astype(np.uint8))
 
 
@@ -183,6 +179,11 @@ def macenko(patch: Patch, reference: StainReference) -> Patch:
     vectors, levels = stains
     scaled = _amounts(pixels, vectors) * (reference.stain_levels / levels)
     return replace(patch, image=rgb_from_density(scaled @ reference.stain_vectors).reshape(patch.image.shape))
+
+
+def _tissue_share(image: np.ndarray) -> np.ndarray:
+    """Share (H, W) of a recolouring to apply: 1 in tissue, falling to 0 in glass, which is never quite white."""
+    return np.clip(summed_density(image) / TISSUE_DENSITY, 0, 1) ** 2
 
 
 def _macenko_stains(tissue: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:

@@ -96,7 +96,7 @@ def test_od_for_a_membrane_marker_is_blind_to_brown(reference):
 def test_hed_paints_brown_as_hematoxylin_if_nuclear_and_not_otherwise(reference):
     brown = flat(tuple((255 * 10 ** -(0.9 * STAIN_VECTORS["dab"])).astype(int)))
     nuclear, membrane = (
-        separate_stains(recolour_hed(brown, reference, marker).image, "hematoxylin", "eosin")[..., 0].mean()
+        separate_stains(recolour_hed(brown, reference, marker=marker).image, "hematoxylin", "eosin")[..., 0].mean()
         for marker in ("nuclear", "membrane")
     )
     assert nuclear == pytest.approx(min(0.9, reference.hematoxylin_level), abs=0.03)
