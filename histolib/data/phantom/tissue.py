@@ -68,7 +68,7 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class _Gland:
-    """A gland or nest: closed outline (360, 2) on the lattice, inward normals, height of the epithelium, type of nuclei."""
+    """A gland or nest: closed outline (360, 2) on the lattice, inward normals, epithelial height, type of nuclei."""
 
     outline: np.ndarray
     normal: np.ndarray
