@@ -59,8 +59,8 @@ def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
     """
     a, b = _features(a, b)
     # With C = R^T R, tr (C_a C_b)^(1/2) is the sum of the singular values of R_a R_b^T: no matrix square root needed.
-    root_a: np.ndarray = np.linalg.qr((a - a.mean(0)) / np.sqrt(len(a) - 1), mode="r")
-    root_b: np.ndarray = np.linalg.qr((b - b.mean(0)) / np.sqrt(len(b) - 1), mode="r")
+    root_a = np.asarray(np.linalg.qr((a - a.mean(0)) / np.sqrt(len(a) - 1), mode="r"))
+    root_b = np.asarray(np.linalg.qr((b - b.mean(0)) / np.sqrt(len(b) - 1), mode="r"))
     cross = np.linalg.svd(root_a @ root_b.T, compute_uv=False).sum()
     mean = np.square(a.mean(0) - b.mean(0)).sum()
     return float(max(0.0, mean + np.square(root_a).sum() + np.square(root_b).sum() - 2.0 * cross))

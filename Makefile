@@ -1,0 +1,31 @@
+# The two commands of the README (`make course`, `make test`) and what they stand on.
+PYTHON ?= python3
+BIN := .venv/bin
+PROFILE ?= quick
+
+.PHONY: setup course test lint notebooks
+
+setup: .venv/.installed
+
+# The environment is made once, and again when the tested set changes.
+.venv/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "histolib needs Python 3.11 or newer, found " + sys.version.split()[0] + "; name another with PYTHON=...")'
+	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv || { echo "could not make .venv: on Debian and Ubuntu, install python3-venv" >&2; rm -rf .venv; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@$(BIN)/python -c 'import torchvision; torchvision.ops.nms'
+	@touch $@
+
+course: setup  ## execute the four notebooks, write runs/ and figures/
+	$(BIN)/histolib run --profile $(PROFILE)
+
+test: setup  ## run the tests
+	$(BIN)/python -m pytest
+
+lint: setup  ## style, types, and the import contract
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+notebooks: setup  ## execute the notebooks on the quick profile and write them back, to be committed
+	$(BIN)/histolib run --profile quick --update
