@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -161,8 +162,10 @@ def reinhard(patch: Patch, reference: StainReference) -> Patch:
     lab = color.rgb2lab(patch.image.astype(np.float32) / 255)
     mean, std = lab[tissue].mean(axis=0), lab[tissue].std(axis=0)
     moved = (lab - mean) * (reference.lab_std / np.maximum(std, 1e-3)) + reference.lab_mean
-    rgb = np.clip(color.lab2rgb(lab + _tissue_share(patch.image)[..., None] * (moved - lab)), 0, 1)
-    return replace(patch, image=np.rint(255 * rgb).astype(np.uint8))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # colours outside of sRGB are clipped, and said to be
+        rgb = color.lab2rgb(lab + _tissue_share(patch.image)[..., None] * (moved - lab))
+    return replace(patch, image=np.rint(255 * np.clip(rgb, 0, 1)).astype(np.uint8))
 
 
 def macenko(patch: Patch, reference: StainReference) -> Patch:

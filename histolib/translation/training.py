@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from accelerate import PartialState
 from torch import Tensor
 
 from ..imaging import Patch, resample
@@ -63,11 +64,13 @@ def train(
         save_every=settings.save_every,
         **loop,
     )
-    for direction in DIRECTIONS:
+    state = PartialState()
+    for direction in DIRECTIONS if state.is_main_process else ():
         generator = task.generator(direction)
         generator.mpp = settings.mpp
         card = {"direction": direction, "marker": settings.marker, "settings": asdict(settings)}
         save_generator(Path(folder) / f"{direction}.safetensors", generator, card)
+    state.wait_for_everyone()
     return history
 
 

@@ -1,10 +1,12 @@
+import os
 from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 import pytest
 from skimage import color
 
-from histolib.imaging import STAIN_VECTORS, Patch, separate_stains, summed_density
+from histolib.imaging import STAIN_VECTORS, Patch, read_patch, separate_stains, summed_density
 from histolib.training import save_weights
 from histolib.translation import StainReference, macenko, recolour_hed, recolour_od, reinhard
 
@@ -148,3 +150,17 @@ def test_other_weights_are_no_reference(tmp_path):
 def test_a_reference_without_tissue_is_refused(patches):
     with pytest.raises(ValueError, match=f"0 px in {len(patches)} patches"):
         StainReference.fit(patches)
+
+
+@pytest.mark.skipif("HISTOLIB_REAL_DATA" not in os.environ, reason="HISTOLIB_REAL_DATA is unset")
+def test_real_tiles_keep_where_their_stain_is():
+    root = Path(os.environ["HISTOLIB_REAL_DATA"])
+    he = [read_patch(path, 0.25) for path in sorted(root.glob("consep_tiles/**/train_*.jpg"))[::60]]
+    ihc = [read_patch(path, 0.5) for path in sorted(root.glob("endonuke/dataset/images/*.png"))[::30]]
+    reference = StainReference.fit(he)
+    gain = reference.gain(StainReference.fit(ihc, "ihc"))
+    assert 0.3 < gain < 0.8, "EndoNuke is stained about twice as densely as CoNSeP"
+    for patch in ihc:
+        before = summed_density(patch.image)
+        for out in (recolour_od(patch, reference, gain), recolour_hed(patch, reference, gain)):
+            assert np.corrcoef(before.ravel(), summed_density(out.image).ravel())[0, 1] > 0.9
