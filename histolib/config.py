@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 from uuid import uuid4
 
 import numpy as np
 
-__all__ = ["PROFILES", "Paths", "Profile", "profile", "replacing", "seed_everything"]
+__all__ = ["PROFILES", "Paths", "Profile", "profile", "replacing", "seed_everything", "writable_folder"]
 
 MARKERS = ("nuclear", "membrane", "cytoplasm")
 
@@ -30,7 +31,7 @@ class Profile:
         translation_width: channels of the generators' first layer.
         translation_blocks: residual blocks of the generators.
         translation_warm_steps: steps that imitate a classical recolouring.
-        translation_steps: steps in all, warm start included.
+        translation_steps: adversarial steps after these.
         nuclei_width: factor on every channel of HoVer-Net.
         nuclei_steps: optimisation steps of HoVer-Net.
         nuclei_batch: crops in one step of HoVer-Net.
@@ -51,7 +52,7 @@ class Profile:
 
 
 PROFILES = {
-    "quick": Profile("quick", 40, (12, 12, 12, 12, 12, 12), (8, 4), 512, 16, 6, 120, 260, 0.25, 160, 4),
+    "quick": Profile("quick", 40, (12,) * 6, (8, 4), 512, 16, 6, 150, 200, 0.25, 160, 4),
     "full": Profile("full", 400, (60,) * 10, (160, 40), 1024, 64, 9, 1000, 40_000, 1.0, 20_000, 8),
 }
 
@@ -110,6 +111,21 @@ def seed_everything(seed: int) -> np.random.Generator:
     np.random.seed(seed % 2**32)  # noqa: NPY002 - libraries that we call still draw from it
     torch.manual_seed(seed)
     return np.random.default_rng(seed)
+
+
+def writable_folder(path: str | Path) -> Path:
+    """Make the folder where there is none, so that a result without a place is refused before the work, not after it.
+
+    Raises:
+        OSError: it cannot be made, or nothing can be written there; the message names it.
+    """
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        TemporaryFile(dir=path).close()
+    except OSError as error:
+        raise OSError(f"{path}: expected a folder to write to, found none ({error.strerror})") from None
+    return path
 
 
 @contextmanager

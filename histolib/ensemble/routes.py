@@ -85,7 +85,8 @@ def _od(patch: Patch, marker: str, models: Models) -> Nuclei:
 
 
 def _hed(patch: Patch, marker: str, models: Models) -> Nuclei:
-    return _find_on_he(recolour_hed(patch, models.he_reference, marker=marker), models)
+    gain = models.he_reference.gain(models.ihc_reference, marker)
+    return _find_on_he(recolour_hed(patch, models.he_reference, gain, marker), models)
 
 
 def _reinhard(patch: Patch, marker: str, models: Models) -> Nuclei:
@@ -107,7 +108,7 @@ ROUTES: dict[str, Route] = {
     "od": Route(
         "every pixel gets the mean H&E colour of its optical density", _od, (HOVERNET, HE_REFERENCE, IHC_REFERENCE)
     ),
-    "hed": Route("colour deconvolution, stained anew as H&E", _hed, (HOVERNET, HE_REFERENCE)),
+    "hed": Route("colour deconvolution, stained anew as H&E", _hed, (HOVERNET, HE_REFERENCE, IHC_REFERENCE)),
     "reinhard": Route("colour statistics of H&E in LAB space", _reinhard, (HOVERNET, HE_REFERENCE)),
     "macenko": Route("stain vectors of H&E, amounts kept", _macenko, (HOVERNET, HE_REFERENCE)),
     "cyclegan": Route("translated to H&E by the CycleGAN: the course's pipeline", _cyclegan, (HOVERNET, IHC_TO_HE)),

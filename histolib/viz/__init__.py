@@ -1,7 +1,17 @@
 """Figures and viewers: arrays in, a matplotlib Figure or an ipywidgets viewer out."""
 
 from .export import save_figure
-from .images import draw_detections, draw_outlines, draw_points, figure_maps, figure_patches, show_patch
+from .images import (
+    draw_detections,
+    draw_outlines,
+    draw_points,
+    figure_detections,
+    figure_maps,
+    figure_outlines,
+    figure_patches,
+    figure_points,
+    show_patch,
+)
 from .plots import figure_counts, figure_distributions, figure_losses, figure_radius, figure_routes
 from .style import COLOURS, add_scale_bar, colour, style
 from .widgets import browse
@@ -15,10 +25,13 @@ __all__ = [
     "draw_outlines",
     "draw_points",
     "figure_counts",
+    "figure_detections",
     "figure_distributions",
     "figure_losses",
     "figure_maps",
+    "figure_outlines",
     "figure_patches",
+    "figure_points",
     "figure_radius",
     "figure_routes",
     "save_figure",

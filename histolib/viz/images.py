@@ -12,7 +12,17 @@ from matplotlib.figure import Figure
 from ..imaging import Patch
 from .style import add_scale_bar, colour, style
 
-__all__ = ["draw_detections", "draw_outlines", "draw_points", "figure_maps", "figure_patches", "show_patch"]
+__all__ = [
+    "draw_detections",
+    "draw_outlines",
+    "draw_points",
+    "figure_detections",
+    "figure_maps",
+    "figure_outlines",
+    "figure_patches",
+    "figure_points",
+    "show_patch",
+]
 
 
 def show_patch(axes: Axes, patch: Patch, title: str = "", bar: bool = True) -> None:
@@ -78,6 +88,67 @@ def figure_patches(rows: Mapping[str, Sequence[Patch]], titles: Sequence[str] = 
                 -0.06, 0.5, name, rotation=90, transform=line[0].transAxes, ha="right", va="center", fontsize=14
             )
     return figure
+
+
+def figure_points(
+    patches: Sequence[Patch], points: Sequence[Mapping[str, np.ndarray]], titles: Sequence[str] = (), side: float = 3.4
+) -> Figure:
+    """Patches in a row, each with named sets of points (K, 2) in its pixels; one legend for all."""
+    with style():
+        figure, row = _row(patches, titles, side)
+        for axes, sets in zip(row, points, strict=True):
+            for name, xy in sets.items():
+                draw_points(axes, xy, name)
+        _legend(figure, row)
+    return figure
+
+
+def figure_outlines(
+    patches: Sequence[Patch],
+    instances: Sequence[np.ndarray],
+    types: Sequence[Sequence[str]] | None = None,
+    titles: Sequence[str] = (),
+    side: float = 3.4,
+) -> Figure:
+    """Patches in a row, each with the outlines of its instance map (H, W), coloured by the names of their types."""
+    with style():
+        figure, row = _row(patches, titles, side)
+        for i, axes in enumerate(row):
+            draw_outlines(axes, instances[i], None if types is None else types[i])
+        if types is not None:
+            for name in dict.fromkeys(name for names in types for name in names):
+                row[0].plot([], [], color=colour(name), label=name)
+            _legend(figure, row)
+    return figure
+
+
+def figure_detections(
+    patches: Mapping[str, Patch],
+    detections: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]],
+    side: float = 4.0,
+) -> Figure:
+    """Patches by name in a row, each with what `draw_detections` takes: matched, missed and false nuclei."""
+    with style():
+        figure, row = _row(list(patches.values()), list(patches), side)
+        for axes, name in zip(row, patches, strict=True):
+            if name in detections:
+                draw_detections(axes, *detections[name])
+        _legend(figure, row)
+    return figure
+
+
+def _row(patches: Sequence[Patch], titles: Sequence[str], side: float) -> tuple[Figure, Sequence[Axes]]:
+    figure, grid = plt.subplots(1, len(patches), figsize=(side * len(patches), side + 0.5), squeeze=False)
+    for i, (axes, patch) in enumerate(zip(grid[0], patches, strict=True)):
+        show_patch(axes, patch, titles[i] if titles else "")
+    return figure, list(grid[0])
+
+
+def _legend(figure: Figure, row: Sequence[Axes]) -> None:
+    """One legend below the row, each name once."""
+    handles = {label: handle for axes in row for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    if handles:
+        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles))
 
 
 def figure_maps(patch: Patch, maps: Mapping[str, np.ndarray]) -> Figure:

@@ -67,11 +67,18 @@ def colour(name: str) -> str:
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Draw in the course's style inside the block, whatever the reader's own settings."""
+    """Draw in the course's style inside the block, whatever the reader's own settings.
+
+    Figures made inside travel as values: they are closed at the end, so that no window opens and no notebook shows
+    them twice. Those that were open before stay.
+    """
+    before = set(plt.get_fignums())
     with mpl.rc_context(_RC):
-        yield
-        for number in plt.get_fignums():  # figures travel as values: no window, no second display in a notebook
-            plt.close(number)
+        try:
+            yield
+        finally:
+            for number in set(plt.get_fignums()) - before:
+                plt.close(number)
 
 
 def add_scale_bar(axes: Axes, mpp: float, width_px: int, height_px: int) -> None:

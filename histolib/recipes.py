@@ -1,0 +1,231 @@
+"""Recipes: which data, which split and which settings the course trains with, for notebooks and `histolib train`."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, TypeVar, overload
+
+import pandas as pd
+
+from . import nuclei, translation
+from .config import PROFILES, Profile, profile
+from .data import BCI, EndoNuke, InstanceSample, PanNuke, consep_images, id_runs, phantom
+from .ensemble import HE_REFERENCE, IHC_REFERENCE
+from .imaging import Patch
+from .nuclei import HoverSettings
+from .translation import ContentLost, StainReference, TranslationSettings
+
+__all__ = [
+    "Patches",
+    "Sets",
+    "add_parsers",
+    "hover_settings",
+    "open_sets",
+    "split_runs",
+    "train_cyclegan",
+    "train_hovernet",
+    "translation_settings",
+]
+
+logger = logging.getLogger(__name__)
+
+QUICK_MPP = 0.5  # of HoVer-Net on the quick profile: EndoNuke's own scale, a quarter of the pixels
+OUTLINED = "PanNuke's layout (folds 1 and 2 are used) or CoNSeP's tiles"
+Settings = TypeVar("Settings", HoverSettings, TranslationSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class Sets:
+    """The three data sets of the course.
+
+    Attributes:
+        bci, pannuke, endonuke: their readers.
+        phantom: True where they are drawn, False where they were read from disk.
+    """
+
+    bci: BCI
+    pannuke: PanNuke
+    endonuke: EndoNuke
+    phantom: bool
+
+
+def open_sets(data: str | Path, size: Profile, data_dir: str = "", seed: int = 0) -> Sets:
+    """Open `bci`, `pannuke` and `endonuke` in `data_dir`, or draw their phantoms below `data` where it is empty.
+
+    Args:
+        data: the course's data folder; phantoms go to `data/phantom/<profile>`.
+        size: how many phantom patches to draw.
+        data_dir: folder of the real sets in their official layouts.
+        seed: of the phantom; other seeds go to other folders.
+
+    Raises:
+        FileNotFoundError, ValueError: as the readers.
+    """
+    if data_dir:
+        root = Path(data_dir).expanduser()
+    else:
+        root = Path(data) / "phantom" / (size.name if seed == 0 else f"{size.name}-{seed}")
+        phantom.write_all(root, size.pannuke_per_fold, size.endonuke_runs, size.bci_pairs, size.bci_px, seed)
+    return Sets(BCI(root / "bci"), PanNuke(root / "pannuke"), EndoNuke(root / "endonuke"), phantom=not data_dir)
+
+
+def split_runs(ids: Sequence[int], held_out: float = 1 / 3) -> tuple[list[int], list[int]]:
+    """Positions of the tiles to train on and to test on, parted between runs of ids (the best proxy for slides).
+
+    The last runs are held out, as many as come closest to the share from below, one at least.
+
+    Raises:
+        ValueError: all tiles are of one run.
+    """
+    runs = id_runs(sorted(set(ids)))
+    if len(runs) < 2:
+        raise ValueError(f"split_runs: expected tiles of at least two runs, found one of {len(ids)} tiles")
+    test_runs = runs[-max(1, int(held_out * len(runs))) :]
+    held = {tile for run in test_runs for tile in run}
+    test = [position for position, tile in enumerate(ids) if tile in held]
+    return [position for position in range(len(ids)) if position not in set(test)], test
+
+
+class Patches(Sequence[Patch]):
+    """The patches of some samples of a set, read when asked for.
+
+    Args:
+        samples: a sequence of samples with `patch`.
+        positions: which of them; default all.
+    """
+
+    def __init__(self, samples: Sequence[Any], positions: Sequence[int] | None = None) -> None:
+        self.samples = samples
+        self.positions = range(len(samples)) if positions is None else positions
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    @overload
+    def __getitem__(self, index: int) -> Patch: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Patch]: ...
+    def __getitem__(self, index: int | slice) -> Patch | list[Patch]:
+        if isinstance(index, slice):
+            return [self.samples[position].patch for position in self.positions[index]]
+        return self.samples[self.positions[index]].patch
+
+
+def translation_settings(size: Profile, seed: int = 0) -> TranslationSettings:
+    """Settings of the CycleGAN at a profile's size."""
+    quick = size.name == "quick"
+    return TranslationSettings(
+        mpp=PanNuke.mpp,
+        patch_px=128 if quick else 256,
+        width=size.translation_width,
+        discriminator_width=2 * size.translation_width if quick else size.translation_width,
+        blocks=size.translation_blocks,
+        warm_steps=size.translation_warm_steps,
+        steps=size.translation_steps,
+        lr_generator=3e-4 if quick else 2e-4,
+        seed=seed,
+    )
+
+
+def hover_settings(size: Profile, types: Sequence[str], seed: int = 0) -> HoverSettings:
+    """Settings of HoVer-Net at a profile's size."""
+    return HoverSettings(
+        types=tuple(types),
+        width=size.nuclei_width,
+        batch_size=size.nuclei_batch,
+        steps=size.nuclei_steps,
+        mpp=QUICK_MPP if size.name == "quick" else PanNuke.mpp,
+        seed=seed,
+    )
+
+
+def train_cyclegan(
+    ihc: Sequence[Patch], he: Sequence[Patch], settings: TranslationSettings, folder: str | Path, resume: bool = False
+) -> pd.DataFrame:
+    """Train the CycleGAN, and keep the colours of the IHC beside it for the route `od`; as `translation.train`."""
+    StainReference.fit(ihc, "ihc").save(Path(folder) / IHC_REFERENCE)
+    return translation.train(ihc, he, settings, folder, resume=resume)
+
+
+def train_hovernet(
+    samples: Sequence[InstanceSample], settings: HoverSettings, folder: str | Path, resume: bool = False
+) -> pd.DataFrame:
+    """Train HoVer-Net, and keep the colours of its H&E beside it for the classical routes; as `nuclei.train`."""
+    StainReference.fit(Patches(samples), "he").save(Path(folder) / HE_REFERENCE)
+    return nuclei.train(samples, settings, folder, resume=resume)
+
+
+def add_parsers(subparsers: argparse._SubParsersAction) -> None:
+    """Add `train` to the command line."""
+    parser = subparsers.add_parser("train", help="train a network as the notebooks do")
+    networks = parser.add_subparsers(dest="network", required=True, metavar="NETWORK")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--profile", choices=list(PROFILES), default="quick", help="where unset settings come from")
+    common.add_argument("--output", type=Path, required=True, help="folder of weights, log and checkpoint")
+    common.add_argument("--resume", action="store_true", help="continue the run in the output folder")
+    common.add_argument("--seed", type=int, default=0)
+    common.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="change a setting")
+    translating = networks.add_parser("cyclegan", parents=[common], help="IHC to H&E and back")
+    translating.add_argument(
+        "--ihc", type=Path, required=True, help="folder in EndoNuke's layout; its last runs are held out"
+    )
+    translating.add_argument(
+        "--he", type=Path, required=True, help="folder in PanNuke's (folds 1, 2) or CoNSeP's layout"
+    )
+    translating.set_defaults(run=_run_cyclegan)
+    finding = networks.add_parser("hovernet", parents=[common], help="nuclei on H&E")
+    finding.add_argument("--data", type=Path, required=True, help=OUTLINED)
+    finding.set_defaults(run=_run_hovernet)
+
+
+def _run_cyclegan(args: argparse.Namespace) -> int:
+    tiles = EndoNuke(args.ihc)
+    he, _ = _outlined(args.he)
+    settings = _changed(translation_settings(profile(args.profile), args.seed), args.set)
+    train_positions, _ = split_runs(tiles.ids)
+    try:
+        history = train_cyclegan(Patches(tiles, train_positions), Patches(he), settings, args.output, args.resume)
+    except ContentLost as error:
+        logger.error(error)
+        return 2
+    print(f"{len(history)} steps; weights in {args.output}")
+    return 0
+
+
+def _run_hovernet(args: argparse.Namespace) -> int:
+    samples, types = _outlined(args.data)
+    settings = _changed(hover_settings(profile(args.profile), types, args.seed), args.set)
+    history = train_hovernet(samples, settings, args.output, args.resume)
+    print(f"{len(history)} steps; weights in {args.output}")
+    return 0
+
+
+def _outlined(root: Path) -> tuple[Sequence[InstanceSample], list[str]]:
+    """Samples with outlined nuclei and the names of their types, of whichever layout the folder has."""
+    if (root / "types.json").is_file():
+        return consep_images(root), ["miscellaneous", "inflammatory", "epithelial", "spindle-shaped"]
+    return PanNuke(root, folds=(1, 2)), list(PanNuke.types.values())
+
+
+def _changed(settings: Settings, changes: Sequence[str]) -> Settings:
+    known = {field.name: getattr(settings, field.name) for field in fields(settings)}
+    values = {}
+    for text in changes:
+        name, _, value = text.partition("=")
+        if name not in known:
+            raise ValueError(f"--set: unknown setting {name!r}, expected {', '.join(known)}")
+        try:
+            values[name] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            values[name] = value
+        fits = isinstance(values[name], type(known[name])) or (
+            isinstance(known[name], float) and type(values[name]) is int
+        )
+        if not fits:
+            raise ValueError(f"--set: expected {name} as {known[name]!r}, found {value!r}")
+    return replace(settings, **values)

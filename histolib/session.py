@@ -1,0 +1,76 @@
+"""What every notebook begins with: its checked parameters, its folders, and a place for its figures."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from . import __version__
+from .config import Paths, Profile, profile, seed_everything
+from .viz import save_figure
+
+__all__ = ["Session", "begin"]
+
+REAL_DATA = "HISTOLIB_REAL_DATA"
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Folders and size of one run of a notebook.
+
+    Attributes:
+        profile: how much work to do.
+        seed: of everything random.
+        data: folder of data sets.
+        output: folder of all that the run makes.
+        real: folder of real tiles to compare the phantom with, None where there is none.
+        device: cpu, cuda or mps.
+    """
+
+    profile: Profile
+    seed: int
+    data: Path
+    output: Path
+    real: Path | None
+    device: str
+
+    def folder(self, name: str) -> Path:
+        """A folder of the run, made where it is missing."""
+        path = self.output / name
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def keep(self, figure: Figure, name: str) -> Figure:
+        """Save a figure of the presentation as PNG and PDF, and hand it back to be shown."""
+        save_figure(figure, name, self.output / "figures")
+        return figure
+
+
+def begin(parameters: Mapping[str, Any]) -> Session:
+    """Start a notebook: seed, find the folders, and report versions and device.
+
+    Args:
+        parameters: the notebook's `profile`, `output_dir` and `seed`; its `globals()` will do.
+
+    Raises:
+        ValueError: the profile is unknown.
+    """
+    import torch
+
+    size = profile(parameters["profile"])
+    paths = Paths.find()
+    output = Path(parameters["output_dir"]).expanduser() if parameters["output_dir"] else paths.runs / size.name
+    seed_everything(parameters["seed"])
+    device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    real = os.environ.get(REAL_DATA)
+    print(
+        f"histolib {__version__}, Python {platform.python_version()}, torch {torch.__version__.split('+')[0]}, "
+        f"device {device}, profile {size.name}, seed {parameters['seed']}"
+    )
+    return Session(size, parameters["seed"], paths.data, output, Path(real) if real else None, device)
