@@ -37,8 +37,9 @@ STAIN_VECTORS: dict[str, np.ndarray] = {
     "dab": np.array([0.27, 0.57, 0.78]) / np.linalg.norm([0.27, 0.57, 0.78]),
 }
 
-# A resolution tag outside these microns per pixel is a screen or print default (72 dpi is 353), not a microscope's.
-PLAUSIBLE_MPP = (0.05, 20.0)
+# Microns per pixel at which nuclei can be seen: at 2 a small one is 3 px wide. A resolution tag outside is a screen or
+# print default (72 dpi is 353), not a microscope's.
+PLAUSIBLE_MPP = (0.05, 2.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,19 +84,25 @@ class Patch:
 def read_rgb(path: str | Path) -> np.ndarray:
     """Read an 8-bit image file as uint8 RGB, shape (H, W, 3).
 
-    Grey is repeated into three channels, transparency is composited on white (an empty slide is white).
+    Grey is repeated into three channels, transparency is composited on white (an empty slide is white). Pixels stay
+    where the file stores them: a camera's orientation tag is not applied, as in ImageJ and QuPath, so that coordinates
+    mean the same pixel there. Of a file with many pages the first is read.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is no readable image, is cut short, or has more than 8 bits a channel.
+        ValueError: the file is no readable image, is cut short, has more than 8 bits a channel, or is too large to be
+            read whole.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: expected an image file, found {'a folder' if path.is_dir() else 'nothing'}")
     try:
-        with Image.open(path) as picture:
-            if picture.mode.startswith(("I", "F")):
-                raise ValueError(f"{path}: expected 8 bits a channel, found mode {picture.mode} (16 bits or more)")
+        # What is warned of are damaged or odd tags; damaged pixels raise.
+        with warnings.catch_warnings(action="ignore"), Image.open(path) as picture:
+            # Pillow narrows RGB of 16 bits without a word; only the raw mode of its decoder tells.
+            raw = " ".join(str(tile[-1]) for tile in picture.tile)
+            if picture.mode.startswith(("I", "F")) or ";16" in raw:
+                raise ValueError(f"{path}: expected 8 bits a channel, found 16 or more (mode {picture.mode})")
             picture.load()
             if picture.mode not in ("RGBA", "LA", "PA") and "transparency" not in picture.info:
                 return np.array(picture.convert("RGB"))
@@ -104,23 +111,28 @@ def read_rgb(path: str | Path) -> np.ndarray:
     except UnidentifiedImageError:
         with path.open("rb") as file:
             head = file.read(8)
-        raise ValueError(f"{path}: expected an image, found a file that starts with {head!r}") from None
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{path}: expected an 8-bit image, found a file that starts with {head!r}") from None
+    except Image.DecompressionBombError:
+        raise ValueError(f"{path}: expected at most {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels, found more") from None
+    except PermissionError:
+        raise ValueError(f"{path}: expected a file that can be read, found no permission to") from None
+    except (OSError, SyntaxError) as error:
         raise ValueError(f"{path}: expected a whole image, found a damaged one ({error})") from None
 
 
 def read_mpp(path: str | Path) -> float | None:
-    """Microns per pixel from the file's resolution tag, or None where the tag is absent or cannot be a microscope's."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            with Image.open(path) as picture:
-                dpi = picture.info.get("dpi")
-        except (OSError, SyntaxError):
-            return None
-    if not dpi or not dpi[0] or not np.isfinite(float(dpi[0])):
+    """Microns per pixel from the file's resolution tag, or None where the tag is absent or cannot be a microscope's.
+
+    Tags of screens and printers (72 dpi, say) and pixels that are not square count as absent.
+    """
+    try:
+        with warnings.catch_warnings(action="ignore"), Image.open(path) as picture:
+            dpi = [float(value) for value in picture.info.get("dpi", ())]
+    except (OSError, SyntaxError, Image.DecompressionBombError):
         return None
-    mpp = 25_400.0 / float(dpi[0])
+    if len(dpi) != 2 or not np.isfinite(dpi).all() or min(dpi) <= 0 or max(dpi) > 1.01 * min(dpi):
+        return None
+    mpp = 25_400.0 / dpi[0]
     return mpp if PLAUSIBLE_MPP[0] <= mpp <= PLAUSIBLE_MPP[1] else None
 
 
@@ -175,13 +187,17 @@ def separate_stains(image: np.ndarray, *stains: str) -> np.ndarray:
 
     Returns:
         float32 (H, W, len(stains)), in optical density along each stain's unit vector; may be slightly negative.
+
+    Raises:
+        ValueError: a stain is unknown, or they are not two or three.
     """
+    unknown = [name for name in stains if name not in STAIN_VECTORS]
+    if unknown or len(stains) not in (2, 3):
+        raise ValueError(f"separate_stains: expected two or three of {', '.join(STAIN_VECTORS)}, found {stains}")
     rows = [STAIN_VECTORS[name] for name in stains]
     if len(rows) == 2:
         residual = np.cross(rows[0], rows[1])
         rows.append(residual / np.linalg.norm(residual))
-    if len(rows) != 3:
-        raise ValueError(f"separate_stains: expected two or three stains, found {stains}")
     inverse = np.linalg.inv(np.stack(rows)).astype(np.float32)
     return (optical_density(image) @ inverse)[..., : len(stains)]
 
@@ -205,13 +221,13 @@ def resample(image: np.ndarray, scale: float | tuple[float, float], nearest: boo
     """
     import cv2
 
-    scale_x, scale_y = (scale, scale) if isinstance(scale, int | float) else scale
+    scale_x, scale_y = np.broadcast_to(scale, 2)
     height, width = image.shape[:2]
     size = max(1, round(width * scale_x)), max(1, round(height * scale_y))
     if size == (width, height):
         return image
     how = cv2.INTER_NEAREST_EXACT if nearest else cv2.INTER_AREA if scale_x < 1 else cv2.INTER_CUBIC
-    return cv2.resize(image, size, interpolation=how)
+    return cv2.resize(image, size, interpolation=how).reshape(size[1], size[0], *image.shape[2:])
 
 
 @dataclass(frozen=True, slots=True)
