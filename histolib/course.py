@@ -7,14 +7,17 @@ import ast
 import hashlib
 import logging
 import shutil
+import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
 
-from .config import PROFILES, Paths, replacing
+from .config import PROFILES, Paths, replacing, writable_folder
+from .config import profile as known_profile
 
 __all__ = ["add_parsers", "check_injected", "code_hash", "notebook_files", "parameters_of", "run_course"]
 
@@ -39,11 +42,13 @@ def notebook_files(root: Path, only: Iterable[str] = ()) -> list[Path]:
     files = sorted((root / "notebooks").glob("[0-9][0-9]_*.ipynb"))
     if not files:
         raise FileNotFoundError(f"{root / 'notebooks'}: expected the notebooks of the course, found none")
-    wanted = list(only)
+    known = [file.name[:2] for file in files]
+    wanted = [number.strip() for number in only]
     for number in wanted:
-        if not any(file.name.startswith(f"{number}_") for file in files):
-            known = ", ".join(file.name[:2] for file in files)
-            raise FileNotFoundError(f"{root / 'notebooks'}: expected a notebook {number}, found {known}")
+        if number not in known:
+            raise FileNotFoundError(
+                f"{root / 'notebooks'}: expected the number of a notebook ({', '.join(known)}), found {number!r}"
+            )
     return [file for file in files if not wanted or file.name[:2] in wanted]
 
 
@@ -53,7 +58,7 @@ def parameters_of(notebook: NotebookNode, name: str = "notebook") -> dict[str, A
     Raises:
         ValueError: there is no such cell, or it holds more than `name = literal` lines.
     """
-    cells = [cell for cell in notebook.cells if PARAMETERS_TAG in cell.metadata.get("tags", ())]
+    cells = [cell for cell in notebook.cells if _tagged(cell, PARAMETERS_TAG)]
     if len(cells) != 1:
         raise ValueError(f"{name}: expected one cell tagged {PARAMETERS_TAG!r}, found {len(cells)}")
     return _literals(cells[0].source, name)
@@ -77,19 +82,26 @@ def check_parameters(given: Mapping[str, Any], known: Mapping[str, Any], name: s
             )
 
 
-def check_injected(history: Sequence[str], known: Mapping[str, Any]) -> None:
+def check_injected(history: Sequence[str]) -> None:
     """Refuse misspelt parameters inside a notebook too, for papermill itself only warns and exits with 0.
+
+    A notebook calls `check_injected(In)` in the first cell after its parameters. The documented ones need no
+    repetition: papermill injects its cell right behind the tagged one, so the last cell before it that holds literals
+    alone has the known names. Where nothing was injected, as in Jupyter or Colab, nothing is checked.
 
     Args:
         history: the notebook's `In`, sources of the cells that have run.
-        known: the documented parameters, by name, with their defaults.
 
     Raises:
-        ValueError: papermill injected a name that is not documented, or of another type.
+        ValueError: papermill injected a name that is not documented, or a value of another type.
     """
+    known: dict[str, Any] = {}
     for source in history:
         if source.startswith(INJECTED_HEAD):
             check_parameters(_literals(source, "papermill"), known, "papermill")
+            continue
+        with suppress(ValueError):  # a cell that does something documents no parameters
+            known = _literals(source, "cell") or known
 
 
 def run_course(
@@ -115,22 +127,28 @@ def run_course(
 
     Raises:
         FileNotFoundError: a notebook is not there.
-        ValueError: a parameter is unknown or of another type; nothing was run.
-        NotebookFailed: a cell raised. The executed copy up to there is kept.
+        ValueError: a parameter is unknown or of another type, or the copies would replace the notebooks.
+            Nothing was run.
+        OSError: the results cannot be written. Nothing was run.
+        NotebookFailed: a cell raised, or its kernel died. The executed copy up to there is kept.
     """
     import papermill
     from papermill.exceptions import PapermillExecutionError
 
     paths = paths or Paths.find()
     files = notebook_files(paths.root, only)
-    folder = (output or paths.runs / profile).expanduser().resolve()
+    folder = (output or paths.runs / known_profile(profile).name).expanduser().resolve()
+    if folder == paths.root.resolve():
+        raise ValueError(
+            f"{folder}: expected a folder for results, found the checkout: the copies would replace notebooks"
+        )
     given: dict[str, Any] = {"profile": profile, "output_dir": str(folder), **(parameters or {})}
     known = {file: parameters_of(nbformat.read(file, as_version=4), file.name) for file in files}
     everything: dict[str, Any] = {}
     for parameters_here in known.values():
         everything |= parameters_here
     check_parameters(given, everything, "histolib run")
-    (folder / "notebooks").mkdir(parents=True, exist_ok=True)
+    writable_folder(folder / "notebooks")
     for number, file in enumerate(files, 1):
         logger.info("[%d/%d] %s, profile %s", number, len(files), file.name, profile)
         copy = folder / "notebooks" / file.name
@@ -147,8 +165,14 @@ def run_course(
             )
         except PapermillExecutionError as error:
             raise NotebookFailed(
-                f"{file.name}: cell {error.cell_index + 1} failed with {error.ename}: {error.evalue}\n"
+                f"{file.name}: cell {_number(file, error.source)} failed with {error.ename}: {error.evalue}\n"
                 f"{error.source.strip()}\nexecuted up to there: {copy}"
+            ) from None
+        except RuntimeError as error:  # the kernel died (out of memory, say) or did not start
+            source = _running(copy)
+            raise NotebookFailed(
+                f"{file.name}: cell {_number(file, source)} failed with {error}\n"
+                f"{source.strip()}\nexecuted up to there: {copy}"
             ) from None
         if update:
             _write_back(file, copy, profile)
@@ -157,18 +181,15 @@ def run_course(
 
 def code_hash(notebook: NotebookNode) -> str:
     """SHA-256 of the code cells' sources, injected parameters aside."""
-    sources = [
-        cell.source
-        for cell in notebook.cells
-        if cell.cell_type == "code" and INJECTED_TAG not in cell.metadata.get("tags", ())
-    ]
+    sources = [cell.source for cell in notebook.cells if cell.cell_type == "code" and not _tagged(cell, INJECTED_TAG)]
     return hashlib.sha256("\0".join(sources).encode()).hexdigest()
 
 
 def _write_back(source: Path, executed: Path, profile: str) -> None:
     """Replace a notebook by its executed copy, less what is noise: timings, injected parameters, dead widget views."""
     notebook, original = nbformat.read(executed, as_version=4), nbformat.read(source, as_version=4)
-    notebook.cells = [cell for cell in notebook.cells if INJECTED_TAG not in cell.metadata.get("tags", ())]
+    for either in (notebook, original):
+        either.cells = [cell for cell in either.cells if not _tagged(cell, INJECTED_TAG)]
     notebook.metadata = original.metadata
     notebook.metadata["histolib"] = {"executed_code": code_hash(notebook), "profile": profile}
     for cell, before in zip(notebook.cells, original.cells, strict=True):
@@ -181,7 +202,7 @@ def _write_back(source: Path, executed: Path, profile: str) -> None:
             if item.output_type == "execute_result":
                 item.execution_count = count
     with replacing(source) as temporary:
-        temporary.write_text(nbformat.writes(notebook) + "\n")
+        temporary.write_text(nbformat.writes(notebook).rstrip("\n") + "\n", encoding="utf-8")
 
 
 def _without_noise(output: NotebookNode) -> NotebookNode | None:
@@ -199,9 +220,30 @@ def _collect_figures(made: Path, target: Path) -> list[Path]:
     return files
 
 
+def _tagged(cell: NotebookNode, tag: str) -> bool:
+    return tag in cell.metadata.get("tags", ())
+
+
+def _number(file: Path, source: str) -> str:
+    """Which cell of a notebook this is, counted from 1 as a reader does; papermill's own cells have no number."""
+    sources = [cell.source for cell in nbformat.read(file, as_version=4).cells]
+    return str(sources.index(source) + 1) if source in sources else "of papermill's"
+
+
+def _running(copy: Path) -> str:
+    """Source of the cell that a notebook was at when its kernel died: the last that papermill started."""
+    cells = nbformat.read(copy, as_version=4).cells if copy.is_file() else []
+    started = [cell.source for cell in cells if cell.metadata.get("papermill", {}).get("start_time")]
+    return started[-1] if started else ""
+
+
 def _literals(source: str, name: str) -> dict[str, Any]:
     values: dict[str, Any] = {}
-    for node in ast.parse(source).body:
+    try:
+        nodes = ast.parse(source).body
+    except SyntaxError as error:
+        raise ValueError(f"{name}: expected `name = literal` lines, found {error.msg} in line {error.lineno}") from None
+    for node in nodes:
         target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
         if not isinstance(node, ast.Assign | ast.AnnAssign) or not isinstance(target, ast.Name) or node.value is None:
             raise ValueError(
@@ -209,7 +251,7 @@ def _literals(source: str, name: str) -> dict[str, Any]:
             )
         try:
             values[target.id] = ast.literal_eval(node.value)
-        except ValueError:
+        except (ValueError, TypeError):
             raise ValueError(f"{name}: expected a literal for {target.id}, found {ast.unparse(node.value)!r}") from None
     return values
 
@@ -230,7 +272,7 @@ def _run(args: argparse.Namespace) -> int:
     try:
         figures = run_course(args.profile, args.only, args.output, parameters, update=args.update)
     except NotebookFailed as error:
-        logger.error(error)
+        print(f"histolib run: {error}", file=sys.stderr)
         return 1
     print(f"{len(figures)} figures in {figures[0].parent}" if figures else "no figures were made")
     return 0

@@ -1,0 +1,306 @@
+"""The course runner on notebooks made here: what it refuses before it starts, and what it leaves when one fails."""
+
+from pathlib import Path
+
+import nbformat
+import papermill
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from papermill.exceptions import PapermillExecutionError
+
+from histolib import course
+from histolib.cli import main
+from histolib.config import Paths
+from histolib.course import (
+    VIEW_MIMETYPE,
+    check_injected,
+    check_parameters,
+    code_hash,
+    notebook_files,
+    parameters_of,
+    run_course,
+)
+
+PARAMETERS = '# What a reader may change\nprofile = "quick"\noutput_dir = ""\nseed = 1  # of chance\nradius_um = 3.0\n'
+BEGIN = "from histolib.course import check_injected\ncheck_injected(In)"
+
+
+def notebook(*sources: str, parameters: str = PARAMETERS) -> nbformat.NotebookNode:
+    tagged = new_code_cell(parameters, metadata={"tags": ["parameters"]})
+    made = new_notebook(cells=[new_markdown_cell("# Title"), tagged, *map(new_code_cell, sources)])
+    made.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    return made
+
+
+def checkout(root: Path, **notebooks: nbformat.NotebookNode) -> Path:
+    """A folder that looks like the project's, with these notebooks."""
+    (root / "notebooks").mkdir()
+    (root / "pyproject.toml").touch()
+    for name, made in notebooks.items():
+        nbformat.write(made, root / "notebooks" / f"{name[1:]}.ipynb")
+    return root
+
+
+# --- parameters ---
+
+
+def test_parameters_are_the_literals_of_the_tagged_cell():
+    made = notebook("x = 1", parameters=PARAMETERS + "names: tuple = ('a', 'b')\nnothing = None\nlow = -1.5\n")
+    assert parameters_of(made) == {
+        "profile": "quick",
+        "output_dir": "",
+        "seed": 1,
+        "radius_um": 3.0,
+        "names": ("a", "b"),
+        "nothing": None,
+        "low": -1.5,
+    }
+    assert parameters_of(notebook(parameters="")) == {}
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("a = 1\nb = a + 1", "nb: expected a literal for b, found 'a \\+ 1'"),
+        ("a = {[]: 1}", "nb: expected a literal for a"),
+        ("import os", "nb: expected only `name = literal`"),
+        ("a.b = 1", "nb: expected only `name = literal`"),
+        ("a: int", "nb: expected only `name = literal`"),
+        ("a = (1", "nb: expected `name = literal` lines, found .* in line 1"),
+    ],
+)
+def test_a_parameters_cell_that_is_more_than_literals_is_refused(source, message):
+    with pytest.raises(ValueError, match=message):
+        parameters_of(notebook(parameters=source), "nb")
+
+
+def test_there_is_one_parameters_cell():
+    for cells in ([], [new_code_cell("a = 1", metadata={"tags": ["parameters"]}) for _ in range(2)]):
+        with pytest.raises(ValueError, match=rf"expected one cell tagged 'parameters', found {len(cells)}"):
+            parameters_of(new_notebook(cells=cells))
+
+
+KNOWN = {"seed": 1, "radius_um": 3.0, "fast": False, "name": "a"}
+
+
+@pytest.mark.parametrize("given", [{}, {"seed": 2}, {"radius_um": 3}, {"radius_um": 2.5, "fast": True, "name": ""}])
+def test_parameters_of_the_documented_types_pass(given):
+    check_parameters(given, KNOWN)
+    check_injected(["", "seed = 1\nradius_um = 3.0\nfast = False\nname = 'a'", injected(given)])
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"sed": 2}, "unknown parameter 'sed', expected seed, radius_um, fast, name"),
+        ({"seed": 2.5}, r"expected seed to be int \(as 1\), found float 2.5"),
+        ({"seed": "2"}, "found str '2'"),
+        ({"seed": True}, "found bool True"),
+        ({"fast": 1}, "expected fast to be bool"),
+        ({"radius_um": True}, "found bool True"),
+        ({"name": None}, "found NoneType None"),
+    ],
+)
+def test_other_names_and_types_are_refused_with_the_documented_ones(given, message):
+    with pytest.raises(ValueError, match=message):
+        check_parameters(given, KNOWN)
+    with pytest.raises(ValueError, match=f"papermill: .*{message}"):
+        check_injected(["", "seed = 1\nradius_um = 3.0\nfast = False\nname = 'a'", injected(given)])
+
+
+def injected(given: dict) -> str:
+    return "".join(["# Parameters\n", *(f"{name} = {value!r}\n" for name, value in given.items())])
+
+
+def test_nothing_injected_is_nothing_to_check():
+    check_injected([])
+    check_injected(["", "import os", PARAMETERS, BEGIN])
+
+
+def test_what_is_injected_is_checked_against_the_literals_right_before_it():
+    history = ["", "a = 1", "import os\nget_ipython().run_line_magic('matplotlib', 'inline')", "seed = 1", "await x"]
+    check_injected([*history, injected({"seed": 2})])
+    with pytest.raises(ValueError, match="unknown parameter 'a', expected seed"):
+        check_injected([*history, injected({"a": 2})])
+    with pytest.raises(ValueError, match="unknown parameter 'a'"):
+        check_injected([injected({"a": 2})])
+
+
+# --- which notebooks ---
+
+
+def test_notebooks_come_in_order_and_by_number(tmp_path):
+    root = checkout(tmp_path, _02_b=notebook(), _01_a=notebook(), _10_c=notebook(), _1_d=notebook(), _notes=notebook())
+    names = [file.name for file in notebook_files(root)]
+    assert names == ["01_a.ipynb", "02_b.ipynb", "10_c.ipynb"]
+    assert [file.name for file in notebook_files(root, ["10", " 02"])] == ["02_b.ipynb", "10_c.ipynb"]
+    for wrong in ("1", "03", "", "01_a"):
+        with pytest.raises(
+            FileNotFoundError, match=rf"expected the number of a notebook \(01, 02, 10\), found '{wrong}'"
+        ):
+            notebook_files(root, ["01", wrong])
+
+
+def test_a_folder_without_notebooks_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="expected the notebooks of the course, found none"):
+        notebook_files(tmp_path)
+
+
+# --- what is refused before anything runs ---
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--set", "sed=3"], "unknown parameter 'sed', expected profile, output_dir, seed, radius_um"),
+        (["--set", "seed=three"], "expected seed to be int (as 1), found str 'three'"),
+        (["--set", "seed"], "--set: expected NAME=VALUE, found 'seed'"),
+        (["--only", "7"], "expected the number of a notebook (01, 02), found '7'"),
+        (["--output", "file"], "expected a folder to write to, found none"),
+        (["--output", "."], "found the checkout: the copies would replace notebooks"),
+        (["--profile", "fast"], "argument --profile: invalid choice: 'fast'"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_nothing_runs(tmp_path, monkeypatch, capsys, options, message):
+    root = checkout(tmp_path, _01_a=notebook(), _02_b=notebook())
+    before = {file: file.read_bytes() for file in (root / "notebooks").iterdir()}
+    (root / "file").touch()
+    monkeypatch.chdir(root)
+    monkeypatch.delenv("HISTOLIB_ROOT", raising=False)
+    monkeypatch.setattr(papermill, "execute_notebook", lambda *_, **__: pytest.fail("a notebook ran"))
+    try:
+        code = main(["run", *options])
+    except SystemExit as stop:
+        code = stop.code
+    out, err = capsys.readouterr()
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert message in err
+    assert {file: file.read_bytes() for file in (root / "notebooks").iterdir()} == before
+
+
+def test_a_profile_that_is_none_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="expected one of quick, full, found 'fast'"):
+        run_course("fast", paths=Paths(checkout(tmp_path, _01_a=notebook())))
+
+
+def test_each_notebook_gets_the_parameters_that_it_has(tmp_path, monkeypatch):
+    short = notebook(parameters='profile = "quick"\noutput_dir = ""\n')
+    root, calls = checkout(tmp_path, _01_a=short, _02_b=notebook()), []
+    monkeypatch.setattr(papermill, "execute_notebook", lambda file, copy, given, **_: calls.append((file.name, given)))
+    assert run_course("quick", output=tmp_path / "out", parameters={"seed": 9}, paths=Paths(root)) == []
+    common = {"profile": "quick", "output_dir": str(tmp_path / "out")}
+    assert calls == [("01_a.ipynb", common), ("02_b.ipynb", common | {"seed": 9})]
+
+
+# --- runs ---
+
+FIGURES = """
+import sys
+from pathlib import Path
+folder = Path(output_dir) / "figures"
+folder.mkdir(parents=True)
+for name in ("one.png", "one.pdf", "notes.txt"):
+    (folder / name).write_text(str(seed))
+print("a warning", file=sys.stderr)
+print("µm")
+seed"""
+VIEW = f'display({{"{VIEW_MIMETYPE}": {{"model_id": "x"}}, "text/plain": "VBox()"}}, raw=True)'
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """A run that ends well, written back: the checkout, its notebook as it was, and the figures."""
+    original = notebook(BEGIN, FIGURES, VIEW)
+    root = checkout(tmp_path_factory.mktemp("done"), _01_a=original, _02_b=notebook("1 / 0"))
+    figures = run_course("quick", ["01"], parameters={"seed": 7}, paths=Paths(root), update=True)
+    return root, original, figures
+
+
+def test_figures_are_collected_as_png_and_pdf(done):
+    root, _, figures = done
+    assert figures == [root / "figures" / "one.pdf", root / "figures" / "one.png"]
+    assert {file.read_text() for file in figures} == {"7"}
+    assert sorted(path.name for path in (root / "figures").iterdir()) == ["one.pdf", "one.png"]
+
+
+def test_the_executed_copy_is_kept_with_what_was_injected(done):
+    copy = nbformat.read(done[0] / "runs" / "quick" / "notebooks" / "01_a.ipynb", 4)
+    assert [cell.metadata.get("tags") for cell in copy.cells[:3]] == [[], ["parameters"], ["injected-parameters"]]
+
+
+def test_a_notebook_written_back_differs_by_its_outputs_alone(done):
+    root, original, _ = done
+    source = root / "notebooks" / "01_a.ipynb"
+    text, after = source.read_text("utf-8"), nbformat.read(source, 4)
+    nbformat.validate(after)
+    assert text.endswith("}\n")
+    assert not text.endswith("\n\n")
+    for cell, before in zip(after.cells, original.cells, strict=True):
+        assert (cell.id, cell.source, cell.metadata) == (before.id, before.source, before.metadata)
+    assert after.metadata.pop("histolib") == {"executed_code": code_hash(original), "profile": "quick"}
+    assert after.metadata == original.metadata
+    code = [cell for cell in after.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == [1, 2, 3, 4]
+    stream, result = code[2].outputs
+    assert (stream.name, stream.text) == ("stdout", "µm\n"), "no stderr"
+    assert (result.data["text/plain"], result.execution_count) == ("7", 3)
+    assert code[3].outputs == [], "no view of a widget whose state is gone"
+    assert [path.name for path in source.parent.iterdir()].count("01_a.ipynb") == len(list(source.parent.glob("01*")))
+
+
+def test_a_notebook_run_as_it_was_written_back_gives_the_same_hash(done):
+    after = nbformat.read(done[0] / "notebooks" / "01_a.ipynb", 4)
+    assert after.metadata.histolib.executed_code == code_hash(after)
+    after.cells[0].source = "# Another title"
+    after.cells[2].outputs = []
+    assert after.metadata.histolib.executed_code == code_hash(after), "prose and outputs are not code"
+    after.cells.insert(2, new_code_cell("# Parameters\n", metadata={"tags": ["injected-parameters"]}))
+    assert after.metadata.histolib.executed_code == code_hash(after)
+    after.cells[3].source += "\n"
+    assert after.metadata.histolib.executed_code != code_hash(after)
+
+
+def test_a_failing_cell_stops_the_run_and_is_named(tmp_path, monkeypatch, capsys):
+    failing = notebook(BEGIN, "fine = 2\nfine", "x = fine\nx / 0", "never = 1")
+    root = checkout(tmp_path, _01_a=failing, _02_b=notebook())
+    before = (root / "notebooks" / "01_a.ipynb").read_bytes()
+    monkeypatch.setenv("HISTOLIB_ROOT", str(root))
+    assert main(["run", "--update", "--output", str(root / "out")]) == 1
+    out, err = capsys.readouterr()
+    copy = root / "out" / "notebooks" / "01_a.ipynb"
+    assert out == ""
+    assert "histolib run: 01_a.ipynb: cell 5 failed with ZeroDivisionError: division by zero\nx = fine\nx / 0\n" in err
+    assert f"executed up to there: {copy}\n" in err
+    executed = nbformat.read(copy, 4)
+    assert [cell.outputs[0].data["text/plain"] for cell in executed.cells if cell.source == "fine = 2\nfine"] == ["2"]
+    assert not (copy.parent / "02_b.ipynb").exists(), "what comes after it is not run"
+    assert (root / "notebooks" / "01_a.ipynb").read_bytes() == before, "a failed notebook is not written back"
+
+
+def test_a_kernel_that_dies_is_reported_with_its_cell(tmp_path):
+    root = checkout(tmp_path, _01_a=notebook("import os", "os._exit(9)", "never = 1"))
+    with pytest.raises(
+        course.NotebookFailed, match=r"01_a\.ipynb: cell 4 failed with (.|\n)*died(.|\n)*os\._exit\(9\)"
+    ):
+        run_course(paths=Paths(root))
+
+
+def test_papermill_itself_fails_on_a_misspelt_parameter(tmp_path):
+    root = checkout(tmp_path, _01_a=notebook(BEGIN))
+    with pytest.raises(PapermillExecutionError, match="unknown parameter 'sed', expected profile, output_dir, seed"):
+        papermill.execute_notebook(
+            root / "notebooks" / "01_a.ipynb", tmp_path / "out.ipynb", {"sed": 3}, progress_bar=False
+        )
+
+
+def test_a_view_of_a_widget_and_what_went_to_stderr_are_noise():
+    kept = [
+        new_output("stream", name="stdout", text="a"),
+        new_output("display_data", data={"image/png": "aGk="}),
+        new_output("execute_result", data={"text/plain": "1"}, execution_count=3),
+    ]
+    noise = [
+        new_output("stream", name="stderr", text="a"),
+        new_output("display_data", data={VIEW_MIMETYPE: {}, "text/plain": "VBox()"}),
+    ]
+    assert [course._without_noise(output) for output in [*kept, *noise]] == [*kept, None, None]
