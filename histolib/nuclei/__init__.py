@@ -1,1 +1,27 @@
 """Nuclei room: HoVer-Net, its targets, losses and post-processing, and the classical detector."""
+
+from .hovernet import HoVerNet, load_hovernet, save_hovernet
+from .inference import find_nuclei, predict_maps
+from .log_detector import detect_log
+from .losses import hover_losses
+from .postprocess import describe_instances, postprocess, published_thresholds
+from .targets import hover_targets
+from .training import HoverSettings, HoverTask, crops, train
+
+__all__ = [
+    "HoVerNet",
+    "HoverSettings",
+    "HoverTask",
+    "crops",
+    "describe_instances",
+    "detect_log",
+    "find_nuclei",
+    "hover_losses",
+    "hover_targets",
+    "load_hovernet",
+    "postprocess",
+    "predict_maps",
+    "published_thresholds",
+    "save_hovernet",
+    "train",
+]
