@@ -1,6 +1,6 @@
 """Ensemble room: routes from an IHC patch to nucleus centroids, their evaluation and export."""
 
-from .evaluation import TileCounts, bootstrap_f1, count_tile, evaluate, summarise
+from .evaluation import TileCounts, bootstrap_f1, count_tile, evaluate, summarise, tile_blocks
 from .export import EXPORTS, write_csv, write_geojson
 from .models import HE_REFERENCE, HOVERNET, IHC_REFERENCE, IHC_TO_HE, Models
 from .nuclei import Nuclei
@@ -21,6 +21,7 @@ __all__ = [
     "count_tile",
     "evaluate",
     "summarise",
+    "tile_blocks",
     "write_csv",
     "write_geojson",
 ]

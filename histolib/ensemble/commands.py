@@ -6,17 +6,19 @@ import argparse
 import json
 import logging
 import math
-from collections.abc import Callable, Iterable, Sequence
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
 
 from .. import __version__
-from ..config import MARKERS, replacing
-from ..data import EndoNuke, id_runs
+from ..config import MARKERS, replacing, writable_folder
+from ..data import EndoNuke
 from ..imaging import IMAGE_SUFFIXES, PLAUSIBLE_MPP, read_patch
-from .evaluation import evaluate
+from .evaluation import evaluate, tile_blocks
 from .export import EXPORTS
 from .models import Models
 from .routes import ROUTES
@@ -26,7 +28,6 @@ __all__ = ["add_parsers"]
 logger = logging.getLogger(__name__)
 
 DEFAULT_ROUTE = "log"
-TILES_PER_BLOCK = 10
 
 
 def add_parsers(subparsers: argparse._SubParsersAction) -> None:
@@ -55,32 +56,39 @@ def add_parsers(subparsers: argparse._SubParsersAction) -> None:
 
 def run_detect(args: argparse.Namespace) -> int:
     """Detect nuclei on every image; name the bad files, do the rest, return 2 if there was one."""
-    args.output.mkdir(parents=True, exist_ok=True)
-    files, problems = _find_images(args.images)
-    models = _models(args.weights)
-    route = ROUTES[args.route]
+    models, route = _models(args.weights), ROUTES[args.route]
     _require(models, args.route)
+    files, problems = _find_images(args.images)
+    if files:
+        writable_folder(args.output)
     names = _output_names(files)
     width = max((len(name) for name in names), default=0)
-    for path, name in zip(tqdm(files, disable=len(files) < 2, unit="image"), names, strict=True):
-        try:
-            patch = read_patch(path, args.mpp)
-            nuclei = route(patch, args.marker, models)
-        except (ValueError, FileNotFoundError) as error:
-            problems.append(f"{path}: {str(error).removeprefix(f'{path}: ')}")
-            continue
-        for kind in args.format:
-            EXPORTS[kind](args.output / f"{name}.{kind}", nuclei, patch.mpp)
-        per_mm2 = len(nuclei) / patch.area_mm2
-        tqdm.write(f"{name:<{width}}  {len(nuclei):6d} nuclei  {per_mm2:7.0f} per mm²  at {patch.mpp:g} µm/px")
+    with tqdm(files, unit="image", disable=None) as bar:
+        for path, name in zip(bar, names, strict=True):
+            try:
+                patch = read_patch(path, args.mpp)
+                nuclei = route(patch, args.marker, models)
+            except (ValueError, FileNotFoundError) as error:
+                problems.append(f"{path}: {str(error).removeprefix(f'{path}: ').removeprefix(f'{path.stem}: ')}")
+                continue
+            for kind in args.format:
+                EXPORTS[kind](args.output / f"{name}.{kind}", nuclei, patch.mpp)
+            per_mm2 = len(nuclei) / patch.area_mm2
+            bar.write(f"{name:<{width}}  {len(nuclei):6d} nuclei  {per_mm2:7.0f} per mm²  at {patch.mpp:g} µm/px")
     for problem in problems:
-        logger.error(problem)
+        print(f"histolib detect: {problem}", file=sys.stderr)
     return 2 if problems else 0
 
 
 def run_evaluate(args: argparse.Namespace) -> int:
     """Score routes on a data set and write the results as JSON."""
     data = EndoNuke(args.root, annotator=args.annotator, study=args.study)
+    if not len(data):
+        raise ValueError(f"{args.root}: expected annotated tiles in study {args.study!r}, found none")
+    if args.output:
+        if args.output.is_dir():
+            raise IsADirectoryError(f"{args.output}: expected a JSON file to write, found a folder")
+        writable_folder(args.output.parent)
     models = _models(args.weights)
     names = args.routes or [name for name, route in ROUTES.items() if not models.missing(route.needs)]
     for name in names:
@@ -90,8 +98,8 @@ def run_evaluate(args: argparse.Namespace) -> int:
         if missing and not args.routes:
             logger.warning("route %s left out: %s not found", name, ", ".join(missing))
     routes = {name: partial(ROUTES[name], marker=data.marker, models=models) for name in names}
-    progress: Callable[[Iterable], Iterable] = partial(tqdm, unit="tile", total=len(data))
-    results = evaluate(data, routes, radius_um=args.radius_um, blocks=tile_blocks(data.ids), progress=progress)
+    with tqdm(data, unit="tile", disable=None) as bar:
+        results = evaluate(data, routes, radius_um=args.radius_um, blocks=tile_blocks(data.ids), progress=lambda _: bar)
     results["protocol"] |= {
         "dataset": args.dataset,
         "study": args.study,
@@ -102,7 +110,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
     }
     if args.output:
         with replacing(args.output) as temporary:
-            temporary.write_text(json.dumps(results, indent=2) + "\n")
+            temporary.write_text(json.dumps(results, indent=2, allow_nan=False) + "\n")
     print(f"{'route':<10} {'precision':>9} {'recall':>7} {'F1':>7}  95 % interval   error µm  bias")
     for name, scores in results["routes"].items():
         low, high = (_cell(value) for value in scores["f1_ci95"])
@@ -111,15 +119,6 @@ def run_evaluate(args: argparse.Namespace) -> int:
             f"  {low} to {high}  {_cell(scores['loc_error_um']):>8}  {scores['count_bias']:+.1f}"
         )
     return 0
-
-
-def tile_blocks(ids: Sequence[int]) -> list[str]:
-    """Block of each tile for the bootstrap: ten neighbouring ids of one run, since neighbours share a slide."""
-    block_of = {}
-    for number, run in enumerate(id_runs(ids)):
-        for position, tile in enumerate(run):
-            block_of[tile] = f"{number}.{position // TILES_PER_BLOCK}"
-    return [block_of[tile] for tile in ids]
 
 
 def _cell(value: float | None) -> str:
@@ -131,7 +130,11 @@ def _find_images(inputs: Iterable[Path]) -> tuple[list[Path], list[str]]:
     files, problems = [], []
     for item in inputs:
         if item.is_dir():
-            inside = sorted(path for path in item.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+            inside = sorted(
+                path
+                for path in item.iterdir()
+                if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and not path.is_dir()
+            )  # macOS leaves `._x.png` beside x.png
             files += inside
             if not inside:
                 problems.append(f"{item}: expected images ({', '.join(sorted(IMAGE_SUFFIXES))}), found none")
@@ -155,8 +158,8 @@ def _output_names(files: Sequence[Path]) -> list[str]:
     options = [list(candidates(path)) for path in files]
     level, names = [0] * len(files), [choices[0] for choices in options]
     while True:
-        folded = [name.casefold() for name in names]
-        crowded = [i for i, name in enumerate(folded) if folded.count(name) > 1 and level[i] + 1 < len(options[i])]
+        holders = Counter(name.casefold() for name in names)
+        crowded = [i for i, name in enumerate(names) if holders[name.casefold()] > 1 and level[i] + 1 < len(options[i])]
         if not crowded:
             break
         for i in crowded:
@@ -217,7 +220,10 @@ def _routes(text: str) -> list[str]:
 
 
 def _route(text: str) -> str:
-    return _choices(text, ROUTES, "route")[0]
+    names = _choices(text, ROUTES, "route")
+    if len(names) > 1:
+        raise argparse.ArgumentTypeError(f"expected one route, found {text!r}")
+    return names[0]
 
 
 def _choices(text: str, known: Iterable[str], what: str) -> list[str]:

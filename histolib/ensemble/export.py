@@ -31,12 +31,13 @@ def write_geojson(path: str | Path, nuclei: Nuclei, mpp: float) -> None:
     QuPath counts from the corner of the first pixel and we from its centre, so half a pixel is added.
     """
     table = nuclei.table(mpp)
-    names = [name or "Nucleus" for name in table["type"]]
+    names = [str(name) if isinstance(name, str) and name else "Nucleus" for name in table["type"]]
     colours = {name: list(PALETTE[i % len(PALETTE)]) for i, name in enumerate(sorted(set(names)))}
     features = []
     for i, (name, x, y) in enumerate(zip(names, table["x_px"], table["y_px"], strict=True)):
         contour = None if nuclei.contours is None else nuclei.contours[i]
         measurements = {"score": table["score"][i], "area_um2": table["area_um2"][i]}
+        known = {key: float(value) for key, value in measurements.items() if value is not None and np.isfinite(value)}
         features.append(
             {
                 "type": "Feature",
@@ -44,7 +45,7 @@ def write_geojson(path: str | Path, nuclei: Nuclei, mpp: float) -> None:
                 "properties": {
                     "objectType": "detection",
                     "classification": {"name": name, "color": colours[name]},
-                    "measurements": {key: float(value) for key, value in measurements.items() if value is not None},
+                    "measurements": known,
                 },
             }
         )
@@ -53,9 +54,11 @@ def write_geojson(path: str | Path, nuclei: Nuclei, mpp: float) -> None:
 
 
 def _geometry(contour: np.ndarray | None, x: float, y: float) -> dict[str, Any]:
-    if contour is None or len(contour) < 3:
+    ring = np.round(np.asarray([] if contour is None else contour, np.float64).reshape(-1, 2) + 0.5, 2)
+    across, down = (ring - np.roll(ring, 1, axis=0)).T
+    area = abs((np.roll(ring[:, 0], 1) * down - np.roll(ring[:, 1], 1) * across).sum())
+    if area < 1e-6:  # a line or less is no polygon
         return {"type": "Point", "coordinates": [round(float(x) + 0.5, 2), round(float(y) + 0.5, 2)]}
-    ring = np.round(np.asarray(contour, np.float64) + 0.5, 2)
     return {"type": "Polygon", "coordinates": [[*ring.tolist(), ring[0].tolist()]]}
 
 

@@ -1,0 +1,117 @@
+"""Files that other programs read: exact columns, valid GeoJSON, whole or not there."""
+
+import csv
+import json
+import os
+
+import numpy as np
+import pytest
+
+from histolib.ensemble import EXPORTS, Nuclei, write_csv, write_geojson
+
+NOTHING = Nuclei(np.zeros((0, 2)), np.zeros(0))
+POINTS = Nuclei(np.array([[1.23456, 7.0], [0.0, 0.0]]), np.array([0.123456, 2.0]))
+SQUARE = np.array([[2.0, 2.0], [6.0, 2.0], [6.0, 5.0], [2.0, 5.0]])
+LINE = np.array([[1.0, 1.0], [3.0, 2.0], [5.0, 3.0], [3.0, 2.0]])
+FULL = Nuclei(
+    np.array([[4.0, 3.5], [3.0, 2.0]]),
+    np.array([0.9, np.nan]),
+    np.array(["epithelial", None], dtype=object),
+    np.array([12.0, 0.5]),
+    (SQUARE, LINE),
+)
+
+
+def strict(path):
+    def refuse(constant):
+        raise AssertionError(f"{constant} is no JSON")
+
+    return json.loads(path.read_text("utf-8"), parse_constant=refuse)
+
+
+def test_csv_has_the_documented_columns_and_empty_cells(tmp_path):
+    write_csv(tmp_path / "a.csv", POINTS, 0.5)
+    lines = (tmp_path / "a.csv").read_text().splitlines()
+    assert lines[0] == "x_px,y_px,x_um,y_um,type,score,area_um2"
+    assert lines[1:] == ["1.23,7.0,0.617,3.5,,0.1235,", "0.0,0.0,0.0,0.0,,2.0,"]
+
+
+def test_csv_holds_types_and_areas_where_they_are_known(tmp_path):
+    write_csv(tmp_path / "a.csv", FULL, 0.25)
+    first, second = csv.DictReader((tmp_path / "a.csv").open())
+    assert first == {
+        "x_px": "4.0",
+        "y_px": "3.5",
+        "x_um": "1.0",
+        "y_um": "0.875",
+        "type": "epithelial",
+        "score": "0.9",
+        "area_um2": "12.0",
+    }
+    assert (second["type"], second["score"]) == ("", "")
+
+
+def test_points_lie_half_a_pixel_further_on_in_geojson(tmp_path):
+    write_geojson(tmp_path / "a.geojson", POINTS, 0.5)
+    found = strict(tmp_path / "a.geojson")
+    assert found["type"] == "FeatureCollection"
+    assert [feature["geometry"] for feature in found["features"]] == [
+        {"type": "Point", "coordinates": [1.73, 7.5]},
+        {"type": "Point", "coordinates": [0.5, 0.5]},
+    ]
+    for feature in found["features"]:
+        assert feature["type"] == "Feature"
+        assert feature["properties"]["objectType"] == "detection"
+        assert feature["properties"]["classification"]["name"] == "Nucleus"
+    assert found["features"][0]["properties"]["measurements"] == {"score": 0.123456}
+
+
+def test_outlines_are_closed_rings_and_lines_are_points(tmp_path):
+    write_geojson(tmp_path / "a.geojson", FULL, 0.5)
+    first, second = strict(tmp_path / "a.geojson")["features"]
+    (ring,) = first["geometry"]["coordinates"]
+    assert first["geometry"]["type"] == "Polygon"
+    assert ring == [[2.5, 2.5], [6.5, 2.5], [6.5, 5.5], [2.5, 5.5], [2.5, 2.5]]
+    assert second["geometry"] == {"type": "Point", "coordinates": [3.5, 2.5]}
+    assert first["properties"]["measurements"] == {"score": 0.9, "area_um2": 12.0}
+    assert second["properties"]["measurements"] == {"area_um2": 0.5}, "what is not a number is left out"
+
+
+def test_each_type_has_one_colour_of_its_own(tmp_path):
+    names = np.array(["b", "a", "b", "c"])
+    write_geojson(tmp_path / "a.geojson", Nuclei(np.zeros((4, 2)), np.zeros(4), names), 0.5)
+    classes = [feature["properties"]["classification"] for feature in strict(tmp_path / "a.geojson")["features"]]
+    assert [each["name"] for each in classes] == ["b", "a", "b", "c"]
+    assert classes[0] == classes[2]
+    assert len({tuple(each["color"]) for each in classes}) == 3
+    assert all(0 <= value <= 255 for each in classes for value in each["color"])
+
+
+@pytest.mark.parametrize("points", [0, 1, 2])
+def test_an_outline_of_too_few_points_is_a_point(tmp_path, points):
+    one = Nuclei(np.array([[3.0, 4.0]]), np.ones(1), contours=(SQUARE[:points],))
+    write_geojson(tmp_path / "a.geojson", one, 0.5)
+    assert strict(tmp_path / "a.geojson")["features"][0]["geometry"] == {"type": "Point", "coordinates": [3.5, 4.5]}
+
+
+def test_no_nuclei_still_make_both_files(tmp_path):
+    for kind, write in EXPORTS.items():
+        write(tmp_path / f"a.{kind}", NOTHING, 0.5)
+    assert (tmp_path / "a.csv").read_text() == "x_px,y_px,x_um,y_um,type,score,area_um2\n"
+    assert strict(tmp_path / "a.geojson") == {"type": "FeatureCollection", "features": []}
+
+
+@pytest.mark.parametrize("kind", list(EXPORTS))
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path, kind, monkeypatch):
+    path = tmp_path / f"a.{kind}"
+    EXPORTS[kind](path, POINTS, 0.5)
+    before = path.read_bytes()
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("histolib.config.os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        EXPORTS[kind](path, FULL, 0.5)
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == [path.name]
