@@ -1,0 +1,180 @@
+"""Exit codes and messages: whatever is wrong with the input, one clear line on stderr and 2, never a traceback."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from histolib import __version__
+from histolib.cli import COMMANDS, main
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder, with one file of every kind."""
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(PIXELS).save("good.png")
+    for kind in ("png", "jpg", "tif"):
+        Image.fromarray(PIXELS).save(f"cut.{kind}")
+        Path(f"cut.{kind}").write_bytes(Path(f"cut.{kind}").read_bytes()[:-800])
+    for name in ("deep.png", "deep.tif"):
+        Image.fromarray(PIXELS[..., 0].astype(np.uint16) * 200).save(name)
+    Image.new("RGB", (1, 1)).save("one.png")
+    Image.fromarray(PIXELS).save("screen.png", dpi=(72, 72))
+    Path("text.png").write_text("this is no image\n")
+    Path("empty.png").touch()
+    for name in ("nothing", "weights"):
+        Path(name).mkdir()
+    images, labels = Path("set/dataset/images"), Path("set/dataset/labels/bulk/ann")
+    images.mkdir(parents=True)
+    labels.mkdir(parents=True)
+    Image.new("RGB", (200, 200)).save(images / "1.png")
+    (labels / "1.txt").write_text("1 1 0\n20 30\n")
+    return tmp_path
+
+
+def fails(capsys: pytest.CaptureFixture, *argv: str) -> str:
+    """The one line of a command that ends in 2."""
+    try:
+        code = main(argv)
+    except SystemExit as stop:
+        code = stop.code
+    out, err = capsys.readouterr()
+    assert (code, out) == (2, ""), err
+    assert err.endswith("\n")
+    assert err.count("\n") == 1, err
+    assert err.startswith("histolib")
+    return err
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        ("gone.png --mpp 0.5", "gone.png: expected an image file or a folder, found nothing"),
+        ("text.png --mpp 0.5", "text.png: expected an 8-bit image, found a file that starts with b'this is '"),
+        ("empty.png --mpp 0.5", "empty.png: expected an 8-bit image"),
+        ("cut.png --mpp 0.5", "cut.png: expected a whole image, found a damaged one"),
+        ("cut.jpg --mpp 0.5", "cut.jpg: expected a whole image, found a damaged one"),
+        ("cut.tif --mpp 0.5", "cut.tif: expected a"),
+        ("deep.png --mpp 0.5", "deep.png: expected 8 bits a channel, found 16 or more"),
+        ("deep.tif --mpp 0.5", "deep.tif: expected 8 bits a channel, found 16 or more"),
+        ("one.png --mpp 0.5", "one.png: expected at least 8 px and 4 microns a side, found 1 x 1 px"),
+        ("good.png", "good.png: expected a scale in microns per pixel, found no usable resolution tag"),
+        ("screen.png", "give it with --mpp"),
+        ("good.png --mpp 0", "--mpp: expected a number above 0, found '0'"),
+        ("good.png --mpp -1", "--mpp: expected a number above 0, found '-1'"),
+        ("good.png --mpp nan", "--mpp: expected a number above 0, found 'nan'"),
+        ("good.png --mpp inf", "--mpp: expected a number above 0, found 'inf'"),
+        ("good.png --mpp abc", "--mpp: expected a number above 0, found 'abc'"),
+        ("good.png --mpp 353", "--mpp: expected 0.05 to 2.0 microns, found 353"),
+        ("good.png --mpp 0.5 --route magic", "unknown route 'magic', expected log, direct, od, hed"),
+        ("good.png --mpp 0.5 --route log,od", "expected one route, found 'log,od'"),
+        ("good.png --mpp 0.5 --format xml", "unknown format 'xml', expected csv, geojson"),
+        ("good.png --mpp 0.5 --format ,", "unknown format ',', expected csv, geojson"),
+        ("good.png --mpp 0.5 --marker brown", "--marker: invalid choice: 'brown'"),
+        ("nothing --mpp 0.5", "nothing: expected images (.bmp"),
+        ("good.png --mpp 0.5 --output one.png", "one.png: expected a folder to write to, found none"),
+        ("good.png --mpp 0.5 --output one.png/out", "one.png/out: expected a folder to write to, found none"),
+        ("good.png --mpp 0.5 --route cyclegan --weights weights", "with `histolib run --only 02,03`"),
+        ("good.png --mpp 0.5 --weights elsewhere", "elsewhere: expected a folder of weights, found nothing"),
+        ("good.png --bright", "unrecognized arguments: --bright"),
+        ("", "the following arguments are required: IMAGE"),
+    ],
+)
+def test_detect_refuses_with_one_line(folder, capsys, argv, message):
+    assert message in fails(capsys, "detect", *argv.split())
+    assert not list(folder.glob("detections/*")), "no result of what failed"
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        ("set --routes log", "1.txt:2: expected 3 columns `x y class`, found 2"),
+        ("set --routes log --output one.png/r.json", "one.png: expected a folder to write to"),
+        ("set --routes magic", "unknown route 'magic'"),
+        ("set --routes log,od --weights weights", "route od: expected hovernet.safetensors"),
+        ("set --annotator nobody", "expected annotator 'nobody', found ann"),
+        ("set --study none", "expected study 'none', found bulk"),
+        ("set --radius-um 0", "--radius-um: expected a number above 0, found '0'"),
+        ("nothing", "nothing: expected images and labels, found no images and no labels"),
+        ("gone", "gone: expected a folder, found nothing"),
+        ("good.png", "good.png: expected a folder, found a file"),
+    ],
+)
+def test_evaluate_refuses_with_one_line(folder, capsys, argv, message):
+    assert message in fails(capsys, "evaluate", *argv.split(), "--dataset", "endonuke")
+
+
+def test_evaluate_of_no_label_at_all_is_refused(folder, capsys):
+    Path("set/dataset/labels/bulk/ann/1.txt").unlink()
+    message = "set: expected annotated tiles in study 'bulk', found none"
+    assert message in fails(capsys, "evaluate", "set", "--dataset", "endonuke")
+    assert "--dataset" in fails(capsys, "evaluate", "set")
+    assert "invalid choice: 'bci'" in fails(capsys, "evaluate", "set", "--dataset", "bci")
+
+
+def test_masks_of_a_wrong_shape_are_named(tmp_path, capsys):
+    for kind, shape in (("images", (2, 256, 256, 3)), ("masks", (2, 256, 256, 5))):
+        (tmp_path / "pannuke/Fold 1" / kind / "fold1").mkdir(parents=True)
+        np.save(tmp_path / "pannuke/Fold 1" / kind / "fold1" / f"{kind}.npy", np.zeros(shape))
+    np.save(tmp_path / "pannuke/Fold 1/images/fold1/types.npy", np.array(["Breast", "Colon"]))
+    assert main(["data", "verify", "pannuke", "--root", str(tmp_path)]) == 2
+    out, err = capsys.readouterr()
+    assert err == "histolib data verify: found 1 problems, listed on standard output\n"
+    assert [("masks.npy" in line and "(2, 256, 256, 5)" in line) for line in out.splitlines()].count(True) == 1
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        ([], "the following arguments are required: COMMAND"),
+        (["paint"], "invalid choice: 'paint'"),
+        (["--loud"], "required: COMMAND"),
+        (["data"], "required"),
+        (["data", "eat"], "invalid choice: 'eat'"),
+        (["run", "--set", "seed"], "--set: expected NAME=VALUE, found 'seed'"),
+    ],
+)
+def test_wrong_usage_is_one_line(folder, capsys, argv, message):
+    assert message in fails(capsys, *argv)
+
+
+def test_help_names_every_command_and_the_version_is_told(capsys):
+    for option, expected in (("--help", list(COMMANDS)), ("--version", [f"histolib {__version__}"])):
+        with pytest.raises(SystemExit) as stop:
+            main([option])
+        assert stop.value.code == 0
+        out = capsys.readouterr().out
+        assert all(word in out for word in expected)
+
+
+@pytest.mark.parametrize("command", list(COMMANDS))
+def test_every_command_explains_itself(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--help"])
+    assert stop.value.code == 0
+    assert f"usage: histolib {command}" in capsys.readouterr().out
+
+
+def test_an_interrupt_is_no_traceback(folder, monkeypatch):
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("histolib.ensemble.commands.read_patch", interrupt)
+    assert main(["detect", "good.png", "--mpp", "0.5"]) == 130
+
+
+def test_a_process_of_its_own_says_the_same(folder):
+    command = [sys.executable, "-m", "histolib", "detect", "good.png", "cut.png", "deep.png", "--mpp", "0.5"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert ended.stdout.startswith("good ")
+    first, second = ended.stderr.splitlines()
+    assert first.startswith("histolib detect: cut.png: expected a whole image, found a damaged one")
+    assert second.startswith("histolib detect: deep.png: expected 8 bits a channel")
+    assert sorted(path.name for path in (folder / "detections").iterdir()) == ["good.csv", "good.geojson"]
