@@ -1,0 +1,78 @@
+"""What holds the house together: imports point one way, and three lists of packages say the same."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+# conda-forge's names of the same packages.
+ALIASES = {"pytorch": "torch", "opencv": "opencv-python", "py-opencv": "opencv-python", "matplotlib-base": "matplotlib"}
+NAME = re.compile(r"^\s*-\s+(?:[\w-]+::)?([A-Za-z][\w.-]*)\s*(.*)$")
+
+
+def requirement(text: str) -> tuple[str, str]:
+    """Name as pip normalises it, and the versions that will do."""
+    name, versions = re.fullmatch(r"([A-Za-z0-9._-]+)\s*(.*)", text.strip()).groups()
+    name = re.sub(r"[-_.]+", "-", name).lower()
+    return ALIASES.get(name, name), versions.replace(" ", "")
+
+
+@pytest.fixture(scope="module")
+def project() -> dict:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+@pytest.fixture(scope="module")
+def declared(project) -> dict[str, str]:
+    """Every package of pyproject.toml with its range."""
+    return dict(map(requirement, [*project["dependencies"], *project["optional-dependencies"]["dev"]]))
+
+
+def test_imports_point_one_way():
+    command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command as run; run()", "--no-cache"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "0 broken" in ended.stdout
+
+
+def test_conda_gets_the_packages_of_pyproject(declared, project):
+    lines = (ROOT / "environment.yml").read_text().splitlines()
+    listed = dict(requirement("".join(match.groups())) for match in map(NAME.match, lines) if match)
+    for ours in ("conda-forge", "pip", "make"):
+        listed.pop(ours)
+    assert listed.pop("python").startswith(project["requires-python"])
+    assert listed == declared
+
+
+def test_every_package_is_pinned_inside_its_range(declared):
+    from packaging.specifiers import SpecifierSet
+
+    text = (ROOT / "constraints.txt").read_text()
+    pins = dict(requirement(line.split(";")[0]) for line in text.splitlines() if re.match(r"[A-Za-z]", line))
+    assert declared.keys() <= pins.keys()
+    for name, versions in declared.items():
+        assert pins[name].startswith("=="), name
+        assert SpecifierSet(versions).contains(pins[name][2:]), name
+
+
+def test_one_version_owns_cv2():
+    text = (ROOT / "constraints.txt").read_text()
+    assert len(set(re.findall(r"^opencv-python(?:-headless)?==(\S+)", text, re.MULTILINE))) == 1
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import histolib.data",
+        "import histolib.imaging, histolib.config, histolib.course",
+        "from histolib.cli import main; main(['data', 'list'])",
+    ],
+)
+def test_what_needs_no_network_imports_no_torch(code, tmp_path):
+    script = f"{code}\nimport sys; sys.exit(sorted({{'torch', 'albumentations', 'skimage'}} & set(sys.modules)) or 0)"
+    ended = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
