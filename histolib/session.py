@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from . import __version__
 from .config import Paths, Profile, profile, seed_everything
+from .course import check_injected
 from .viz import save_figure
 
 __all__ = ["Session", "begin"]
@@ -56,13 +57,14 @@ def begin(parameters: Mapping[str, Any]) -> Session:
     """Start a notebook: seed, find the folders, and report versions and device.
 
     Args:
-        parameters: the notebook's `profile`, `output_dir` and `seed`; its `globals()` will do.
+        parameters: the notebook's `globals()`, with `profile`, `output_dir`, `seed` and IPython's `In`.
 
     Raises:
-        ValueError: the profile is unknown.
+        ValueError: the profile is unknown, or papermill injected a parameter that the notebook does not document.
     """
     import torch
 
+    check_injected(parameters.get("In", ()))
     size = profile(parameters["profile"])
     paths = Paths.find()
     output = Path(parameters["output_dir"]).expanduser() if parameters["output_dir"] else paths.runs / size.name

@@ -1,0 +1,109 @@
+"""Recipes must split between runs, read lazily, and change only settings that exist."""
+
+import logging
+
+import numpy as np
+import pytest
+
+from histolib import recipes
+from histolib.cli import main
+from histolib.config import PROFILES, profile
+from histolib.data import EndoNuke, PanNuke, phantom
+from histolib.ensemble import Models
+from histolib.imaging import Patch
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sets")
+    phantom.write_all(folder, per_fold=3, runs=(3, 3, 3), pairs=(1, 1), bci_px=128)
+    return folder
+
+
+def test_runs_are_never_torn_apart():
+    ids = [1, 2, 3, 500, 501, 1000, 1001, 1002]
+    train, test = recipes.split_runs(ids)
+    assert [ids[i] for i in train] == [1, 2, 3, 500, 501]
+    assert [ids[i] for i in test] == [1000, 1001, 1002]
+
+
+def test_every_annotation_of_a_tile_lands_on_one_side():
+    ids = [1, 1, 500, 500, 1000]
+    train, test = recipes.split_runs(ids)
+    assert not {ids[i] for i in train} & {ids[i] for i in test}
+    assert sorted(train + test) == list(range(5))
+
+
+def test_one_run_cannot_be_split():
+    with pytest.raises(ValueError, match="at least two runs"):
+        recipes.split_runs([1, 2, 3])
+
+
+def test_patches_are_read_when_asked_for(root):
+    tiles = EndoNuke(root / "endonuke")
+    patches = recipes.Patches(tiles, [0, 4])
+    assert len(patches) == 2
+    assert isinstance(patches[1], Patch)
+    np.testing.assert_array_equal(patches[1].image, tiles[4].patch.image)
+    assert [patch.name for patch in patches[:]] == [patch.name for patch in patches]
+
+
+def test_phantom_sets_are_drawn_once_and_found_again(tmp_path, monkeypatch):
+    drawn = []
+    real = phantom.write_all
+    monkeypatch.setattr(recipes.phantom, "write_all", lambda root, *_: drawn.append(real(root, 1, (1, 1), (1, 1), 64)))
+    first = recipes.open_sets(tmp_path, profile("quick"))
+    recipes.open_sets(tmp_path, profile("quick"))
+    assert len(drawn) == 2
+    assert first.phantom
+    assert len(first.pannuke) == 3
+
+
+def test_real_sets_are_opened_where_they_lie(root):
+    sets = recipes.open_sets("nowhere", profile("quick"), str(root))
+    assert not sets.phantom
+    assert len(sets.endonuke) == 9
+
+
+@pytest.mark.parametrize("size", PROFILES.values(), ids=lambda size: size.name)
+def test_every_profile_makes_settings(size):
+    assert recipes.translation_settings(size, 3).seed == recipes.hover_settings(size, ["a"], 3).seed == 3
+
+
+def test_train_leaves_all_that_the_routes_need(root, tmp_path, capsys):
+    he, ihc, out = str(root / "pannuke"), str(root / "endonuke"), tmp_path / "run"
+    small = ["--set", "width=4", "--set", "patch_px=32", "--set", "blocks=1", "--set", "warm_steps=1"]
+    translate = ["train", "cyclegan", "--ihc", ihc, "--he", he, "--output", str(out / "cyclegan"), "--set", "steps=2"]
+    assert main([*translate, *small]) == 0
+    find = ["train", "hovernet", "--data", he, "--output", str(out / "hovernet"), "--set", "steps=2"]
+    assert main([*find, "--set", "width=0.0625", "--set", "map_px=36", "--set", "batch_size=1"]) == 0
+    assert not Models(out).missing(
+        ["hovernet.safetensors", "ihc_to_he.safetensors", "he_reference.safetensors", "ihc_reference.safetensors"]
+    )
+    assert main([*translate, *small, "--resume"]) == 0
+    assert "3 steps" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [("wdith=4", "unknown setting 'wdith'"), ("width=wide", "expected width as"), ("steps=1.5", "expected steps as")],
+)
+def test_a_setting_that_does_not_exist_or_fit_is_named(root, tmp_path, capsys, change, message):
+    arguments = ["train", "hovernet", "--data", str(root / "pannuke"), "--output", str(tmp_path), "--set", change]
+    assert main(arguments) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_run_that_inverts_ends_with_its_message(root, tmp_path, capsys, caplog):
+    small = ["width=4", "patch_px=32", "blocks=1", "warm_steps=0", "steps=5", "grace_steps=1", "content_limit=0.9999"]
+    arguments = ["train", "cyclegan", "--ihc", str(root / "endonuke"), "--he", str(root / "pannuke")]
+    with caplog.at_level(logging.ERROR):
+        code = main([*arguments, "--output", str(tmp_path), *(f"--set={change}" for change in small)])
+    assert code == 2
+    assert "correlation" in (caplog.text + capsys.readouterr().err).lower()
+
+
+def test_held_out_folds_are_not_trained_on(root):
+    samples, types = recipes._outlined(root / "pannuke")
+    assert samples.folds == (1, 2)
+    assert types == list(PanNuke.types.values())
