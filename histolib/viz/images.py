@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from matplotlib.patheffects import Normal, Stroke
 
 from ..imaging import Patch
 from .style import add_scale_bar, colour, style
@@ -26,12 +29,13 @@ __all__ = [
 
 
 def show_patch(axes: Axes, patch: Patch, title: str = "", bar: bool = True) -> None:
-    """Show a patch without ticks, pixel centres at integers, with a scale bar in microns."""
+    """Show a patch without ticks, pixel centres at integers, with a scale bar in microns below."""
     axes.imshow(patch.image, interpolation="nearest")
+    axes.autoscale(False)
     axes.set_axis_off()
     axes.set_title(title)
     if bar:
-        add_scale_bar(axes, patch.mpp, patch.image.shape[1], patch.image.shape[0])
+        add_scale_bar(axes, patch.mpp, patch.image.shape[1])
 
 
 def draw_points(axes: Axes, xy: np.ndarray, name: str, marker: str = "o", size: float = 40) -> None:
@@ -47,12 +51,15 @@ def draw_outlines(axes: Axes, instances: np.ndarray, types: Sequence[str] | None
     from scipy.ndimage import find_objects
     from skimage.measure import find_contours
 
+    lines, shades = [], []
     for i, box in enumerate(find_objects(instances)):
-        if box is None:
-            continue
-        shade = colour(types[i]) if types is not None else "#FFEE33"
-        for line in find_contours(np.pad(instances[box] == i + 1, 1).astype(float), 0.5):
-            axes.plot(line[:, 1] + box[1].start - 1, line[:, 0] + box[0].start - 1, color=shade, linewidth=1.4)
+        if box is not None:
+            corner = box[1].start - 1, box[0].start - 1
+            found = find_contours(np.pad(instances[box] == i + 1, 1).astype(float), 0.5)
+            lines += [line[:, ::-1] + corner for line in found]
+            shades += [colour(types[i]) if types is not None else "#FFEE33"] * len(found)
+    rim = [Stroke(linewidth=2.8, foreground="black"), Normal()]  # shows on white glass as on brown
+    axes.add_collection(LineCollection(lines, colors=shades, linewidths=1.4, path_effects=rim))
 
 
 def draw_detections(
@@ -67,18 +74,21 @@ def draw_detections(
         matched_pred: indices of the detections that hit.
         matched_true: indices of the annotations that were hit.
     """
-    false = np.delete(np.asarray(pred_xy), matched_pred, axis=0)
-    missed = np.delete(np.asarray(true_xy), matched_true, axis=0)
-    draw_points(axes, np.asarray(pred_xy)[matched_pred], "matched", "o")
+    pred_xy, true_xy = (np.asarray(xy, np.float64).reshape(-1, 2) for xy in (pred_xy, true_xy))
+    hits, hit = (np.asarray(index, int) for index in (matched_pred, matched_true))
+    false, missed = np.delete(pred_xy, hits, axis=0), np.delete(true_xy, hit, axis=0)
+    draw_points(axes, pred_xy[hits], "matched", "o")
     draw_points(axes, missed, "missed", "X", 55)
     draw_points(axes, false, "false", "^", 45)
 
 
 def figure_patches(rows: Mapping[str, Sequence[Patch]], titles: Sequence[str] = (), side: float = 2.6) -> Figure:
     """A grid of patches: one row a key, which names it on the left; `titles` stand over the columns."""
-    columns = max(len(patches) for patches in rows.values())
+    columns = max([1, *map(len, rows.values())])
     with style():
-        figure, grid = plt.subplots(len(rows), columns, figsize=(side * columns + 0.6, side * len(rows)), squeeze=False)
+        figure, grid = plt.subplots(
+            len(rows), columns, figsize=(side * columns + 0.6, (side + 0.3) * len(rows)), squeeze=False
+        )
         for line, (name, patches) in zip(grid, rows.items(), strict=True):
             for column, axes in enumerate(line):
                 axes.set_axis_off()
@@ -93,12 +103,12 @@ def figure_patches(rows: Mapping[str, Sequence[Patch]], titles: Sequence[str] = 
 def figure_points(
     patches: Sequence[Patch], points: Sequence[Mapping[str, np.ndarray]], titles: Sequence[str] = (), side: float = 3.4
 ) -> Figure:
-    """Patches in a row, each with named sets of points (K, 2) in its pixels; one legend for all."""
+    """Patches in a row, each with named sets of points (K, 2) in its pixels, a shape a set; one legend for all."""
     with style():
         figure, row = _row(patches, titles, side)
         for axes, sets in zip(row, points, strict=True):
-            for name, xy in sets.items():
-                draw_points(axes, xy, name)
+            for (name, xy), marker in zip(sets.items(), cycle("o^sD")):
+                draw_points(axes, xy, name, marker)
         _legend(figure, row)
     return figure
 
@@ -158,7 +168,10 @@ def figure_maps(patch: Patch, maps: Mapping[str, np.ndarray]) -> Figure:
         show_patch(axes[0], patch, "image")
         for slot, (name, values) in zip(axes[1:], maps.items(), strict=True):
             if np.issubdtype(values.dtype, np.integer):
-                shown = slot.imshow(np.ma.masked_equal(values, 0) % 19, cmap="tab20", interpolation="nearest")
+                palette = plt.get_cmap("tab20").with_extremes(bad="black")
+                shown = slot.imshow(
+                    np.ma.masked_equal(values, 0) % 20, palette, vmin=0, vmax=19, interpolation="nearest"
+                )
             elif values.min() < 0:
                 shown = slot.imshow(values, cmap="RdBu_r", vmin=-1, vmax=1)
                 figure.colorbar(shown, ax=slot, shrink=0.75)

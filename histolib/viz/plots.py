@@ -11,7 +11,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from .style import colour, style
+from .style import COLOURS, colour, style
 
 __all__ = ["figure_counts", "figure_distributions", "figure_losses", "figure_radius", "figure_routes"]
 
@@ -27,25 +27,26 @@ def figure_losses(history: pd.DataFrame, groups: Mapping[str, Sequence[str]], sm
                 axes.plot(line.index, line, color=shade, alpha=0.2, linewidth=1)
                 axes.plot(line.index, line.rolling(smooth, min_periods=1).median(), color=shade, label=name)
             axes.set(title=title, xlabel="step")
-            axes.legend()
+            if present:
+                axes.legend()
     return figure
 
 
 def figure_distributions(values: Mapping[str, np.ndarray], xlabel: str, bins: int = 60, title: str = "") -> Figure:
-    """Densities of a quantity in several sets, drawn as steps over a shared axis."""
+    """Densities of a quantity in several sets, drawn as steps over the range of the middle 99.8 % of all values."""
     with style():
         figure, axes = plt.subplots(figsize=(7.2, 4))
-        pooled = np.concatenate([np.ravel(v) for v in values.values()])
-        low, high = np.percentile(pooled, [0.1, 99.9])
-        edges = np.linspace(low, high, bins + 1)
-        dashes = ["-", "--", "-.", ":"]
-        for i, ((name, sample), shade) in enumerate(
-            zip(values.items(), sns.color_palette("colorblind", len(values)), strict=True)
-        ):
-            height, _ = np.histogram(np.ravel(sample), edges, density=True)
-            axes.stairs(height, edges, color=shade, label=name, linewidth=2.2, linestyle=dashes[i % 4])
+        pooled = np.concatenate([np.zeros(0), *map(np.ravel, values.values())])
+        low, high = np.percentile(pooled, [0.1, 99.9]) if len(pooled) else (0.0, 0.0)
+        edges = np.linspace(low, high if high > low else low + 1, bins + 1)
+        spare = iter(sns.color_palette("colorblind", len(values)))
+        for i, (name, sample) in enumerate(values.items()):
+            height = np.histogram(np.ravel(sample), edges)[0] / (max(np.size(sample), 1) * np.diff(edges))
+            shade = COLOURS.get(name) or next(spare)
+            axes.stairs(height, edges, color=shade, label=name, linewidth=2.2, linestyle=("-", "--", "-.", ":")[i % 4])
         axes.set(xlabel=xlabel, ylabel="density", title=title)
-        axes.legend()
+        if values:
+            axes.legend()
     return figure
 
 
@@ -58,6 +59,7 @@ def figure_counts(counts: Mapping[str, float], xlabel: str, title: str = "") -> 
         axes.invert_yaxis()
         axes.set(xlabel=xlabel, title=title)
         axes.margins(x=0.15)
+        axes.locator_params(axis="x", nbins=6)
     return figure
 
 
@@ -71,6 +73,7 @@ def figure_routes(routes: Mapping[str, Mapping[str, Any]], title: str = "") -> F
     order = sorted(routes, key=lambda name: routes[name]["f1"] or 0.0, reverse=True)
     with style():
         figure, axes = plt.subplots(figsize=(9, 0.55 * len(order) + 1.9))
+        named: set[str] = set()
         for row, name in enumerate(order):
             scores = routes[name]
             f1 = scores["f1"] or 0.0
@@ -79,15 +82,18 @@ def figure_routes(routes: Mapping[str, Mapping[str, Any]], title: str = "") -> F
             axes.plot([low, high], [row, row], color="black", linewidth=2, solid_capstyle="butt")
             for key, marker in (("precision", ">"), ("recall", "s")):
                 if scores[key] is not None:
-                    label = key if row == 0 else None
+                    label = key if key not in named else None
+                    named.add(key)
                     axes.scatter(
                         scores[key], row, marker=marker, color="white", edgecolors="black", zorder=3, label=label
                     )
-            axes.text(1.02, row, f"{f1:.3f}", va="center", transform=axes.get_yaxis_transform())
+            number = "–" if scores["f1"] is None else f"{f1:.3f}"
+            axes.text(1.02, row, number, va="center", transform=axes.get_yaxis_transform())
         axes.set_yticks(range(len(order)), order)
         axes.invert_yaxis()
         axes.set(xlim=(0, 1), xlabel="F1 with 95 % interval", title=title)
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.28), ncols=2)
+        if named:
+            figure.legend(loc="outside lower center", ncols=2)
     return figure
 
 
@@ -99,5 +105,6 @@ def figure_radius(curves: Mapping[str, Mapping[float, float]], radius_um: float)
             axes.plot(list(curve), list(curve.values()), color=colour(name), marker="o", markersize=4, label=name)
         axes.axvline(radius_um, color="black", linewidth=1, linestyle=":")
         axes.set(xlabel="matching radius (µm)", ylabel="F1", ylim=(0, 1))
-        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+        if curves:
+            figure.legend(loc="outside right center")
     return figure

@@ -9,7 +9,8 @@ from typing import Any
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
-from matplotlib.patches import Rectangle
+from matplotlib.lines import Line2D
+from matplotlib.transforms import ScaledTranslation, blended_transform_factory
 
 __all__ = ["COLOURS", "add_scale_bar", "colour", "style"]
 
@@ -81,27 +82,17 @@ def style() -> Iterator[None]:
                 plt.close(number)
 
 
-def add_scale_bar(axes: Axes, mpp: float, width_px: int, height_px: int) -> None:
-    """Draw a bar of a round number of microns in the lower left corner, on a white ground.
+def add_scale_bar(axes: Axes, mpp: float, width_px: int) -> None:
+    """Draw a bar of a round number of microns below the image, where it covers no tissue.
 
     Args:
         axes: shows the image.
         mpp: microns per pixel.
         width_px: width of the image.
-        height_px: height of the image.
     """
     length_um = max((n for n in (2, 5, 10, 20, 50, 100, 200, 500, 1000) if n / mpp < 0.4 * width_px), default=1)
-    length, margin, thick = length_um / mpp, 0.03 * width_px, 0.016 * height_px
-    top = height_px - margin - thick
-    ground: dict[str, Any] = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85}
-    axes.add_patch(Rectangle((margin / 2, top - 0.095 * height_px), length + margin, 0.13 * height_px, **ground))
-    axes.add_patch(Rectangle((margin, top), length, thick, facecolor="black", edgecolor="none"))
-    axes.text(
-        margin + length / 2,
-        top - 0.005 * height_px,
-        f"{length_um} µm",
-        ha="center",
-        va="bottom",
-        fontsize=10,
-        color="k",
-    )
+    below = ScaledTranslation(0, -9 / 72, axes.figure.dpi_scale_trans)
+    where: Any = {"transform": blended_transform_factory(axes.transData, axes.transAxes) + below, "clip_on": False}
+    end = length_um / mpp - 0.5
+    axes.add_artist(Line2D([-0.5, end], [0, 0], color="black", linewidth=3.5, solid_capstyle="butt", **where))
+    axes.text(end, 0, f" {length_um} µm", va="center", fontsize=11, color="black", **where)

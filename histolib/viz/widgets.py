@@ -9,6 +9,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from .style import style
+
 __all__ = ["browse"]
 
 
@@ -33,7 +35,7 @@ def browse(draw: Callable[..., Figure], choices: Mapping[str, Sequence[Any]]) ->
     controls = {
         name: widgets.SelectionSlider(options=list(values), description=name, continuous_update=False)
         if all(isinstance(value, int | float) for value in values)
-        else widgets.Dropdown(options=list(values), description=name)
+        else widgets.Dropdown(options=[(str(value), value) for value in values], description=name)
         for name, values in choices.items()
     }
     status = widgets.Label("")
@@ -54,5 +56,6 @@ def browse(draw: Callable[..., Figure], choices: Mapping[str, Sequence[Any]]) ->
 
 def _png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=80)
+    with style():
+        figure.savefig(buffer, format="png", dpi=80)
     return buffer.getvalue()
