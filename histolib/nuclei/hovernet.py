@@ -190,10 +190,13 @@ class HoVerNet(nn.Module):
         self.decoder = nn.ModuleDict({name: decoder(count) for name, count in outputs.items() if count})
         self.upsample2x = Upsample2x()
         for module in self.modules():
-            if isinstance(module, nn.Conv2d):
+            if not isinstance(module, nn.Conv2d):
+                continue
+            if module.bias is None:
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
+            else:  # a head: fan-out of two maps would start far beyond [-1, 1]
+                nn.init.normal_(module.weight, std=0.01)
+                nn.init.zeros_(module.bias)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Logits of the centre of the images.
