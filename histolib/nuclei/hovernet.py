@@ -190,13 +190,9 @@ class HoVerNet(nn.Module):
         self.decoder = nn.ModuleDict({name: decoder(count) for name, count in outputs.items() if count})
         self.upsample2x = Upsample2x()
         for module in self.modules():
-            if not isinstance(module, nn.Conv2d):
-                continue
-            if module.bias is None:
+            # Heads (they alone have a bias) keep torch's start: fan-out of two maps would begin far beyond [-1, 1].
+            if isinstance(module, nn.Conv2d) and module.bias is None:
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-            else:  # a head: fan-out of two maps would start far beyond [-1, 1]
-                nn.init.normal_(module.weight, std=0.01)
-                nn.init.zeros_(module.bias)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Logits of the centre of the images.
