@@ -267,7 +267,8 @@ class HoVerNet(nn.Module):
             raise ValueError(
                 f"{path}: expected a checkpoint of tensors, found a file that does not load ({reason})"
             ) from None
-        state = state.get("desc", state) if isinstance(state, dict) else {}
+        state = state.get("desc", state) if isinstance(state, Mapping) else {}
+        state = state if isinstance(state, Mapping) else {}
         state = {str(name).removeprefix("module."): value for name, value in state.items() if isinstance(value, Tensor)}
         first, types = state.get("decoder.np.u3.conva.weight"), state.get("decoder.tp.u0.conv.weight")
         modes = {kernel: mode for mode, kernel in KERNELS.items()}

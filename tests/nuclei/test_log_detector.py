@@ -1,0 +1,77 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from histolib.imaging import STAIN_VECTORS, Patch, rgb_from_density
+from histolib.nuclei import detect_log
+
+CENTRES = np.array([(30.0, 40.0), (75.0, 40.0), (52.0, 90.0)])
+
+
+def discs(mpp, stain, centres=CENTRES, size_um=60.0, radius_um=3.0, amount=0.8):
+    """Stained discs at places given in half microns, on glass."""
+    side = round(size_um / mpp)
+    y, x = (np.indices((side, side)) + 0.5) * mpp
+    density = np.zeros((side, side, 3))
+    for cx, cy in (centres + 0.5) * 0.5:
+        density[(x - cx) ** 2 + (y - cy) ** 2 <= radius_um**2] = amount * STAIN_VECTORS[stain]
+    return Patch(rgb_from_density(density), mpp)
+
+
+def assert_found(xy, mpp, centres=CENTRES):
+    assert len(xy) == len(centres)
+    expected = (centres + 0.5) * 0.5 / mpp - 0.5
+    for point in expected:
+        assert np.hypot(*(xy - point).T).min() * mpp < 0.4
+
+
+@pytest.mark.parametrize("mpp", [0.25, 0.31, 0.5, 0.8])
+@pytest.mark.parametrize("stain", ["hematoxylin", "dab"])
+def test_discs_are_found_at_their_centres_at_any_scale(mpp, stain):
+    xy, score = detect_log(discs(mpp, stain))
+    assert_found(xy, mpp)
+    assert score.shape == (3,)
+    assert (score > 0.25).all()
+
+
+@pytest.mark.parametrize("marker", ["membrane", "cytoplasm"])
+def test_brown_is_no_nucleus_where_the_marker_is_elsewhere(marker):
+    assert_found(detect_log(discs(0.5, "hematoxylin"), marker=marker)[0], 0.5)
+    assert len(detect_log(discs(0.5, "dab"), marker=marker)[0]) == 0
+
+
+def test_one_threshold_means_the_same_on_pure_hematoxylin_whatever_the_marker():
+    patch = discs(0.5, "hematoxylin")
+    nuclear, membrane = (detect_log(patch, marker=marker)[1] for marker in ("nuclear", "membrane"))
+    np.testing.assert_allclose(nuclear, membrane, rtol=0.02)
+
+
+def test_a_flat_maximum_is_one_point():
+    # An even number of pixels at the working scale: the maximum is shared by neighbours.
+    image = np.full((60, 60, 3), 255, np.uint8)
+    image[26:34, 24:34] = 90
+    xy, _ = detect_log(Patch(image, 0.5))
+    np.testing.assert_allclose(xy, [(28.5, 29.5)], atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 50), (400, 3), (2202, 2202)])
+@pytest.mark.parametrize("value", [0, 255])
+def test_blank_images_of_any_size_have_no_nuclei(shape, value):
+    xy, score = detect_log(Patch(np.full((*shape, 3), value, np.uint8), 0.5))
+    assert xy.shape == (0, 2)
+    assert score.shape == (0,)
+
+
+@pytest.mark.skipif("HISTOLIB_REAL_DATA" not in os.environ, reason="HISTOLIB_REAL_DATA names no folder of real images")
+def test_real_tiles_are_read_as_well_as_ever():
+    from histolib.data import EndoNuke
+    from histolib.metrics import detection_scores
+
+    counts = np.zeros(3)
+    for sample in EndoNuke(Path(os.environ["HISTOLIB_REAL_DATA"]) / "endonuke"):
+        scores = detection_scores(detect_log(sample.patch)[0], sample.xy, 3.0 / sample.patch.mpp)
+        counts += scores["tp"], scores["fp"], scores["fn"]
+    tp, fp, fn = counts
+    assert 2 * tp / (2 * tp + fp + fn) >= 0.77
