@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PROFILE ?= quick
+# Threads that wait by spinning slow torch down tenfold where another process wants a core too.
+export OMP_WAIT_POLICY ?= PASSIVE
 
 .PHONY: setup course test lint notebooks
 

@@ -134,12 +134,15 @@ def translation_settings(size: Profile, seed: int = 0) -> TranslationSettings:
 
 def hover_settings(size: Profile, types: Sequence[str], seed: int = 0) -> HoverSettings:
     """Settings of HoVer-Net at a profile's size."""
+    quick = size.name == "quick"
     return HoverSettings(
         types=tuple(types),
         width=size.nuclei_width,
+        mpp=QUICK_MPP if quick else PanNuke.mpp,
+        map_px=124 if quick else 164,
         batch_size=size.nuclei_batch,
         steps=size.nuclei_steps,
-        mpp=QUICK_MPP if size.name == "quick" else PanNuke.mpp,
+        learning_rate=5e-3 if quick else 1e-3,
         seed=seed,
     )
 

@@ -64,7 +64,7 @@ def _log(patch: Patch, marker: str, models: Models) -> Nuclei:
 
 def _find_on_he(patch: Patch, models: Models) -> Nuclei:
     net, card = models.hovernet
-    table = find_nuclei(patch, net, mpp=card["mpp"])
+    table = find_nuclei(patch, net, mpp=card["mpp"], thresholds=card.get("thresholds"))
     names = np.array(["unknown", *card["types"]], dtype=object)
     return Nuclei(
         xy=table[["x", "y"]].to_numpy(np.float64).reshape(-1, 2),

@@ -1,5 +1,6 @@
 """Nuclei room: HoVer-Net, its targets, losses and post-processing, and the classical detector."""
 
+from .calibration import choose_thresholds
 from .hovernet import HoVerNet, load_hovernet, save_hovernet
 from .inference import find_nuclei, predict_maps
 from .log_detector import detect_log
@@ -12,6 +13,7 @@ __all__ = [
     "HoVerNet",
     "HoverSettings",
     "HoverTask",
+    "choose_thresholds",
     "crops",
     "describe_instances",
     "detect_log",

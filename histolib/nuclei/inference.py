@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -83,6 +84,7 @@ def find_nuclei(
     tile_px: int = 768,
     device: torch.device | str | None = None,
     autocast: torch.dtype | None = None,
+    thresholds: Mapping[str, Any] | None = None,
 ) -> pd.DataFrame:
     """Nuclei of an H&E patch of any size and scale.
 
@@ -91,6 +93,7 @@ def find_nuclei(
         net: the network.
         mpp: microns per pixel that the network was trained at.
         tile_px, device, autocast: as in `predict_maps`.
+        thresholds: keyword arguments of `postprocess`, as the network's card holds them; by default the published ones.
 
     Returns:
         columns of `describe_instances` in pixels of the patch (contours float, boxes rounded outwards), area_um2, and
@@ -98,7 +101,7 @@ def find_nuclei(
     """
     image = resample(patch.image, patch.mpp / mpp)
     maps = predict_maps(net, image, tile_px=tile_px, device=device, autocast=autocast)
-    instances = postprocess(maps["np"], maps["hv"], **published_thresholds(mpp))
+    instances = postprocess(maps["np"], maps["hv"], **(thresholds or published_thresholds(mpp)))
     table = describe_instances(instances, maps.get("tp"))
     probability = np.bincount(instances.ravel(), maps["np"].ravel(), int(instances.max()) + 1)
     scale = patch.image.shape[1] / image.shape[1], patch.image.shape[0] / image.shape[0]

@@ -19,6 +19,7 @@ from torch import Tensor
 from ..data import InstanceSample
 from ..imaging import STAIN_VECTORS, resample, rgb_from_density, separate_stains
 from ..training import fit
+from .calibration import choose_thresholds
 from .hovernet import HoVerNet, save_hovernet
 from .inference import mirrored
 from .losses import hover_losses
@@ -114,6 +115,8 @@ def train(
 ) -> pd.DataFrame:
     """Train on outlined nuclei and write `hovernet.safetensors`, read by `load_hovernet`, with its card.
 
+    The card holds the thresholds that `choose_thresholds` finds on these same samples.
+
     Args:
         samples: images with instances and types, of any scale and size; read when a crop of them is drawn.
         settings: what to train and how.
@@ -146,8 +149,14 @@ def train(
     )
     state = PartialState()
     if state.is_main_process:
-        card = {"mpp": settings.mpp, "types": list(settings.types), "trained_on": trained_on}
-        save_hovernet(Path(folder) / WEIGHTS, task.net, card | {"settings": asdict(settings)})
+        card = {
+            "mpp": settings.mpp,
+            "types": list(settings.types),
+            "thresholds": choose_thresholds(task.net, samples, settings.mpp),
+            "trained_on": trained_on,
+            "settings": asdict(settings),
+        }
+        save_hovernet(Path(folder) / WEIGHTS, task.net, card)
     state.wait_for_everyone()
     return history
 

@@ -1,0 +1,127 @@
+"""Cost of the main operations, each beside a rival in the same run: `python tests/benchmarks/bench_operations.py`.
+
+Times are medians of a few repeats on whatever machine runs this; the ratios are what travels.
+"""
+
+import argparse
+import time
+from collections.abc import Callable, Iterator
+from statistics import median
+
+import numpy as np
+import torch
+from scipy.optimize import linear_sum_assignment
+
+from histolib.data import phantom
+from histolib.imaging import Patch
+from histolib.metrics import match_points, segmentation_scores
+from histolib.nuclei import HoVerNet, describe_instances, detect_log, hover_targets, predict_maps
+from histolib.translation import Generator, StainReference, recolour_od, translate
+
+
+def seconds(work: Callable[[], object], repeats: int) -> float:
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return median(times)
+
+
+def dense_match(pred: np.ndarray, true: np.ndarray, radius: float) -> int:
+    distance = np.linalg.norm(pred[:, None] - true[None], axis=-1)
+    rows, columns = linear_sum_assignment(np.where(distance <= radius, distance - 1e6, 0.0))
+    return int((distance[rows, columns] <= radius).sum())
+
+
+def one_mask_each(instances: np.ndarray) -> list[np.ndarray]:
+    return [np.argwhere(instances == i).mean(axis=0) for i in range(1, instances.max() + 1)]
+
+
+def one_mask_a_pair(pred: np.ndarray, true: np.ndarray) -> list[float]:
+    masks = [pred == i for i in range(1, pred.max() + 1)]
+    return [(mask & (true == j)).sum() for j in range(1, true.max() + 1) for mask in masks]
+
+
+def operations() -> Iterator[tuple[str, Callable[[], object], str, Callable[[], object]]]:
+    """Name, work, name of the rival, its work."""
+    rng = np.random.default_rng(0)
+    true = rng.uniform(0, 600, (2000, 2))
+    pred = true + rng.normal(0, 1, true.shape)
+    yield (
+        "match 2,000 points, 3 µm",
+        lambda: match_points(pred, true, 3.0),
+        "full distance matrix",
+        lambda: dense_match(pred, true, 3.0),
+    )
+    sample = phantom.draw(0, 512, 0.25, slide=2)
+    labels, shifted = sample.instances, np.roll(sample.instances, 2, axis=1)
+    yield (
+        f"describe {labels.max()} nuclei, 512 px",
+        lambda: describe_instances(labels),
+        "a pass over the image a nucleus",
+        lambda: one_mask_each(labels),
+    )
+    yield (
+        f"segmentation scores, {labels.max()} nuclei",
+        lambda: segmentation_scores(shifted, labels),
+        "a pass over the image a pair",
+        lambda: one_mask_a_pair(shifted, labels),
+    )
+    yield (
+        f"targets, {labels.max()} nuclei, 512 px",
+        lambda: hover_targets(labels),
+        "a pass over the image a nucleus",
+        lambda: one_mask_each(labels),
+    )
+    net, generator = HoVerNet("fast", 6, 0.25).eval(), Generator(16, 6).eval()
+    image, patch = sample.ihc.image, Patch(sample.ihc.image, 0.25)
+
+    def published_windows() -> None:
+        padded = np.pad(image, ((46, 300), (46, 300), (0, 0)), mode="reflect")
+        with torch.inference_mode():
+            for top in range(0, 512, 164):
+                for left in range(0, 512, 164):
+                    window = torch.from_numpy(padded[top : top + 256, left : left + 256]).permute(2, 0, 1)[None] / 255
+                    net(window)
+
+    yield (
+        "HoVer-Net maps, width 1/4, 512 px",
+        lambda: predict_maps(net, image),
+        "256 px windows, 164 out",
+        published_windows,
+    )
+    yield (
+        "CycleGAN, 16 channels, 512 px, in tiles",
+        lambda: translate(patch, generator, tile_px=256),
+        "whole image",
+        lambda: translate(patch, generator),
+    )
+    reference = StainReference.fit([sample.he])
+    yield (
+        "log detector, 512 px",
+        lambda: detect_log(patch),
+        "od recolouring",
+        lambda: recolour_od(patch, reference),
+    )
+    yield (
+        "phantom, both stains, 256 px",
+        lambda: phantom.draw(1, 256, 0.25),
+        "four times the area",
+        lambda: phantom.draw(1, 512, 0.25),
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=5)
+    repeats = parser.parse_args().repeats
+    print(f"{'operation':<42} {'ms':>9}  {'rival':<34} {'ms':>9}  {'rival / ours':>12}")
+    for name, work, rival, other in operations():
+        work()
+        ours, theirs = seconds(work, repeats), seconds(other, repeats)
+        print(f"{name:<42} {1e3 * ours:9.1f}  {rival:<34} {1e3 * theirs:9.1f}  {theirs / ours:12.2f}")
+
+
+if __name__ == "__main__":
+    main()
