@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import numpy as np
 
-__all__ = ["PROFILES", "Paths", "Profile", "profile", "replacing", "seed_everything", "writable_folder"]
+__all__ = ["PROFILES", "Paths", "Profile", "best_device", "profile", "replacing", "seed_everything", "writable_folder"]
 
 MARKERS = ("nuclear", "membrane", "cytoplasm")
 
@@ -52,7 +52,7 @@ class Profile:
 
 
 PROFILES = {
-    "quick": Profile("quick", 40, (12,) * 6, (8, 4), 512, 16, 6, 150, 200, 0.125, 180, 4),
+    "quick": Profile("quick", 40, (12,) * 6, (8, 4), 512, 16, 6, 150, 200, 0.125, 110, 4),
     "full": Profile("full", 400, (60,) * 10, (160, 40), 1024, 64, 9, 1000, 40_000, 1.0, 20_000, 8),
 }
 
@@ -126,6 +126,13 @@ def writable_folder(path: str | Path) -> Path:
     except OSError as error:
         raise OSError(f"{path}: expected a folder to write to, found none ({error.strerror})") from None
     return path
+
+
+def best_device() -> str:
+    """`cuda` where there is a GPU, else `cpu`."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 @contextmanager

@@ -6,10 +6,11 @@ import argparse
 import ast
 import hashlib
 import logging
+import os
 import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ logger = logging.getLogger(__name__)
 PARAMETERS_TAG = "parameters"
 INJECTED_TAG = "injected-parameters"
 INJECTED_HEAD = "# Parameters\n"  # what papermill writes on top of the cell that it injects
+HEADLESS = "HISTOLIB_HEADLESS"
 VIEW_MIMETYPE = "application/vnd.jupyter.widget-view+json"
 
 
@@ -154,15 +156,16 @@ def run_course(
         copy = folder / "notebooks" / file.name
         here = {name: value for name, value in given.items() if name in known[file]}
         try:
-            papermill.execute_notebook(
-                file,
-                copy,
-                here,
-                kernel_name="python3",
-                cwd=paths.root,
-                progress_bar=True,
-                request_save_on_cell_execute=True,
-            )
+            with _headless():
+                papermill.execute_notebook(
+                    file,
+                    copy,
+                    here,
+                    kernel_name="python3",
+                    cwd=paths.root,
+                    progress_bar=True,
+                    request_save_on_cell_execute=True,
+                )
         except PapermillExecutionError as error:
             raise NotebookFailed(
                 f"{file.name}: cell {_number(file, error.source)} failed with {error.ename}: {error.evalue}\n"
@@ -177,6 +180,17 @@ def run_course(
         if update:
             _write_back(file, copy, profile)
     return _collect_figures(folder / "figures", folder / "figures" if output else paths.figures)
+
+
+@contextmanager
+def _headless() -> Iterator[None]:
+    """Tell kernels started inside the block that nobody can click, so that viewers show a still figure."""
+    before = os.environ.get(HEADLESS)
+    os.environ[HEADLESS] = "1"
+    try:
+        yield
+    finally:
+        os.environ.pop(HEADLESS) if before is None else os.environ.update({HEADLESS: before})
 
 
 def code_hash(notebook: NotebookNode) -> str:

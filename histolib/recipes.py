@@ -139,10 +139,10 @@ def hover_settings(size: Profile, types: Sequence[str], seed: int = 0) -> HoverS
         types=tuple(types),
         width=size.nuclei_width,
         mpp=QUICK_MPP if quick else PanNuke.mpp,
-        map_px=124 if quick else 164,
+        map_px=100 if quick else 164,
         batch_size=size.nuclei_batch,
         steps=size.nuclei_steps,
-        learning_rate=5e-3 if quick else 1e-3,
+        learning_rate=8e-3 if quick else 1e-3,
         seed=seed,
     )
 

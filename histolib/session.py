@@ -12,7 +12,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from . import __version__
-from .config import Paths, Profile, profile, seed_everything
+from .config import Paths, Profile, best_device, profile, seed_everything
 from .course import check_injected
 from .viz import save_figure
 
@@ -31,7 +31,7 @@ class Session:
         data: folder of data sets.
         output: folder of all that the run makes.
         real: folder of real tiles to compare the phantom with, None where there is none.
-        device: cpu, cuda or mps.
+        device: cpu or cuda.
     """
 
     profile: Profile
@@ -69,7 +69,7 @@ def begin(parameters: Mapping[str, Any]) -> Session:
     paths = Paths.find()
     output = Path(parameters["output_dir"]).expanduser() if parameters["output_dir"] else paths.runs / size.name
     seed_everything(parameters["seed"])
-    device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    device = best_device()
     real = os.environ.get(REAL_DATA)
     print(
         f"histolib {__version__}, Python {platform.python_version()}, torch {torch.__version__.split('+')[0]}, "

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 
+from ..config import best_device
 from ..nuclei import HoVerNet, load_hovernet
 from ..translation import Generator, StainReference, load_generator
 
@@ -20,7 +21,7 @@ SHIPPED = Path(__file__).resolve().parent.parent / "pretrained"
 
 
 class Models:
-    """The weights that routes need, found by file name in a folder or one level below it.
+    """The weights that routes need, found by file name in a folder or one level below it; on a GPU where there is one.
 
     Args:
         folders: searched in order; default the weights that ship with the library.
@@ -44,12 +45,14 @@ class Models:
     @cached_property
     def hovernet(self) -> tuple[HoVerNet, dict]:
         """The network that finds nuclei on H&E, and its card."""
-        return load_hovernet(self._path(HOVERNET))
+        net, card = load_hovernet(self._path(HOVERNET))
+        return net.to(best_device()), card
 
     @cached_property
     def ihc_to_he(self) -> tuple[Generator, dict]:
         """The generator that translates IHC to H&E, and its card."""
-        return load_generator(self._path(IHC_TO_HE))
+        generator, card = load_generator(self._path(IHC_TO_HE))
+        return generator.to(best_device()), card
 
     @cached_property
     def he_reference(self) -> StainReference:

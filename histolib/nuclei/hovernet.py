@@ -17,6 +17,7 @@ __all__ = ["HoVerNet", "load_hovernet", "save_hovernet"]
 
 STRIDE = 8  # the encoder halves the size three times
 KERNELS = {"fast": 3, "original": 5}  # of the decoders
+UNIT_START = 0.1
 MARGINS = {"fast": 46, "original": 95}  # input pixels that the valid convolutions take from every side
 
 
@@ -193,6 +194,11 @@ class HoVerNet(nn.Module):
             # Heads (they alone have a bias) keep torch's start: fan-out of two maps would begin far beyond [-1, 1].
             if isinstance(module, nn.Conv2d) and module.bias is None:
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        # Units that start small let a short training begin as a shallow network (Goyal et al. 2017, arXiv:1706.02677).
+        for name, weight in self.named_parameters():
+            if name.endswith("conv3.weight"):
+                weight.data.mul_(UNIT_START)
+        self.decoder["hv"].u0.conv.weight.data.mul_(UNIT_START)  # type: ignore[union-attr, operator]
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Logits of the centre of the images.

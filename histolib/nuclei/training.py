@@ -28,6 +28,7 @@ from .targets import hover_targets
 __all__ = ["HoverSettings", "HoverTask", "crops", "train"]
 
 WEIGHTS = "hovernet.safetensors"
+CLIP_NORM = 1.0  # of the gradient; the first steps' distance gradients would throw the network far away
 CACHED_SAMPLES = 128  # decoded samples kept in memory
 STAINS = ("hematoxylin", "eosin", "dab")  # a full basis of colour; on H&E the third is what the other two leave
 
@@ -91,6 +92,7 @@ class HoverTask:
         total = torch.stack(list(losses.values())).sum()
         self.optimizers["net"].zero_grad()
         accelerator.backward(total)
+        accelerator.clip_grad_norm_(self.modules["net"].parameters(), CLIP_NORM)
         self.optimizers["net"].step()
         self.schedulers["net"].step()
         return {"loss": total.detach(), **{name: loss.detach() for name, loss in losses.items()}}
