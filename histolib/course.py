@@ -19,6 +19,7 @@ from nbformat import NotebookNode
 
 from .config import PROFILES, Paths, replacing, writable_folder
 from .config import profile as known_profile
+from .parameters import assignment, check_parameters
 
 __all__ = ["add_parsers", "check_injected", "code_hash", "notebook_files", "parameters_of", "run_course"]
 
@@ -64,24 +65,6 @@ def parameters_of(notebook: NotebookNode, name: str = "notebook") -> dict[str, A
     if len(cells) != 1:
         raise ValueError(f"{name}: expected one cell tagged {PARAMETERS_TAG!r}, found {len(cells)}")
     return _literals(cells[0].source, name)
-
-
-def check_parameters(given: Mapping[str, Any], known: Mapping[str, Any], name: str = "notebook") -> None:
-    """Refuse parameters that the notebook does not have, or of another type than its default.
-
-    Raises:
-        ValueError: names the parameter, what was expected and what was found.
-    """
-    for parameter, value in given.items():
-        if parameter not in known:
-            raise ValueError(f"{name}: unknown parameter {parameter!r}, expected {', '.join(known)}")
-        default = known[parameter]
-        fits = isinstance(value, type(default)) or (isinstance(default, float) and type(value) is int)
-        if not fits or (isinstance(value, bool) and not isinstance(default, bool)):
-            raise ValueError(
-                f"{name}: expected {parameter} to be {type(default).__name__} (as {default!r}), "
-                f"found {type(value).__name__} {value!r}"
-            )
 
 
 def check_injected(history: Sequence[str]) -> None:
@@ -282,7 +265,7 @@ def add_parsers(subparsers: argparse._SubParsersAction) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    parameters = dict(_assignment(text) for text in args.set)
+    parameters = dict(assignment(text) for text in args.set)
     try:
         figures = run_course(args.profile, args.only, args.output, parameters, update=args.update)
     except NotebookFailed as error:
@@ -290,13 +273,3 @@ def _run(args: argparse.Namespace) -> int:
         return 1
     print(f"{len(figures)} figures in {figures[0].parent}" if figures else "no figures were made")
     return 0
-
-
-def _assignment(text: str) -> tuple[str, Any]:
-    name, equals, value = text.partition("=")
-    if not equals or not name.isidentifier():
-        raise ValueError(f"--set: expected NAME=VALUE, found {text!r}")
-    try:
-        return name, ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        return name, value

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import ast
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -18,6 +17,7 @@ from .data import BCI, EndoNuke, InstanceSample, PanNuke, consep_images, id_runs
 from .ensemble import HE_REFERENCE, IHC_REFERENCE
 from .imaging import Patch
 from .nuclei import HoverSettings
+from .parameters import assignment, check_parameters
 from .translation import ContentLost, StainReference, TranslationSettings
 
 __all__ = [
@@ -216,19 +216,6 @@ def _outlined(root: Path) -> tuple[Sequence[InstanceSample], list[str]]:
 
 
 def _changed(settings: Settings, changes: Sequence[str]) -> Settings:
-    known = {field.name: getattr(settings, field.name) for field in fields(settings)}
-    values = {}
-    for text in changes:
-        name, _, value = text.partition("=")
-        if name not in known:
-            raise ValueError(f"--set: unknown setting {name!r}, expected {', '.join(known)}")
-        try:
-            values[name] = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
-            values[name] = value
-        fits = isinstance(values[name], type(known[name])) or (
-            isinstance(known[name], float) and type(values[name]) is int
-        )
-        if not fits:
-            raise ValueError(f"--set: expected {name} as {known[name]!r}, found {value!r}")
+    values = dict(assignment(text) for text in changes)
+    check_parameters(values, {field.name: getattr(settings, field.name) for field in fields(settings)}, "--set")
     return replace(settings, **values)

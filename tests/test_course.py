@@ -14,12 +14,12 @@ from histolib.config import Paths
 from histolib.course import (
     VIEW_MIMETYPE,
     check_injected,
-    check_parameters,
     code_hash,
     notebook_files,
     parameters_of,
     run_course,
 )
+from histolib.parameters import check_parameters
 
 PARAMETERS = '# What a reader may change\nprofile = "quick"\noutput_dir = ""\nseed = 1  # of chance\nradius_um = 3.0\n'
 BEGIN = "from histolib.course import check_injected\ncheck_injected(In)"

@@ -86,7 +86,12 @@ def test_train_leaves_all_that_the_routes_need(root, tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [("wdith=4", "unknown setting 'wdith'"), ("width=wide", "expected width as"), ("steps=1.5", "expected steps as")],
+    [
+        ("wdith=4", "unknown parameter 'wdith'"),
+        ("width=wide", "expected width to be float"),
+        ("steps=1.5", "expected steps to be int"),
+        ("steps", "expected NAME=VALUE"),
+    ],
 )
 def test_a_setting_that_does_not_exist_or_fit_is_named(root, tmp_path, capsys, change, message):
     arguments = ["train", "hovernet", "--data", str(root / "pannuke"), "--output", str(tmp_path), "--set", change]

@@ -1,0 +1,47 @@
+"""Named values from outside, such as NAME=VALUE on the command line, checked against what is known."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["assignment", "check_parameters"]
+
+
+def assignment(text: str) -> tuple[str, Any]:
+    """Name and value of `NAME=VALUE`; a value that is no Python literal is a string.
+
+    Raises:
+        ValueError: the text is no assignment.
+    """
+    name, equals, value = text.partition("=")
+    if not equals or not name.isidentifier():
+        raise ValueError(f"--set: expected NAME=VALUE, found {text!r}")
+    try:
+        return name, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return name, value
+
+
+def check_parameters(given: Mapping[str, Any], known: Mapping[str, Any], name: str = "notebook") -> None:
+    """Refuse values whose name is unknown, or of another type than the default.
+
+    Args:
+        given: values by name.
+        known: defaults by name; an int passes for a float.
+        name: what the message begins with.
+
+    Raises:
+        ValueError: names the parameter, what was expected and what was found.
+    """
+    for parameter, value in given.items():
+        if parameter not in known:
+            raise ValueError(f"{name}: unknown parameter {parameter!r}, expected {', '.join(known)}")
+        default = known[parameter]
+        fits = isinstance(value, type(default)) or (isinstance(default, float) and type(value) is int)
+        if not fits or (isinstance(value, bool) and not isinstance(default, bool)):
+            raise ValueError(
+                f"{name}: expected {parameter} to be {type(default).__name__} (as {default!r}), "
+                f"found {type(value).__name__} {value!r}"
+            )
