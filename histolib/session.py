@@ -65,6 +65,7 @@ def begin(parameters: Mapping[str, Any]) -> Session:
     import torch
 
     check_injected(parameters.get("In", ()))
+    _show_small_pictures()
     size = profile(parameters["profile"])
     paths = Paths.find()
     output = Path(parameters["output_dir"]).expanduser() if parameters["output_dir"] else paths.runs / size.name
@@ -76,3 +77,13 @@ def begin(parameters: Mapping[str, Any]) -> Session:
         f"device {device}, profile {size.name}, seed {parameters['seed']}"
     )
     return Session(size, parameters["seed"], paths.data, output, Path(real) if real else None, device)
+
+
+def _show_small_pictures() -> None:
+    """Show figures as JPEG at screen size, so that an executed notebook full of tissue stays small enough to share."""
+    from IPython import get_ipython
+
+    if get_ipython() is not None:
+        from matplotlib_inline.backend_inline import set_matplotlib_formats
+
+        set_matplotlib_formats("jpeg", dpi=72, pil_kwargs={"quality": 85})
