@@ -1,0 +1,119 @@
+"""The committed notebooks must share one skeleton, and show the outputs of the code that they hold."""
+
+import ast
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from histolib.config import PROFILES
+from histolib.course import code_hash, parameters_of
+
+NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
+def notebook(request):
+    book = nbformat.read(request.param, as_version=4)
+    book.path = request.param
+    return book
+
+
+def code(book):
+    return [cell for cell in book.cells if cell.cell_type == "code"]
+
+
+def prose(book):
+    return "\n".join(cell.source for cell in book.cells if cell.cell_type == "markdown")
+
+
+def outputs(book):
+    return [output for cell in code(book) for output in cell.outputs]
+
+
+def test_there_are_four():
+    assert [path.name[:2] for path in NOTEBOOKS] == ["01", "02", "03", "04"]
+
+
+def test_it_is_valid_and_small(notebook):
+    nbformat.validate(nbformat.read(notebook.path, as_version=4))
+    assert notebook.path.stat().st_size < 2_000_000
+
+
+def test_it_opens_with_title_badge_question_cost_and_what_goes_in_and_out(notebook):
+    first = notebook.cells[0].source
+    assert first.startswith(f"# {int(notebook.path.name[:2])} · ")
+    assert f"notebooks/{notebook.path.name})" in first
+    assert "colab-badge.svg" in first
+    for part in ("**The question.**", "time and memory", "comes in", "goes out"):
+        assert part in first
+
+
+def test_the_badge_and_the_bootstrap_name_one_tag(notebook):
+    repository, tag = re.search(r'REPO, TAG = "(.+?)", "(.+?)"', notebook.cells[1].source).groups()
+    assert f"github/{repository}/blob/{tag}/notebooks/{notebook.path.name}" in notebook.cells[0].source
+
+
+def test_the_bootstrap_is_the_same_everywhere_and_acts_on_colab_alone(notebook):
+    cell = notebook.cells[1].source
+    assert cell == nbformat.read(NOTEBOOKS[0], as_version=4).cells[1].source
+    body = ast.parse(cell.replace("%cd", "pass #")).body
+    assert all(isinstance(node, ast.Import | ast.ImportFrom | ast.Assign) for node in body[:-1])
+    assert ast.unparse(body[-1].test) == "'google.colab' in sys.modules"
+
+
+def test_its_parameters_are_literals_and_shared_ones_agree(notebook):
+    parameters = parameters_of(notebook, notebook.path.name)
+    assert notebook.cells[2].metadata["tags"] == ["parameters"]
+    assert {"profile": "quick", "data_dir": "", "output_dir": "", "seed": 0}.items() <= parameters.items()
+    assert parameters["profile"] in PROFILES
+
+
+def test_it_begins_a_session_right_after_its_parameters(notebook):
+    assert "run = session.begin(globals())" in notebook.cells[3].source
+
+
+def test_it_holds_no_class_and_no_training_loop(notebook):
+    for cell in code(notebook):
+        tree = ast.parse(re.sub(r"^(\s*)%", r"\1# ", cell.source, flags=re.M) + "\n")
+        assert not any(isinstance(node, ast.ClassDef) for node in ast.walk(tree))
+        assert ".backward(" not in cell.source
+        assert "plt." not in cell.source
+
+
+def test_it_ends_with_solved_exercises_what_stays_limits_and_references(notebook):
+    text = prose(notebook)
+    for part in ("## Exercises", "## What stays", "**Saved**", "**Limits**", "**References**"):
+        assert part in text
+    asked = re.findall(r"^\d\. \*(\w+)\.\*", text, flags=re.M)
+    solved = [cell for cell in code(notebook) if "solution" in cell.metadata.get("tags", ())]
+    assert asked == ["Easy", "Medium", "Hard"]
+    assert [cell.source.splitlines()[0] for cell in solved] == [f"# Solution {i}" for i in (1, 2, 3)]
+
+
+def test_its_outputs_are_those_of_its_code(notebook):
+    assert notebook.metadata["histolib"] == {"executed_code": code_hash(notebook), "profile": "quick"}
+    assert all(cell.execution_count for cell in code(notebook))
+
+
+def test_its_outputs_hold_pictures_and_no_error_no_dead_widget_and_no_noise(notebook):
+    assert sum("image/jpeg" in output.get("data", {}) for output in outputs(notebook)) >= 4
+    for output in outputs(notebook):
+        assert output.output_type != "error"
+        assert WIDGET_VIEW not in output.get("data", {})
+        assert output.get("name") != "stderr"
+
+
+def test_its_outputs_show_no_path_of_the_machine_that_made_them(notebook):
+    shown = "\n".join(
+        str(output.get("text", "")) + str(output.get("data", {}).get("text/plain", "")) for output in outputs(notebook)
+    )
+    assert not re.search(r"(/home/|/root/|/tmp/|/Users/)", shown)
+
+
+def test_its_cell_ids_are_unique_and_stable(notebook):
+    ids = [cell.id for cell in notebook.cells]
+    assert len(set(ids)) == len(ids)
+    assert all(re.fullmatch(rf"{notebook.path.name[:2]}-\d\d", name) for name in ids)
