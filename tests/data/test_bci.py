@@ -68,7 +68,7 @@ def test_images_are_not_opened_before_they_are_asked_for(root):
     (root / "HE/train/00000_train_0.png").write_text("no image")
     pairs = BCI(root)
     assert pairs[1].level == "3+"
-    with pytest.raises(ValueError, match=r"HE/train/00000_train_0\.png: expected an image"):
+    with pytest.raises(ValueError, match=r"HE/train/00000_train_0\.png: expected an 8-bit image"):
         pairs[0]
 
 

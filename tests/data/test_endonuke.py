@@ -147,7 +147,7 @@ def test_a_tile_of_another_size_is_an_error(root, size):
 
 def test_a_damaged_image_is_an_error(root):
     tile(root, 100).write_text("no image")
-    with pytest.raises(ValueError, match=r"100\.png: expected an image"):
+    with pytest.raises(ValueError, match=r"100\.png: expected an 8-bit image"):
         EndoNuke(root)[3]
 
 

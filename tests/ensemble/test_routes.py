@@ -72,19 +72,22 @@ def test_the_nuclei_of_the_network_keep_place_type_area_and_outline(monkeypatch)
         | {"contour": [contour, contour + 7]}
     )
     asked = []
-    monkeypatch.setattr(routes, "find_nuclei", lambda patch, net, mpp: asked.append((patch, net, mpp)) or table)
+    monkeypatch.setattr(routes, "find_nuclei", lambda *asking, **how: asked.append((*asking, *how.values())) or table)
     models = Models()
-    models.__dict__["hovernet"] = ("net", {"mpp": 0.25, "types": ["neoplastic", "inflammatory"]})
+    models.__dict__["hovernet"] = (
+        "net",
+        {"mpp": 0.25, "types": ["neoplastic", "inflammatory"], "thresholds": {"sobel_px": 5}},
+    )
     patch = discs([])
     found = ROUTES["direct"](patch, "nuclear", models)
-    assert asked == [(patch, "net", 0.25)]
+    assert asked == [(patch, "net", 0.25, {"sobel_px": 5})]
     assert found.xy.tolist() == [[2.0, 2.5], [9.0, 8.0]]
     assert found.type.tolist() == ["inflammatory", "unknown"]
     assert (found.score.tolist(), found.area_um2.tolist()) == ([0.9, 0.4], [9.0, 4.0])
     np.testing.assert_array_equal(found.contours[1], contour + 7)
 
     empty = table.iloc[:0].drop(columns="type")
-    monkeypatch.setattr(routes, "find_nuclei", lambda patch, net, mpp: empty)
+    monkeypatch.setattr(routes, "find_nuclei", lambda patch, net, mpp, thresholds: empty)
     found = ROUTES["direct"](patch, "nuclear", models)
     assert (len(found), found.type, found.contours) == (0, None, ())
     assert found.xy.shape == (0, 2)
