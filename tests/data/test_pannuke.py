@@ -240,18 +240,19 @@ def test_damaged_zips_are_errors(root, tmp_path_factory):
     with pytest.raises(ValueError, match=r"fold_1\.zip.*: expected a \.npy file, found a damaged one"):
         PanNuke(target)
 
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as stored:
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
         for kind in (IMAGES, MASKS, TYPES):
-            stored.write(root / member(kind), member(kind))
-        start = stored.getinfo(member(MASKS)).header_offset
+            packed.write(root / member(kind), member(kind))
+        masks = packed.getinfo(member(MASKS))
     with archive.open("rb+") as file:
-        file.seek(start + 1000)
-        file.write(bytes(8 * 6))  # a pixel of row 0, which only the checksum at the end of the member can tell
+        file.seek(masks.header_offset + 30 + len(masks.filename) + masks.compress_size - 8)
+        file.write(b"damaged!")
     patches = PanNuke(target)
-    assert patches[0].types.tolist() == [1, 1]
     for _ in range(2):
-        with pytest.raises(ValueError, match=r"fold_1\.zip:.*masks\.npy: expected a whole file, found damage at row 1"):
-            patches[1]
+        with pytest.raises(
+            ValueError, match=r"fold_1\.zip:.*masks\.npy: expected a whole file, found damage at row \d"
+        ):
+            list(patches)
 
     with zipfile.ZipFile(archive, "w") as incomplete:
         incomplete.writestr(member(TYPES), b"")
