@@ -132,7 +132,7 @@ def run_course(
     everything: dict[str, Any] = {}
     for parameters_here in known.values():
         everything |= parameters_here
-    check_parameters(given, everything, "histolib run")
+    check_parameters(given, everything, "--set")
     writable_folder(folder / "notebooks")
     for number, file in enumerate(files, 1):
         logger.info("[%d/%d] %s, profile %s", number, len(files), file.name, profile)
