@@ -16,6 +16,7 @@ import numpy as np
 __all__ = ["PROFILES", "Paths", "Profile", "best_device", "profile", "replacing", "seed_everything", "writable_folder"]
 
 MARKERS = ("nuclear", "membrane", "cytoplasm")
+HEADLESS = "HISTOLIB_HEADLESS"  # set in the environment where nobody can click a viewer
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from .config import PROFILES, Paths, replacing, writable_folder
+from .config import HEADLESS, PROFILES, Paths, replacing, writable_folder
 from .config import profile as known_profile
 from .parameters import assignment, check_parameters
 
@@ -28,7 +28,6 @@ logger = logging.getLogger(__name__)
 PARAMETERS_TAG = "parameters"
 INJECTED_TAG = "injected-parameters"
 INJECTED_HEAD = "# Parameters\n"  # what papermill writes on top of the cell that it injects
-HEADLESS = "HISTOLIB_HEADLESS"
 VIEW_MIMETYPE = "application/vnd.jupyter.widget-view+json"
 
 

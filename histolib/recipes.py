@@ -177,9 +177,7 @@ def add_parsers(subparsers: argparse._SubParsersAction) -> None:
     translating.add_argument(
         "--ihc", type=Path, required=True, help="folder in EndoNuke's layout; its last runs are held out"
     )
-    translating.add_argument(
-        "--he", type=Path, required=True, help="folder in PanNuke's (folds 1, 2) or CoNSeP's layout"
-    )
+    translating.add_argument("--he", type=Path, required=True, help=OUTLINED)
     translating.set_defaults(run=_run_cyclegan)
     finding = networks.add_parser("hovernet", parents=[common], help="nuclei on H&E")
     finding.add_argument("--data", type=Path, required=True, help=OUTLINED)

@@ -31,7 +31,6 @@ class Session:
         data: folder of data sets.
         output: folder of all that the run makes.
         real: folder of real tiles to compare the phantom with, None where there is none.
-        device: cpu or cuda.
     """
 
     profile: Profile
@@ -39,7 +38,6 @@ class Session:
     data: Path
     output: Path
     real: Path | None
-    device: str
 
     def folder(self, name: str) -> Path:
         """A folder of the run, made where it is missing."""
@@ -70,13 +68,12 @@ def begin(parameters: Mapping[str, Any]) -> Session:
     paths = Paths.find()
     output = Path(parameters["output_dir"]).expanduser() if parameters["output_dir"] else paths.runs / size.name
     seed_everything(parameters["seed"])
-    device = best_device()
     real = os.environ.get(REAL_DATA)
     print(
         f"histolib {__version__}, Python {platform.python_version()}, torch {torch.__version__.split('+')[0]}, "
-        f"device {device}, profile {size.name}, seed {parameters['seed']}"
+        f"device {best_device()}, profile {size.name}, seed {parameters['seed']}"
     )
-    return Session(size, parameters["seed"], paths.data, output, Path(real) if real else None, device)
+    return Session(size, parameters["seed"], paths.data, output, Path(real) if real else None)
 
 
 def _show_small_pictures() -> None:

@@ -20,7 +20,7 @@ from ..data import EndoNuke
 from ..imaging import IMAGE_SUFFIXES, PLAUSIBLE_MPP, read_patch
 from .evaluation import evaluate, tile_blocks
 from .export import EXPORTS
-from .models import Models
+from .models import HOW_TO_GET, Models
 from .routes import ROUTES
 
 __all__ = ["add_parsers"]
@@ -183,10 +183,8 @@ def _models(weights: Path | None) -> Models:
 def _require(models: Models, name: str) -> None:
     missing = models.missing(ROUTES[name].needs)
     if missing:
-        places = ", ".join(str(folder) for folder in models.folders)
         raise FileNotFoundError(
-            f"route {name}: expected {', '.join(missing)} in {places}, found nothing; make them with "
-            "`histolib run --only 02,03` (or `histolib train`) and pass --weights with their folder"
+            f"route {name}: expected {', '.join(missing)} in {models.places}, found nothing; {HOW_TO_GET}"
         )
 
 

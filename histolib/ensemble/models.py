@@ -17,6 +17,7 @@ IHC_TO_HE = "ihc_to_he.safetensors"
 HE_REFERENCE = "he_reference.safetensors"
 IHC_REFERENCE = "ihc_reference.safetensors"
 
+HOW_TO_GET = "make them with `histolib run --only 02,03` (or `histolib train`) and pass --weights with their folder"
 SHIPPED = Path(__file__).resolve().parent.parent / "pretrained"
 
 
@@ -37,6 +38,11 @@ class Models:
                 if path.is_file():
                     return path
         return None
+
+    @property
+    def places(self) -> str:
+        """The folders, for a message."""
+        return ", ".join(str(folder) for folder in self.folders)
 
     def missing(self, needs: Iterable[str]) -> list[str]:
         """Which of these files are nowhere."""
@@ -67,9 +73,5 @@ class Models:
     def _path(self, name: str) -> Path:
         path = self.find(name)
         if path is None:
-            places = ", ".join(str(folder) for folder in self.folders)
-            raise FileNotFoundError(
-                f"{name}: expected these weights in {places}, found nothing; "
-                "make them with `histolib run --only 02,03` (or `histolib train`) and pass --weights with their folder"
-            )
+            raise FileNotFoundError(f"{name}: expected these weights in {self.places}, found nothing; {HOW_TO_GET}")
         return path

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..config import MARKERS
 from ..imaging import optical_density, separate_stains
 
 __all__ = [
@@ -20,7 +21,6 @@ __all__ = [
     "stain_amount",
 ]
 
-MARKERS = ("nuclear", "membrane", "cytoplasm")
 SECOND_STAIN = {"he": "eosin", "ihc": "dab"}
 DENSITY_STEP = 0.02  # width of a bin of the amount of stain in a colour table
 DENSITY_BINS = 362  # of which so many reach the largest summed density of 8-bit pixels, 7.22

@@ -9,6 +9,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from ..config import HEADLESS
 from .style import style
 
 __all__ = ["browse"]
@@ -28,7 +29,7 @@ def browse(draw: Callable[..., Figure], choices: Mapping[str, Sequence[Any]]) ->
         An ipywidgets box; under papermill, where nobody can click, the first figure itself.
     """
     first = {name: values[0] for name, values in choices.items()}
-    if os.environ.get("HISTOLIB_HEADLESS"):
+    if os.environ.get(HEADLESS):
         return draw(**first)
     import ipywidgets as widgets
 
