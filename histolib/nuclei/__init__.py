@@ -5,7 +5,7 @@ from .hovernet import HoVerNet, load_hovernet, save_hovernet
 from .inference import find_nuclei, predict_maps
 from .log_detector import detect_log
 from .losses import hover_losses
-from .postprocess import describe_instances, postprocess, published_thresholds
+from .postprocess import WatershedSteps, describe_instances, postprocess, published_thresholds, watershed_steps
 from .targets import hover_targets
 from .training import HoverSettings, HoverTask, crops, train
 
@@ -13,6 +13,7 @@ __all__ = [
     "HoVerNet",
     "HoverSettings",
     "HoverTask",
+    "WatershedSteps",
     "choose_thresholds",
     "crops",
     "describe_instances",
@@ -26,4 +27,5 @@ __all__ = [
     "published_thresholds",
     "save_hovernet",
     "train",
+    "watershed_steps",
 ]

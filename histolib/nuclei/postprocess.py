@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -10,12 +11,40 @@ import pandas as pd
 from scipy import ndimage
 from skimage.segmentation import watershed
 
-__all__ = ["describe_instances", "postprocess", "published_thresholds"]
+__all__ = ["WatershedSteps", "describe_instances", "postprocess", "published_thresholds", "watershed_steps"]
 
 PUBLISHED_MPP = 0.25  # the published thresholds are pixels of this size
 
 
-def postprocess(
+@dataclass(frozen=True, slots=True)
+class WatershedSteps:
+    """What the watershed goes through from the maps to nuclei, each step (H, W), in order."""
+
+    nuclear: np.ndarray  # bool: in a nucleus, specks dropped
+    edges: np.ndarray  # float64 in [0, 1]: how steeply the distances fall, 0 outside nuclei
+    basins: np.ndarray  # float64 in [-1, 0]: the landscape that is flooded, lowest far from edges
+    markers: np.ndarray  # int32: ids of the places where flooding starts
+    instances: np.ndarray  # int32: ids of nuclei
+
+
+def postprocess(np_prob: np.ndarray, hv: np.ndarray, **thresholds: Any) -> np.ndarray:
+    """Separate nuclei by a watershed on the gradients of the distance maps (Graham et al. 2019, section 3.2).
+
+    Args:
+        np_prob: probability of being nucleus, (H, W).
+        hv: horizontal and vertical distance, (H, W, 2).
+        thresholds: as in `watershed_steps`, which does the work and tells how.
+
+    Returns:
+        int32 (H, W): 0 is background, every nucleus has an id; ids may have gaps, as in the published code.
+
+    Raises:
+        ValueError: the maps disagree in shape.
+    """
+    return watershed_steps(np_prob, hv, **thresholds).instances
+
+
+def watershed_steps(
     np_prob: np.ndarray,
     hv: np.ndarray,
     *,
@@ -24,8 +53,8 @@ def postprocess(
     min_area_px: int = 10,
     sobel_px: int = 21,
     opening_px: int = 5,
-) -> np.ndarray:
-    """Separate nuclei by a watershed on the gradients of the distance maps (Graham et al. 2019, section 3.2).
+) -> WatershedSteps:
+    """The watershed of `postprocess`, with what it computes on the way.
 
     The label map is that of the published code. Its normalisations run from the minimum to the maximum of the whole
     map, so a tiled image must be stitched first. The defaults in pixels hold at 0.25 microns per pixel;
@@ -40,9 +69,6 @@ def postprocess(
         sobel_px: side of the Sobel filter, odd, at most 31.
         opening_px: diameter of the ellipse that smooths the markers.
 
-    Returns:
-        int32 (H, W): 0 is background, every nucleus has an id; ids may have gaps, as in the published code.
-
     Raises:
         ValueError: the maps disagree in shape.
     """
@@ -50,7 +76,8 @@ def postprocess(
         raise ValueError(f"postprocess: expected maps (H, W) and (H, W, 2), found {np_prob.shape} and {hv.shape}")
     nuclear = _large(ndimage.label(np.asarray(np_prob, np.float32) >= np_threshold)[0], min_area_px) > 0
     if not nuclear.any():
-        return np.zeros(np_prob.shape, np.int32)
+        flat, none = np.zeros(np_prob.shape), np.zeros(np_prob.shape, np.int32)
+        return WatershedSteps(nuclear, flat, flat, none, none)
 
     x_map, y_map = (_stretch(np.ascontiguousarray(hv[..., i], dtype=np.float32)) for i in (0, 1))
     fall_x = 1 - _stretch(cv2.Sobel(x_map, cv2.CV_64F, 1, 0, ksize=sobel_px))
@@ -59,11 +86,11 @@ def postprocess(
     edges = np.maximum(np.maximum(fall_x, fall_y) - (1.0 - nuclear), 0)
     basins = -cv2.GaussianBlur((1.0 - edges) * nuclear, (3, 3), 0)
 
-    markers = ndimage.binary_fill_holes(nuclear & (edges < edge_threshold)).astype(np.uint8)
+    starts = ndimage.binary_fill_holes(nuclear & (edges < edge_threshold)).astype(np.uint8)
     ellipse = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (opening_px, opening_px))
-    markers = cv2.morphologyEx(markers, cv2.MORPH_OPEN, ellipse)
-    seeds = _large(ndimage.label(markers)[0], min_area_px)
-    return watershed(basins, markers=seeds, mask=nuclear).astype(np.int32)
+    markers = _large(ndimage.label(cv2.morphologyEx(starts, cv2.MORPH_OPEN, ellipse))[0], min_area_px)
+    instances = watershed(basins, markers=markers, mask=nuclear).astype(np.int32)
+    return WatershedSteps(nuclear, edges, basins, markers, instances)
 
 
 def published_thresholds(mpp: float) -> dict[str, int]:

@@ -5,7 +5,7 @@ from scipy import ndimage
 from skimage.measure import regionprops
 from skimage.segmentation import watershed
 
-from histolib.nuclei import describe_instances, hover_targets, postprocess, published_thresholds
+from histolib.nuclei import describe_instances, hover_targets, postprocess, published_thresholds, watershed_steps
 
 
 def recipe(probability, horizontal, vertical):
@@ -54,6 +54,22 @@ def test_the_label_map_is_that_of_the_published_procedure(seed, shape, count, di
     assert found.dtype == np.int32
     np.testing.assert_array_equal(found, recipe(probability, hv[..., 0].copy(), hv[..., 1].copy()))
     assert bool(found.any()) == bool(count)
+
+
+def test_the_steps_lead_from_the_maps_to_the_nuclei(discs):
+    _, probability, hv = crowd(np.random.default_rng(5), (90, 120), 30, discs)
+    steps = watershed_steps(probability, hv)
+    np.testing.assert_array_equal(steps.instances, postprocess(probability, hv))
+    assert (probability[steps.nuclear] >= 0.5).all()
+    assert steps.edges[steps.nuclear].max() > 0.4
+    assert not steps.edges[~steps.nuclear].any()
+    assert -1 <= steps.basins.min() < steps.basins.max() <= 0
+    seeded = (steps.markers > 0) & steps.nuclear  # holes between nuclei are filled too
+    assert (steps.instances[seeded] == steps.markers[seeded]).all()
+    assert set(np.unique(steps.instances)) == set(np.unique(steps.markers))
+    strict = watershed_steps(probability, hv, edge_threshold=0.2)
+    assert (strict.markers > 0).sum() < (steps.markers > 0).sum()
+    np.testing.assert_array_equal(strict.edges, steps.edges)
 
 
 @pytest.mark.parametrize("second", [(49, 30), (30, 49), (44, 44)])
