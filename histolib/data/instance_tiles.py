@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from histolib.data.samples import InstanceSample, Reader, contiguous, list_files, locate, shorten
+from histolib.data.samples import InstanceReader, InstanceSample, contiguous, list_files, locate, shorten
 from histolib.imaging import Patch, read_rgb
 
 __all__ = ["InstanceTiles", "consep_images", "stitch"]
@@ -24,7 +24,7 @@ ORIGINS = tuple(
 )
 
 
-class InstanceTiles(Reader[InstanceSample]):
+class InstanceTiles(InstanceReader):
     """Tiles in order of their names; the group of `train_10_003` is `train_10`.
 
     Args:
@@ -56,12 +56,16 @@ class InstanceTiles(Reader[InstanceSample]):
                 raise FileNotFoundError(f"{self.root}: expected {what} for every tile, missing {shorten(missing)}")
         self.names = tuple(self._images)
 
+    @property
+    def groups(self) -> tuple[str, ...]:
+        return tuple(name.rpartition("_")[0] or name for name in self.names)
+
     def __len__(self) -> int:
         return len(self.names)
 
     def _read(self, index: int) -> InstanceSample:
         name = self.names[index]
-        return _sample(name, name.rpartition("_")[0] or name, self.mpp, *self._raw(name))
+        return _sample(name, self.groups[index], self.mpp, *self._raw(name))
 
     def _raw(self, name: str) -> tuple[np.ndarray, np.ndarray, dict[int, int]]:
         """Image (H, W, 3), ids as in the file (H, W), and the type of each id."""
@@ -77,7 +81,7 @@ class InstanceTiles(Reader[InstanceSample]):
         return image, labels, types
 
 
-class _ConsepImages(Reader[InstanceSample]):
+class _ConsepImages(InstanceReader):
     """CoNSeP's images of 1000 x 1000 px, put together when they are read."""
 
     def __init__(self, tiles: InstanceTiles) -> None:
@@ -88,6 +92,10 @@ class _ConsepImages(Reader[InstanceSample]):
             raise FileNotFoundError(
                 f"{tiles.root}: expected {len(ORIGINS)} tiles of every image, missing {shorten(missing)}"
             )
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        return self.names
 
     def __len__(self) -> int:
         return len(self.names)
@@ -105,7 +113,7 @@ class _ConsepImages(Reader[InstanceSample]):
         return _sample(name, name, self.tiles.mpp, stitch(images), stitch(labels), types)
 
 
-def consep_images(root: str | Path) -> Reader[InstanceSample]:
+def consep_images(root: str | Path) -> InstanceReader:
     """The 1000 x 1000 images behind CoNSeP's tiles, in order of their names: what to train on.
 
     Graham et al., HoVer-Net, Medical Image Analysis 58 (2019).

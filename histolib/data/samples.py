@@ -13,7 +13,7 @@ import numpy as np
 
 from histolib.imaging import Patch
 
-__all__ = ["InstanceSample", "KeypointSample", "PairSample", "Reader"]
+__all__ = ["InstanceReader", "InstanceSample", "KeypointSample", "PairSample", "Reader"]
 
 T = TypeVar("T")
 NAMED = 5  # missing files that one message lists before it counts the rest
@@ -126,6 +126,15 @@ class Reader(Sequence[T], ABC, Generic[T]):
 
     def __iter__(self) -> Iterator[T]:
         return (self._read(i) for i in range(len(self)))
+
+
+class InstanceReader(Reader[InstanceSample]):
+    """A set of outlined nuclei, which can be split before an image is read."""
+
+    @property
+    @abstractmethod
+    def groups(self) -> tuple[str, ...]:
+        """`group` of each sample, without reading it."""
 
 
 def locate(root: str | Path, needs: Sequence[str], children: Sequence[str] = ()) -> Path:

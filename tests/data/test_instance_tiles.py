@@ -39,6 +39,7 @@ def root(tmp_path: Path) -> Path:
 def test_ids_are_renumbered_without_gaps_and_keep_their_types(root):
     tiles = InstanceTiles(root)
     assert tiles.names == ("train_10_000", "train_2_000")
+    assert tiles.groups == ("train_10", "train_2")
     sample = tiles[1]
     assert sample.instances.dtype == np.int32
     assert sample.instances[0].tolist() == [1, 1, 0, 0, 0, 0, 0, 0]
@@ -143,6 +144,7 @@ def test_images_of_16_tiles_are_put_together(tmp_path):
     types = {9: 2, 3: 4, 400: 1}
     for k, tile in enumerate(cut(labels)):
         write_tile(tmp_path, f"train_1_{k:03d}", tile, {str(i): types[i] for i in np.unique(tile) if i})
+    assert consep_images(tmp_path).groups == ("train_1",)
     (sample,) = consep_images(tmp_path)
     assert (sample.patch.name, sample.group, sample.patch.image.shape) == ("train_1", "train_1", (1000, 1000, 3))
     assert sample.types.tolist() == [4, 2, 1]
@@ -172,3 +174,4 @@ def test_real_tiles_and_images_are_read():
     assert sample.patch.image.shape == (1000, 1000, 3)
     assert set(sample.types) <= set(InstanceTiles.types)
     assert np.isfinite(sample.xy).all()
+    assert [tiles[i].group for i in (0, 200, 431)] == [tiles.groups[i] for i in (0, 200, 431)]
