@@ -55,7 +55,8 @@ def download(source: Source, root: str | Path, progress: bool = True) -> Path:
     if not source.urls and not (source.unpack and archive.is_file()):
         steps = "; ".join(f"({number}) {step}" for number, step in enumerate(source.steps(root), 1))
         raise ValueError(
-            f"{source.name}: expected files in {folder}, found none, and only a person can get them: {steps}"
+            f"{source.name}: expected files in {folder}, found none, and only a person can get them: {steps}. "
+            f"{source.what}; licence: {source.licence}"
         )
     for number, url in enumerate(source.urls):
         target = archive if source.unpack else folder / PurePosixPath(url).name

@@ -199,6 +199,16 @@ def test_a_source_that_is_read_as_zips_keeps_them(server, tmp_path):
     assert sorted(os.listdir(folder)) == ["data.zip", "more.zip"]
 
 
+def test_weights_arrive_under_the_name_of_their_file(server, tmp_path):
+    source = dataclasses.replace(
+        sources()["resnetv2-50"], urls=(server["url"].replace("data.zip", "model.safetensors"),)
+    )
+    for _ in range(2):
+        download(source, tmp_path, progress=False)
+    assert (tmp_path / "resnetv2-50/model.safetensors").read_bytes() == BODY
+    assert len(server["ranges"]) == 1
+
+
 def test_a_source_that_only_a_person_can_get_says_how_and_unpacks_what_they_bring(tmp_path):
     source = sources()["bci"]
     with pytest.raises(ValueError, match=r"bci: .*\(1\) open https://drive\.google.*\(2\) .*/bci\.zip; \(3\)"):

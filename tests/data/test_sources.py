@@ -10,7 +10,7 @@ from histolib.data import sources
 
 def test_every_source_says_what_it_is_where_it_lives_and_what_is_allowed():
     known = sources()
-    assert list(known) == ["bci", "pannuke", "endonuke", "consep", "hovernet-pannuke"]
+    assert list(known) == ["bci", "pannuke", "endonuke", "consep", "hovernet-pannuke", "resnetv2-50"]
     for name, source in known.items():
         assert source.name == name
         assert source.kind in ("data", "weights")
@@ -28,6 +28,7 @@ def test_facts_that_measurements_rest_on():
     }  # fmt: skip
     assert [url.rsplit("/", 1)[1] for url in known["pannuke"].urls] == ["fold_1.zip", "fold_2.zip", "fold_3.zip"]
     assert "leaked" in known["hovernet-pannuke"].what
+    assert [url.rsplit("/", 1)[1] for url in known["resnetv2-50"].urls] == ["model.safetensors"]
 
 
 def test_steps_by_hand_name_the_places_below_the_root(tmp_path):
