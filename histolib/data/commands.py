@@ -19,6 +19,7 @@ from histolib.data.download import download
 from histolib.data.endonuke import EndoNuke
 from histolib.data.instance_tiles import InstanceTiles
 from histolib.data.pannuke import PanNuke
+from histolib.data.prepare import prepare_pannuke
 from histolib.data.samples import InstanceSample, KeypointSample, Reader
 from histolib.data.sources import sources
 
@@ -33,8 +34,8 @@ READERS: dict[str, Callable[[Path], Reader[Any]]] = {
 
 
 def add_parsers(subparsers: argparse._SubParsersAction) -> None:
-    """Add `data` and its four actions; each sets `run`, a function from the arguments to an exit code."""
-    parser = subparsers.add_parser("data", help="list, download and verify data sets, draw the phantom")
+    """Add `data` and its five actions; each sets `run`, a function from the arguments to an exit code."""
+    parser = subparsers.add_parser("data", help="list, download, verify and prepare data sets, draw the phantom")
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--root", type=Path, default=Path("data"), help="data folder (default: data)")
@@ -47,13 +48,17 @@ def add_parsers(subparsers: argparse._SubParsersAction) -> None:
     checking = actions.add_parser("verify", parents=[common], help="open every file and list what is wrong")
     checking.add_argument("name", nargs="?", choices=sorted(READERS), metavar="NAME", help=", ".join(READERS))
     checking.set_defaults(run=_verify)
+    preparing = actions.add_parser("prepare", parents=[common], help="make a small store that is fast in any order")
+    preparing.add_argument("name", choices=["pannuke"], metavar="NAME", help="pannuke")
+    preparing.add_argument("--output", type=Path, help="PanNuke folder that gets the store (default: where it lies)")
+    preparing.set_defaults(run=_prepare)
     drawing = actions.add_parser("phantom", parents=[common], help="draw the synthetic stand-ins of all three sets")
     drawing.add_argument("--seed", type=int, default=0, help="the same seed gives the same bytes (default: 0)")
     drawing.add_argument("--profile", choices=sorted(PROFILES), default="quick", help="how much (default: quick)")
     drawing.set_defaults(run=_phantom)
 
 
-def verify(name: str, folder: str | Path, progress: bool = True) -> tuple[dict[str, int], list[str]]:
+def verify(name: str, folder: str | Path, progress: bool = True) -> tuple[dict[str, int], list[str], list[str]]:
     """Open every file of a set through its reader.
 
     Args:
@@ -62,16 +67,18 @@ def verify(name: str, folder: str | Path, progress: bool = True) -> tuple[dict[s
         progress: show a bar on stderr.
 
     Returns:
-        How many samples and nuclei could be read, and the problems, a line each: what a reader refuses and what it
-        warns of.
+        How many samples and nuclei could be read, then, a line each, the problems, which a reader refuses, and the
+        notes on what it mends.
     """
     counts, problems = {"samples": 0, "nuclei": 0}, []
     with _warnings() as warned:
         try:
             readers = _open(name, Path(folder))
         except (ValueError, OSError) as error:
-            return counts, [str(error)]
+            return counts, [str(error)], []
         for reader in readers:
+            if isinstance(reader, PanNuke):
+                problems += reader.check()
             unlabelled = reader.unlabelled if isinstance(reader, EndoNuke) else ()
             for index in tqdm(range(len(reader) + len(unlabelled)), desc=name, disable=not progress):
                 try:
@@ -85,7 +92,7 @@ def verify(name: str, folder: str | Path, progress: bool = True) -> tuple[dict[s
                     counts["samples"] += 1
                     if isinstance(sample, InstanceSample | KeypointSample):
                         counts["nuclei"] += len(sample.types)
-    return counts, list(dict.fromkeys(problems + warned))
+    return counts, list(dict.fromkeys(problems)), list(dict.fromkeys(warned))
 
 
 def _open(name: str, folder: Path) -> list[Any]:
@@ -137,7 +144,7 @@ def _list(args: argparse.Namespace) -> int:
 
 def _download(args: argparse.Namespace) -> int:
     source = sources()[args.name]
-    print(f"{download(source, args.root)}\nlicence: {source.licence}\ncite: {source.citation}")
+    print(f"{download(source, args.root)}\n{source.what}\nlicence: {source.licence}\ncite: {source.citation}")
     return 0
 
 
@@ -149,17 +156,24 @@ def _verify(args: argparse.Namespace) -> int:
         _open(*found[0])
     if not found:
         raise FileNotFoundError(f"{args.root}: expected a set to verify, found none of {', '.join(READERS)}")
-    total, row = 0, "{:<10}{:>9}{:>9}{:>10}  {}"
-    lines = [row.format("set", "samples", "nuclei", "problems", "folder")]
+    total, row = 0, "{:<10}{:>9}{:>9}{:>7}{:>10}  {}"
+    lines = [row.format("set", "samples", "nuclei", "notes", "problems", "folder")]
     for name, place in found:
-        counts, problems = verify(name, place)
-        print(*problems, sep="\n", end="\n" if problems else "")
-        lines.append(row.format(name, counts["samples"], counts["nuclei"], len(problems), place))
+        counts, problems, notes = verify(name, place)
+        for line in [*(f"note: {note}" for note in notes), *problems]:
+            print(line)
+        lines.append(row.format(name, counts["samples"], counts["nuclei"], len(notes), len(problems), place))
         total += len(problems)
     print("\n".join(lines))
     if total:
         print(f"histolib data verify: found {total} problems, listed on standard output", file=sys.stderr)
     return 2 if total else 0
+
+
+def _prepare(args: argparse.Namespace) -> int:
+    there = args.root / args.name
+    print(*prepare_pannuke(there if there.is_dir() else args.root, args.output), sep="\n")
+    return 0
 
 
 def _phantom(args: argparse.Namespace) -> int:

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import logging
-import math
-import os
-import sys
-import zipfile
-import zlib
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import IO, Any
 
 import numpy as np
 
-from histolib.data.samples import InstanceSample, Reader, contiguous
+from histolib.data.rows import Rows
+from histolib.data.samples import InstanceReader, InstanceSample, contiguous
+from histolib.data.store import PREPARE, StoredFold, store_of
 from histolib.imaging import Patch
 
-__all__ = ["PanNuke", "merge_channels"]
+__all__ = ["OfficialFold", "PanNuke", "merge_channels"]
 
 logger = logging.getLogger(__name__)
 
@@ -29,15 +25,15 @@ TISSUES = (
     *("Adrenal_gland", "Bile-duct", "Bladder", "Breast", "Cervix", "Colon", "Esophagus", "HeadNeck", "Kidney", "Liver"),
     *("Lung", "Ovarian", "Pancreatic", "Prostate", "Skin", "Stomach", "Testis", "Thyroid", "Uterus"),
 )
-DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
 
 
-class PanNuke(Reader[InstanceSample]):
+class PanNuke(InstanceReader):
     """Patches of the chosen folds, in the order of the files; the group of a sample is its fold.
 
-    A fold is the folder `Fold N` with `images/foldN/{images,types}.npy` and `masks/foldN/masks.npy`, or `fold_N.zip`
-    with the same members. Folders are memory-mapped. A zip can only be read forwards: a pass in order is cheap, a jump
-    back starts over, so unpack what is trained on. Either way one row is in memory at a time.
+    A fold is its store `compact/foldN` as `prepare_pannuke` writes it, else the folder `Fold N` with
+    `images/foldN/{images,types}.npy` and `masks/foldN/masks.npy`, else `fold_N.zip` with the same members; the samples
+    are the same. One row is in memory at a time. Stores and folders are read in any order; a zip only forwards, where
+    a jump back starts over, so prepare what is trained on: `histolib data prepare pannuke`.
     Gamper et al., PanNuke Dataset Extension, Insights and Baselines, arXiv:2003.10778 (2020).
 
     Args:
@@ -46,8 +42,8 @@ class PanNuke(Reader[InstanceSample]):
 
     Raises:
         FileNotFoundError: a fold or one of its files is missing.
-        ValueError: a file has another shape or type, the counts of a fold disagree, or (on access) a file is damaged or
-            holds values that are no intensities or ids.
+        ValueError: a file has another shape or type, the counts of a fold disagree, a store is not what its manifest
+            says, or (on access) a file is damaged or holds values that are no intensities or ids.
     """
 
     mpp = 0.25
@@ -57,19 +53,30 @@ class PanNuke(Reader[InstanceSample]):
     def __init__(self, root: str | Path, folds: Sequence[int] | None = None) -> None:
         self.root = Path(root)
         if folds is None:
-            folds = [fold for fold in (1, 2, 3) if any(path.exists() for path in _places(self.root, fold))]
+            folds = [fold for fold in (1, 2, 3) if store_of(self.root, fold) or OfficialFold.is_at(self.root, fold)]
             if not folds:
                 raise FileNotFoundError(f"{self.root}: expected a folder 'Fold 1' or fold_1.zip, found neither")
         if not folds or not set(folds) <= {1, 2, 3}:
             raise ValueError(f"PanNuke: expected folds out of 1, 2 and 3, found {list(folds)}")
         self.folds = tuple(folds)
-        self._folds = [_Fold(self.root, fold) for fold in self.folds]
+        self._folds = [
+            StoredFold(self.root, fold) if store_of(self.root, fold) else OfficialFold(self.root, fold)
+            for fold in self.folds
+        ]
         self._ends = list(accumulate(len(fold.tissues) for fold in self._folds))
 
     @property
     def tissues(self) -> tuple[str, ...]:
         """Tissue of each sample, without reading its image."""
         return tuple(tissue for fold in self._folds for tissue in fold.tissues)
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        return tuple(fold.name for fold in self._folds for _ in fold.tissues)
+
+    def check(self) -> list[str]:
+        """Files of the stores whose bytes are no longer those that were written, a line each."""
+        return [line for fold in self._folds if isinstance(fold, StoredFold) for line in fold.check()]
 
     def __len__(self) -> int:
         return self._ends[-1]
@@ -106,18 +113,28 @@ def merge_channels(masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return instances, np.concatenate(owner)[kept - 1]
 
 
-class _Fold:
-    """One fold's three arrays, checked against each other."""
+class OfficialFold:
+    """One fold's three arrays as published, checked against each other; arguments and errors as `PanNuke`.
+
+    Attributes:
+        tissues: of each sample.
+        zipped: whether they lie in a zip.
+        files: the files that they lie in.
+    """
 
     def __init__(self, root: Path, number: int) -> None:
         self.name = f"fold{number}"
         folder, archive = _places(root, number)
-        files = ("images", "images"), ("masks", "masks"), ("images", "types")
-        members = [f"{folder.name}/{kind}/{self.name}/{file}.npy" for kind, file in files]
-        if folder.is_dir():
-            self.images, self.masks, types = (_Rows(root / member) for member in members)
+        kinds = ("images", "images"), ("masks", "masks"), ("images", "types")
+        members = [f"{folder.name}/{kind}/{self.name}/{file}.npy" for kind, file in kinds]
+        self.zipped = not folder.is_dir()
+        self._next = 0
+        if not self.zipped:
+            self.files = [root / member for member in members]
+            self.images, self.masks, types = map(Rows, self.files)
         elif archive.is_file():
-            self.images, self.masks, types = (_Rows(archive, member) for member in members)
+            self.files = [archive]
+            self.images, self.masks, types = (Rows(archive, member) for member in members)
         else:
             raise FileNotFoundError(f"{root}: expected the folder {folder.name!r} or {archive.name}, found neither")
         count = types.expect("U", ())
@@ -129,7 +146,18 @@ class _Fold:
         if unknown:
             logger.warning("%s: expected one of %d tissues, found %s", types, len(TISSUES), ", ".join(unknown))
 
+    @staticmethod
+    def is_at(root: Path, number: int) -> bool:
+        """Whether there is something of the fold, whole or not."""
+        return any(path.exists() for path in _places(root, number))
+
     def read(self, index: int) -> InstanceSample:
+        """Sample of a row; errors as `PanNuke` has them on access."""
+        if self.zipped and index < self._next:
+            logger.warning("%s: read out of order, and a zip starts over each time; %s", self.files[0], PREPARE)
+            self._next = -1  # said once
+        elif self._next >= 0:
+            self._next = index + 1
         image, masks = self.images.row(index), self.masks.row(index)[..., : len(TYPES)]
         low, high = image.min(), image.max()
         if not (low >= 0 and high <= 255):  # NaN fails as well
@@ -142,70 +170,3 @@ class _Fold:
         if lost:
             logger.warning("%s: in row %d, %d nuclei lie entirely under another type's", self.masks, index, lost)
         return InstanceSample(patch, instances, types, self.tissues[index], self.name)
-
-
-class _Rows:
-    """Rows of one .npy file, on disk or inside a zip, one at a time."""
-
-    def __init__(self, path: Path, member: str = "") -> None:
-        self._path, self._member = path, member
-        self._stream: tuple[int, IO[bytes]] | None = None
-        self._whole = sys.maxsize  # rows before a damage in the zip; all after it are lost
-        if not path.is_file():
-            raise FileNotFoundError(f"{path}: expected a .npy file, found nothing")
-        try:
-            with self._open() as file:
-                self.shape, fortran, self.dtype = _read_header(file)
-                self._offset = file.tell()
-            size = zipfile.ZipFile(path).getinfo(member).file_size if member else path.stat().st_size
-        except KeyError:
-            raise FileNotFoundError(f"{path}: expected the member {member}, found none") from None
-        except (ValueError, *DAMAGE) as error:
-            raise ValueError(f"{self}: expected a .npy file, found a damaged one ({error})") from None
-        if fortran or self.dtype.hasobject:
-            raise ValueError(f"{self}: expected plain numbers in C order, found {self.dtype}, Fortran order {fortran}")
-        expected = self._offset + math.prod(self.shape) * self.dtype.itemsize
-        if size < expected:
-            raise ValueError(f"{self}: expected {expected} bytes, found {size}: the file is cut short")
-
-    def __str__(self) -> str:
-        return f"{self._path}:{self._member}" if self._member else str(self._path)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_stream": None}  # a worker process opens its own
-
-    def expect(self, kind: str, shape: tuple[int, ...]) -> int:
-        """Check the type and the shape of a row; return the number of rows."""
-        if self.dtype.kind != kind or len(self.shape) < 1 or self.shape[1:] != shape:
-            kinds, wanted = {"f": "float64", "U": "text"}, ", ".join(("N", *map(str, shape)))
-            raise ValueError(f"{self}: expected {kinds[kind]} ({wanted}), found {self.dtype} {self.shape}")
-        return self.shape[0]
-
-    def row(self, index: int) -> np.ndarray:
-        """One row, read from disk."""
-        if not self._member:
-            # Mapped anew each time: nothing stays open, and a worker process never inherits a copy of the fold.
-            return np.memmap(self._path, self.dtype, "r", self._offset, self.shape)[index]
-        # A forked worker shares its parent's file position, so the process owns the stream.
-        if self._stream is None or self._stream[0] != os.getpid():
-            self._stream = os.getpid(), self._open()
-        file, size = self._stream[1], math.prod(self.shape[1:]) * self.dtype.itemsize
-        try:
-            if index >= self._whole:
-                raise EOFError(f"row {self._whole} could not be read")
-            file.seek(self._offset + index * size)
-            data = file.read(size)
-        except DAMAGE as error:
-            self._stream, self._whole = None, min(index, self._whole)
-            raise ValueError(f"{self}: expected a whole file, found damage at row {index} ({error})") from None
-        return np.frombuffer(data, self.dtype).reshape(self.shape[1:])
-
-    def _open(self) -> IO[bytes]:
-        return zipfile.ZipFile(self._path).open(self._member) if self._member else self._path.open("rb")
-
-
-def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
-    version = np.lib.format.read_magic(file)
-    if version == (1, 0):
-        return np.lib.format.read_array_header_1_0(file)
-    return np.lib.format.read_array_header_2_0(file)

@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 
 from histolib import cli
-from histolib.data import commands
+from histolib.data import commands, sources
 from histolib.data.commands import add_parsers, verify
+from histolib.data.phantom import write_pannuke
 
 
 def run(*argv: str | Path) -> int:
@@ -48,7 +49,7 @@ def test_list_tells_what_is_there_and_what_is_missing(root, capsys):
     assert run("list", "--root", root) == 0
     out, err = capsys.readouterr()
     state = {line.split()[0]: line for line in out.splitlines() if not line.startswith(" ")}
-    assert list(state) == ["bci", "pannuke", "endonuke", "consep", "hovernet-pannuke"]
+    assert list(state) == ["bci", "pannuke", "endonuke", "consep", "hovernet-pannuke", "resnetv2-50"]
     assert f"{root / 'bci'} (1 samples)" in state["bci"]
     assert f"{root / 'endonuke'} (4 samples)" in state["endonuke"]
     assert "not whole" in state["pannuke"]
@@ -61,7 +62,7 @@ def test_list_tells_what_is_there_and_what_is_missing(root, capsys):
 def test_list_works_where_there_is_no_data_folder(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert run("list") == 0
-    assert capsys.readouterr().out.count("missing") == 5
+    assert capsys.readouterr().out.count("missing") == 6
     assert os.listdir(tmp_path) == []
 
 
@@ -69,29 +70,38 @@ def test_verify_counts_what_is_whole(root, capsys):
     assert run("verify", "--root", root) == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert rows == [
-        ["set", "samples", "nuclei", "problems", "folder"],
-        ["bci", "1", "0", "0", str(root / "bci")],
-        ["endonuke", "4", "8", "0", str(root / "endonuke")],
+        ["set", "samples", "nuclei", "notes", "problems", "folder"],
+        ["bci", "1", "0", "0", "0", str(root / "bci")],
+        ["endonuke", "4", "8", "0", "0", str(root / "endonuke")],
     ]
+
+
+def test_verify_notes_what_a_reader_mends_and_is_content(root, capsys):
+    (root / "endonuke/dataset/labels/bulk/ann/2.txt").write_text("1 1 1\n1 1 1\n300 1 1\n")
+    assert run("verify", "endonuke", "--root", root) == 0
+    out, err = capsys.readouterr()
+    repeated, outside, _, row = out.splitlines()
+    assert repeated.startswith("note: ")
+    assert "2.txt:2: point (1, 1) of class 1 repeats line 1, dropped" in repeated
+    assert "2.txt:3: point (300, 1) is outside" in outside
+    assert row.split() == ["endonuke", "4", "7", "2", "0", str(root / "endonuke")]
+    assert "problems" not in err
 
 
 def test_verify_lists_every_problem_in_a_line_and_exits_2(root, capsys):
     labels = root / "endonuke/dataset/labels/bulk/ann"
     (labels / "1.txt").write_text("1 1\n")
-    (labels / "2.txt").write_text("1 1 1\n1 1 1\n300 1 1\n")
     picture(root / "endonuke/dataset/images/3.png", 50)
     picture(root / "bci/HE/train/00000_train_0.png", 5)
     assert run("verify", "--root", root) == 2
     out, err = capsys.readouterr()
     for problem in (
         "1.txt:1: expected 3 columns",
-        "2.txt:2: point (1, 1) of class 1 repeats line 1",
-        "2.txt:3: point (300, 1) is outside",
         "images/3.png: expected a tile of 200 x 200 or 400 x 400 px, found 50 x 50",
         "IHC/train/00000_train_0.png: expected 5 x 5 px",
     ):
         assert [problem in line for line in out.splitlines()].count(True) == 1, problem
-    assert "found 5 problems" in err.splitlines()[-1]
+    assert "found 3 problems" in err.splitlines()[-1]
 
 
 def test_verify_lists_a_layout_that_cannot_be_opened(root, capsys):
@@ -109,9 +119,10 @@ def test_verify_reads_pannuke_to_its_last_row(tmp_path, capsys):
         array[1, 0, 0, 0] = -1
         np.save(fold / kind / "fold2" / f"{kind}.npy", array)
     np.save(fold / "images" / "fold2" / "types.npy", np.array(["Breast", "Snout"]))
-    counts, problems = verify("pannuke", tmp_path / "pannuke", progress=False)
+    counts, (problem,), (note,) = verify("pannuke", tmp_path / "pannuke", progress=False)
     assert counts == {"samples": 1, "nuclei": 1}
-    assert len(problems) == 2, "a value and a tissue"
+    assert "images.npy: expected 0 to 255 in row 1" in problem
+    assert "found Snout" in note
     assert capsys.readouterr() == ("", ""), "what readers log is collected"
 
 
@@ -151,6 +162,20 @@ def test_download_of_what_only_a_person_can_get_exits_2_with_one_line(tmp_path, 
     assert (out, err.count("\n")) == ("", 1)
     assert "(1) " in err
     assert str(tmp_path / name) in err
+    assert f"licence: {sources()[name].licence}" in err
+
+
+def test_download_says_what_published_weights_have_seen_before_and_after_they_are_there(tmp_path, capsys):
+    argv = ["data", "download", "hovernet-pannuke", "--root", str(tmp_path)]
+    told = "trained on all three PanNuke folds: any PanNuke score of these weights is leaked"
+    assert cli.main(argv) == 2
+    assert told in capsys.readouterr().err
+    (tmp_path / "hovernet-pannuke").mkdir()
+    (tmp_path / "hovernet-pannuke/weights.tar").write_bytes(b"brought by hand")
+    assert cli.main(argv) == 0
+    out = capsys.readouterr().out
+    assert told in out
+    assert "licence: CC BY-NC-SA 4.0 (weights)" in out
 
 
 @pytest.mark.parametrize("argv", [[], ["eat"], ["download"], ["download", "imagenet"], ["verify", "imagenet"]])
@@ -175,6 +200,7 @@ def test_no_action_imports_torch(root):
     script = (
         "import sys; from histolib.cli import main; code = main(sys.argv[1:]); sys.exit(code or 'torch' in sys.modules)"
     )
-    for action in (["list"], ["verify"], ["download", "bci"]):
+    write_pannuke(root / "pannuke", 1)
+    for action in (["list"], ["verify"], ["download", "bci"], ["prepare", "pannuke"]):
         command = [sys.executable, "-c", script, "data", *action, "--root", str(root)]
         assert subprocess.run(command, capture_output=True, check=False).returncode == 0, action

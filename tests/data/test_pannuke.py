@@ -93,6 +93,7 @@ def test_folds_follow_each_other_in_the_order_asked_for(whole):
         f"fold{f}_0000{i}" for f, n in ((2, 2), (1, 3)) for i in range(n)
     ]
     assert patches.tissues == TISSUES[:2] + TISSUES[:3]
+    assert patches.groups == ("fold2",) * 2 + ("fold1",) * 3
     assert patches[-1].tissue == "Bladder"
 
 

@@ -1,0 +1,122 @@
+"""What it costs to prepare a fold of PanNuke, beside loading it whole: `python tests/benchmarks/bench_store.py`.
+
+The fold has the published layout; a few drawn patches repeat in it, since drawing is not what is timed. Each way runs
+in a process of its own, whose anonymous memory is read from /proc every few milliseconds. Reading is timed afterwards.
+"""
+
+import argparse
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from histolib.data import PanNuke
+from histolib.data.phantom import write_pannuke
+
+DRAWN = 24
+WHOLE_FOLD = 2656  # patches in the first fold of PanNuke
+OURS = "from histolib.cli import main; sys.exit(main(['data', 'prepare', 'pannuke', '--root', sys.argv[1]]))"
+AT_ONCE = """
+import zipfile
+from pathlib import Path
+import numpy as np
+from histolib.data.pannuke import merge_channels
+root, names = Path(sys.argv[1]), ("Fold 1/images/fold1/images.npy", "Fold 1/masks/fold1/masks.npy")
+if (root / "fold_1.zip").is_file():
+    archive = zipfile.ZipFile(root / "fold_1.zip")
+    images, masks = (np.load(archive.open(name)) for name in names)
+else:
+    images, masks = (np.load(root / name) for name in names)
+merged = [merge_channels(row[..., :5]) for row in masks]
+np.savez(root / "rival.npz", images=np.rint(images).astype(np.uint8),
+         instances=np.stack([ids for ids, _ in merged]).astype(np.uint16),
+         types=np.concatenate([types for _, types in merged]))
+"""
+
+
+def write_fold(root: Path, count: int, zipped: bool, seed: int = 0) -> None:
+    """A fold of `count` patches in which those of a small phantom take turns, written a row at a time."""
+    write_pannuke(root / "drawn", DRAWN, seed)
+    home = root / "drawn" / "Fold 1"
+    archive = zipfile.ZipFile(root / "fold_1.zip", "w", zipfile.ZIP_DEFLATED, compresslevel=1) if zipped else None
+    for kind, name in (("images", "images"), ("masks", "masks"), ("images", "types")):
+        rows = np.load(home / kind / "fold1" / f"{name}.npy", mmap_mode="r")
+        member = f"Fold 1/{kind}/fold1/{name}.npy"
+        if not archive:
+            (root / member).parent.mkdir(parents=True, exist_ok=True)
+        file = archive.open(member, "w", force_zip64=True) if archive else (root / member).open("wb")
+        with file:
+            header = {"descr": rows.dtype.str, "fortran_order": False, "shape": (count, *rows.shape[1:])}
+            np.lib.format.write_array_header_1_0(file, header)
+            for index in range(count):
+                file.write(rows[[index % DRAWN]].tobytes())
+    if archive:
+        archive.close()
+    shutil.rmtree(root / "drawn")
+
+
+def measure(script: str, root: Path) -> tuple[float, float]:
+    """Seconds of the whole process, and its largest anonymous memory in MB."""
+    start, most = time.perf_counter(), 0
+    command = [sys.executable, "-c", "import sys\n" + script, str(root)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        status = Path(f"/proc/{process.pid}/status")
+        while process.poll() is None:
+            found = re.search(r"RssAnon:\s+(\d+) kB", status.read_text())
+            most = max(most, int(found[1]) if found else 0)
+            time.sleep(0.005)
+        seconds = time.perf_counter() - start
+        if process.returncode:
+            raise SystemExit(process.stderr.read())
+    return seconds, most * 1024 / 1e6
+
+
+def milliseconds(patches: PanNuke, indices: np.ndarray) -> float:
+    """Median of reading one sample."""
+    times = []
+    for index in indices:
+        start = time.perf_counter()
+        patches[int(index)]
+        times.append(time.perf_counter() - start)
+    return 1e3 * median(times)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, default=500, help="patches of the fold (default: 500)")
+    parser.add_argument("--forms", default="folder,zip", help="default: folder,zip")
+    parser.add_argument("--no-rival", action="store_true", help="a whole fold loaded at once takes 14 GB")
+    parser.add_argument("--folder", type=Path, help="where to write 5 MB a patch (default: a temporary folder)")
+    args = parser.parse_args()
+    print(f"{'fold':<22}{'way':<12}{'s':>8}{'anonymous MB':>14}{'rival / ours: s':>17}{'MB':>8}")
+    for form in args.forms.split(","):
+        with tempfile.TemporaryDirectory(dir=args.folder) as name:
+            root = Path(name)
+            write_fold(root, args.images, form == "zip")
+            ours = measure(OURS, root)
+            label = f"{args.images:,} patches, {form}"
+            print(f"{label:<22}{'row by row':<12}{ours[0]:8.1f}{ours[1]:14.0f}")
+            if not args.no_rival:
+                rival = measure(AT_ONCE, root)
+                ratios = f"{rival[0] / ours[0]:17.2f}{rival[1] / ours[1]:8.1f}"
+                print(f"{label:<22}{'at once':<12}{rival[0]:8.1f}{rival[1]:14.0f}{ratios}")
+            if args.images != WHOLE_FOLD:
+                scale = WHOLE_FOLD / args.images
+                print(f"extrapolated to {WHOLE_FOLD:,}: {scale * ours[0]:.0f} s, the same memory")
+            stored, size = PanNuke(root), sum(path.stat().st_size for path in root.rglob("compact/*/*"))
+            order = np.random.default_rng(0).integers(0, args.images, 200)
+            print(f"the store: {size / 1e6:.0f} MB; a row in any order {milliseconds(stored, order):.2f} ms", end="")
+            (root / "compact").rename(root / "away")
+            published = milliseconds(PanNuke(root), np.arange(20) if form == "zip" else order)
+            print(f"; of the published {form} {published:.2f} ms{' (in order)' if form == 'zip' else ''}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
