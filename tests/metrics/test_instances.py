@@ -7,26 +7,27 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.optimize import linear_sum_assignment
 
-from histolib.metrics import segmentation_scores
+from histolib.metrics import instances, segmentation_scores
 
 label_maps = arrays(np.int32, (9, 9), elements=st.sampled_from([0, 0, 1, 2, 5, 9]))
 
 
 def brute_force(pred, true):
+    """A mask for each nucleus and a look at each pair; ties ranked as in HoVer-Net's published code."""
     preds = [pred == k for k in np.unique(pred) if k]
     trues = [true == k for k in np.unique(true) if k]
-    iou = np.array([[(p & t).sum() / (p | t).sum() for t in trues] for p in preds])
+    inter = np.array([[(p & t).sum() for p in preds] for t in trues])
+    union = np.array([[(p | t).sum() for p in preds] for t in trues])
+    iou, rank = inter / union, inter / (union + 1e-6)
 
     def jaccard(pairs):
-        inter = sum((preds[i] & trues[j]).sum() for i, j in pairs)
-        union = sum((preds[i] | trues[j]).sum() for i, j in pairs)
-        union += sum(p.sum() for i, p in enumerate(preds) if i not in {a for a, _ in pairs})
-        union += sum(t.sum() for j, t in enumerate(trues) if j not in {b for _, b in pairs})
-        return inter / union
+        whole = sum(union[pair] for pair in pairs)
+        whole += sum(t.sum() for i, t in enumerate(trues) if i not in {a for a, _ in pairs})
+        whole += sum(p.sum() for j, p in enumerate(preds) if j not in {b for _, b in pairs})
+        return sum(inter[pair] for pair in pairs) / whole
 
-    best = [(int(iou[:, j].argmax()), j) for j in range(len(trues)) if iou[:, j].max() > 0]
-    rows, columns = linear_sum_assignment(-iou)
-    one_to_one = [(i, j) for i, j in zip(rows, columns, strict=True) if iou[i, j] > 0]
+    best = [(i, int(rank[i].argmax())) for i in range(len(trues)) if rank[i].max() > 0]
+    one_to_one = [(i, j) for i, j in zip(*linear_sum_assignment(-rank), strict=True) if rank[i, j] > 0]
     hits = iou[iou > 0.5]
     dq = len(hits) / (0.5 * (len(preds) + len(trues)))
     sq = hits.mean() if len(hits) else 0.0
@@ -47,9 +48,34 @@ def test_equals_brute_force(pred, true):
     if not pred.any() or not true.any():
         return
     scores, expected = segmentation_scores(pred, true), brute_force(pred, true)
-    for name in ("dice", "aji", "dq", "sq", "pq"):
-        assert scores[name] == pytest.approx(expected[name], abs=1e-9), name
-    assert 0 <= scores["aji_plus"] <= 1  # several assignments may tie in total IoU and differ here
+    for name, value in expected.items():
+        assert scores[name] == pytest.approx(value, abs=1e-9), name
+
+
+def test_of_two_predictions_of_equal_iou_aji_takes_the_larger_as_published():
+    pred, true = np.zeros((1, 12), int), np.zeros((1, 12), int)
+    true[0, 2:8] = 1
+    pred[0, 2:4] = 1  # 2 of 6
+    pred[0, 5:11] = 2  # 3 of 9
+    assert segmentation_scores(pred, true)["aji"] == pytest.approx(3 / (9 + 2))
+
+
+def test_the_sparse_assignment_of_huge_maps_is_as_good_as_the_dense_one(monkeypatch):
+    rng = np.random.default_rng(0)
+    true = np.kron(np.arange(1, 101).reshape(10, 10), np.ones((8, 8), np.int32)) * (rng.random((80, 80)) < 0.9)
+    pred = np.roll(true, (3, 4), (0, 1)) * (rng.random((80, 80)) < 0.9)
+    dense = segmentation_scores(pred, true)
+    monkeypatch.setattr(instances, "MOST_DENSE", 0)
+    assert segmentation_scores(pred, true) == pytest.approx(dense, abs=1e-12)
+
+
+def test_ids_may_be_huge_and_of_any_width():
+    true, pred = np.zeros((6, 6), np.int64), np.zeros((6, 6), np.int64)
+    true[:3, :3], true[4:, 4:], pred[:3, :4], pred[4:, 4:] = 7, 5, 2, 9
+    expected = segmentation_scores(pred, true)
+    assert segmentation_scores(pred * 10**15, true * 10**12) == expected
+    assert segmentation_scores(pred.astype(np.uint8), true.astype(np.uint16)) == expected
+    assert segmentation_scores(pred.astype(np.uint64), true.astype(np.int8)) == expected
 
 
 def test_one_to_one_assignment_on_a_large_random_map():

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.optimize import linear_sum_assignment
 
-from histolib.metrics import detection_scores, match_points, match_points_then_threshold
+from histolib.metrics import detection_scores, match_points, match_points_then_threshold, points
 
 NONE = np.zeros((0, 2))
-points = st.integers(0, 12).flatmap(lambda k: arrays(np.float64, (k, 2), elements=st.integers(0, 20).map(float)))
+clouds = st.integers(0, 12).flatmap(lambda k: arrays(np.float64, (k, 2), elements=st.integers(0, 20).map(float)))
 
 
 def dense_match(pred, true, radius):
@@ -22,7 +22,7 @@ def dense_match(pred, true, radius):
     return int(kept.sum()), distance[rows, columns][kept].sum()
 
 
-@given(points, points, st.floats(0.5, 8.0))
+@given(clouds, clouds, st.floats(0.5, 8.0))
 def test_equals_the_dense_solution(pred, true, radius):
     match = match_points(pred, true, radius)
     count, total = dense_match(pred, true, radius)
@@ -33,7 +33,7 @@ def test_equals_the_dense_solution(pred, true, radius):
     assert (match.distance <= radius).all()
 
 
-@given(points, points, st.floats(0.5, 8.0))
+@given(clouds, clouds, st.floats(0.5, 8.0))
 def test_the_other_protocol_never_finds_more(pred, true, radius):
     assert len(match_points_then_threshold(pred, true, radius).pred) <= len(match_points(pred, true, radius).pred)
 
@@ -74,6 +74,39 @@ def test_a_hundred_thousand_shifted_points_all_match():
     assert len(match.pred) == 100_000
 
 
+def test_a_crowd_in_which_all_points_reach_each_other_is_solved_exactly():
+    rng = np.random.default_rng(0)
+    pred, true = rng.uniform(0, 2, (150, 2)), rng.uniform(0, 2, (200, 2))
+    match = match_points(pred, true, 3.0)
+    count, total = dense_match(pred, true, 3.0)
+    assert len(match.pred) == count == 150
+    assert match.distance.sum() == pytest.approx(total, abs=1e-6)
+
+
+def test_a_chain_of_thousands_that_hang_together_is_solved_exactly():
+    x = np.arange(5000.0)
+    true = np.stack([x, 0 * x], axis=1)
+    between = np.stack([np.append(x - 0.4, 4999.6), np.zeros(5001)], axis=1)
+    match = match_points(between, true, 0.61)
+    assert len(match.pred) == 5000
+    assert match.distance.sum() == pytest.approx(5000 * 0.4)
+
+
+def test_points_at_one_place_all_match_at_no_distance():
+    match = match_points(np.ones((40, 2)), np.ones((30, 2)), 1.0)
+    assert (len(match.pred), match.distance.sum()) == (30, 0.0)
+
+
+def test_what_would_need_too_much_memory_is_refused_with_the_counts(monkeypatch):
+    many = np.zeros((30_000, 2))
+    with pytest.raises(ValueError, match=r"within 3, found 900,000,000 between 30,000 predicted and 30,000 annotated"):
+        match_points(many, many, 3.0)
+    with pytest.raises(ValueError, match=r"found 30,000 predicted x 30,000 annotated points"):
+        match_points_then_threshold(many, many, 3.0)
+    monkeypatch.setattr(points, "MOST_NEAR_PAIRS", 4)
+    assert len(match_points(many[:2], many[:2], 1.0).pred) == 2, "as many as allowed are no error"
+
+
 @pytest.mark.parametrize(
     ("pred", "radius", "message"),
     [
@@ -86,3 +119,5 @@ def test_a_hundred_thousand_shifted_points_all_match():
 def test_bad_input_is_named(pred, radius, message):
     with pytest.raises(ValueError, match=message):
         match_points(np.asarray(pred), np.array([[0.0, 0.0]]), radius)
+    with pytest.raises(ValueError, match=message):
+        match_points_then_threshold(np.asarray(pred), np.array([[0.0, 0.0]]), radius)
