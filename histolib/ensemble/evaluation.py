@@ -11,6 +11,7 @@ import numpy as np
 
 from ..data import KeypointSample, id_runs
 from ..imaging import Patch
+from ..metrics import bootstrap_f1 as bootstrap_counts
 from ..metrics import match_points, scores_from_counts
 from .nuclei import Nuclei
 
@@ -115,15 +116,7 @@ def bootstrap_f1(tiles: Sequence[TileCounts], seed: int = 0) -> tuple[float, flo
     names, block = np.unique([tile.block for tile in tiles], return_inverse=True)
     table = np.zeros((len(names), 3))
     np.add.at(table, block, [(tile.tp, tile.fp, tile.fn) for tile in tiles])
-    share = np.full(len(names), 1 / len(names))
-    times = np.random.default_rng(seed).multinomial(len(names), share, BOOTSTRAP_DRAWS)  # each block is drawn
-    tp, fp, fn = (times @ table).T
-    whole = 2 * tp + fp + fn
-    f1 = np.divide(2 * tp, whole, out=np.full_like(tp, np.nan), where=whole > 0)
-    if np.isnan(f1).all():
-        return math.nan, math.nan
-    low, high = np.nanpercentile(f1, [2.5, 97.5])
-    return float(low), float(high)
+    return bootstrap_counts(table, seed, BOOTSTRAP_DRAWS)
 
 
 def tile_blocks(ids: Sequence[int]) -> list[str]:

@@ -1,12 +1,16 @@
 """Metrics shared by all rooms: arrays in, numbers out."""
 
+from .bootstrap import bootstrap_f1
+from .classification import type_counts, type_scores, type_table
 from .instances import segmentation_scores
+from .panoptic import pannuke_scores, typed_quality
 from .points import Match, detection_scores, match_points, match_points_then_threshold, scores_from_counts
 from .quality import IMAGE_SCORE_DIRECTION, density_correlation, frechet_distance, image_scores, kernel_distance
 
 __all__ = [
     "IMAGE_SCORE_DIRECTION",
     "Match",
+    "bootstrap_f1",
     "density_correlation",
     "detection_scores",
     "frechet_distance",
@@ -14,6 +18,11 @@ __all__ = [
     "kernel_distance",
     "match_points",
     "match_points_then_threshold",
+    "pannuke_scores",
     "scores_from_counts",
     "segmentation_scores",
+    "type_counts",
+    "type_scores",
+    "type_table",
+    "typed_quality",
 ]

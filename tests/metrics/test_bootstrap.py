@@ -1,0 +1,31 @@
+"""The interval must hold the estimate, grow with how blocks differ, and say when there is nothing to tell."""
+
+import numpy as np
+import pytest
+
+from histolib.metrics import bootstrap_f1
+
+
+def test_the_percentiles_are_those_of_blocks_drawn_by_hand():
+    counts = np.array([[9, 1, 1], [1, 9, 9], [5, 0, 3]])
+    rng = np.random.default_rng(7)
+    sums = counts[rng.integers(0, 3, (200_000, 3))].sum(axis=1)
+    by_hand = np.percentile(2 * sums[:, 0] / (2 * sums[:, 0] + sums[:, 1] + sums[:, 2]), [2.5, 97.5])
+    assert bootstrap_f1(counts, 0, draws=20_000) == pytest.approx(by_hand, abs=0.02)
+
+
+def test_blocks_that_are_alike_or_alone_leave_no_width():
+    assert bootstrap_f1([[6, 2, 2]]) == pytest.approx((0.75, 0.75))
+    assert bootstrap_f1([[6, 2, 2]] * 50) == pytest.approx((0.75, 0.75))
+
+
+def test_empty_blocks_are_left_out_and_nothing_at_all_is_nan():
+    low, high = bootstrap_f1([[6, 2, 2], [0, 0, 0]])
+    assert (low, high) == pytest.approx((0.75, 0.75))
+    assert np.isnan(bootstrap_f1([[0, 0, 0]] * 3)).all()
+
+
+@pytest.mark.parametrize("counts", [np.zeros((0, 3)), np.zeros((4, 2)), np.zeros(3)])
+def test_other_shapes_are_refused(counts):
+    with pytest.raises(ValueError, match=r"of at least one block, \(B, 3\), found"):
+        bootstrap_f1(counts)
