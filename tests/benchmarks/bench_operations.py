@@ -10,11 +10,9 @@ from statistics import median
 
 import numpy as np
 import torch
-from scipy.optimize import linear_sum_assignment
 
 from histolib.data import phantom
 from histolib.imaging import Patch
-from histolib.metrics import match_points, segmentation_scores
 from histolib.nuclei import HoVerNet, describe_instances, detect_log, hover_targets, predict_maps
 from histolib.translation import Generator, StainReference, recolour_od, translate
 
@@ -28,45 +26,19 @@ def seconds(work: Callable[[], object], repeats: int) -> float:
     return median(times)
 
 
-def dense_match(pred: np.ndarray, true: np.ndarray, radius: float) -> int:
-    distance = np.linalg.norm(pred[:, None] - true[None], axis=-1)
-    rows, columns = linear_sum_assignment(np.where(distance <= radius, distance - 1e6, 0.0))
-    return int((distance[rows, columns] <= radius).sum())
-
-
 def one_mask_each(instances: np.ndarray) -> list[np.ndarray]:
     return [np.argwhere(instances == i).mean(axis=0) for i in range(1, instances.max() + 1)]
 
 
-def one_mask_a_pair(pred: np.ndarray, true: np.ndarray) -> list[float]:
-    masks = [pred == i for i in range(1, pred.max() + 1)]
-    return [(mask & (true == j)).sum() for j in range(1, true.max() + 1) for mask in masks]
-
-
 def operations() -> Iterator[tuple[str, Callable[[], object], str, Callable[[], object]]]:
     """Name, work, name of the rival, its work."""
-    rng = np.random.default_rng(0)
-    true = rng.uniform(0, 600, (2000, 2))
-    pred = true + rng.normal(0, 1, true.shape)
-    yield (
-        "match 2,000 points, 3 µm",
-        lambda: match_points(pred, true, 3.0),
-        "full distance matrix",
-        lambda: dense_match(pred, true, 3.0),
-    )
     sample = phantom.draw(0, 512, 0.25, slide=2)
-    labels, shifted = sample.instances, np.roll(sample.instances, 2, axis=1)
+    labels = sample.instances
     yield (
         f"describe {labels.max()} nuclei, 512 px",
         lambda: describe_instances(labels),
         "a pass over the image a nucleus",
         lambda: one_mask_each(labels),
-    )
-    yield (
-        f"segmentation scores, {labels.max()} nuclei",
-        lambda: segmentation_scores(shifted, labels),
-        "a pass over the image a pair",
-        lambda: one_mask_a_pair(shifted, labels),
     )
     yield (
         f"targets, {labels.max()} nuclei, 512 px",
