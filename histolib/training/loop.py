@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from ..config import replacing
+from .best import Best
 from .checkpoint import load_checkpoint, save_checkpoint
 
 __all__ = ["CHECKPOINT", "LOG", "Task", "fit", "read_log"]
@@ -75,6 +76,8 @@ def fit(
     workers: int = 0,
     validate: Callable[[int], Mapping[str, float]] | None = None,
     validate_every: int = 0,
+    monitor: str = "",
+    patience: int = 0,
     progress: bool = True,
 ) -> pd.DataFrame:
     """Train for a number of steps, logging every loss and saving a checkpoint from time to time.
@@ -94,7 +97,9 @@ def fit(
         save_every: steps between checkpoints; the last step always saves.
         mixed_precision: no, fp16 or bf16, as Accelerate understands it.
         workers: processes that draw samples; 0 draws in this one.
-        validate: called after every `validate_every` steps with the step; its numbers join the log.
+        validate: called after every `validate_every` steps and the last with the step; its numbers join the log.
+        monitor: name of a validated number, more is better; the networks end as they were when it was highest.
+        patience: steps without a better one after which the run ends early; 0 goes to the end.
         progress: show a bar with the losses on stderr.
 
     Returns:
@@ -107,7 +112,11 @@ def fit(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     accelerator = Accelerator(mixed_precision=mixed_precision)
-    start = _restore(task, accelerator, folder, settings) if resume and (folder / CHECKPOINT).is_file() else 0
+    best, start = Best(patience), 0
+    if resume and (folder / CHECKPOINT).is_file():
+        start = _restore(task, accelerator, best, load_checkpoint(folder / CHECKPOINT, settings))
+    if best.exhausted:
+        steps = start
     if accelerator.is_main_process:
         _trim_log(folder / LOG, start)
     for group in (task.modules, task.optimizers):
@@ -127,15 +136,21 @@ def fit(
             bar.set_postfix({name: f"{value:.3g}" for name, value in numbers.items()}, refresh=False)
             if validate and validate_every and (step % validate_every == 0 or step == steps):
                 numbers |= {name: float(value) for name, value in validate(step).items()}
-            if not accelerator.is_main_process:
-                continue
-            log.writerows((step, name, repr(value)) for name, value in numbers.items())
-            if step % save_every == 0 or step == steps:
-                file.flush()
-                save_checkpoint(folder / CHECKPOINT, _state(task, accelerator, step), settings)
+                if monitor:
+                    best.update(numbers[monitor], step, _networks(task, accelerator))
+            last = step == steps or best.exhausted
+            if accelerator.is_main_process:
+                log.writerows((step, name, repr(value)) for name, value in numbers.items())
+                if step % save_every == 0 or last:
+                    file.flush()
+                    save_checkpoint(folder / CHECKPOINT, _state(task, accelerator, best, step), settings)
+            if last:
+                break
     accelerator.wait_for_everyone()
-    for name, module in task.modules.items():
-        task.modules[name] = accelerator.unwrap_model(module, keep_fp32_wrapper=False)
+    for name, item in task.modules.items():
+        task.modules[name] = accelerator.unwrap_model(item, keep_fp32_wrapper=False)
+    for name, state in best.modules.items():
+        task.modules[name].load_state_dict(state)
     return read_log(folder)
 
 
@@ -148,26 +163,32 @@ def read_log(folder: str | Path) -> pd.DataFrame:
     return long.pivot(index="step", columns="name", values="value")[list(dict.fromkeys(long["name"]))]
 
 
-def _state(task: Task, accelerator: Accelerator, step: int) -> dict[str, Any]:
+def _networks(task: Task, accelerator: Accelerator) -> dict[str, nn.Module]:
+    """The networks below what Accelerate put around them, which stays on."""
+    return {name: accelerator.unwrap_model(item) for name, item in task.modules.items()}
+
+
+def _state(task: Task, accelerator: Accelerator, best: Best, step: int) -> dict[str, Any]:
     scaler = accelerator.scaler
     return {
         "step": step,
-        "modules": {name: accelerator.unwrap_model(item).state_dict() for name, item in task.modules.items()},
+        "modules": {name: item.state_dict() for name, item in _networks(task, accelerator).items()},
         "optimizers": {name: item.state_dict() for name, item in task.optimizers.items()},
         "schedulers": {name: item.state_dict() for name, item in task.schedulers.items()},
         "scaler": scaler.state_dict() if scaler is not None else {},
         "extra": task.extra_state(),
+        "best": best.state(),
     }
 
 
-def _restore(task: Task, accelerator: Accelerator, folder: Path, settings: Mapping[str, Any]) -> int:
-    state = load_checkpoint(folder / CHECKPOINT, settings)
+def _restore(task: Task, accelerator: Accelerator, best: Best, state: Mapping[str, Any]) -> int:
     for kind in ("modules", "optimizers", "schedulers"):
         for name, item in getattr(task, kind).items():
             item.load_state_dict(state[kind][name])
     if accelerator.scaler is not None:
         accelerator.scaler.load_state_dict(state["scaler"])
     task.load_extra_state(state["extra"])
+    best.load(state["best"])
     return int(state["step"])
 
 

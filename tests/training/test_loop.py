@@ -113,6 +113,52 @@ def test_validation_numbers_join_the_log_where_they_were_taken(tmp_path):
     assert history["f1"].dropna().to_dict() == {3: 0.3, 6: 0.6, 8: 0.8}
 
 
+SCORES = {2: 0.1, 4: 0.7, 6: 0.4, 8: 0.6}
+
+
+def monitored(folder, patience=0, **options):
+    options = {"validate": lambda step: {"f1": SCORES[step]}, "validate_every": 2, "monitor": "f1", **options}
+    return run(folder, patience=patience, **options)
+
+
+def test_a_monitored_run_ends_in_its_best_weights(tmp_path):
+    best, history = monitored(tmp_path / "all")
+    assert len(history) == 8
+    at_four, _ = run(tmp_path / "four", steps=4)
+    assert_same(best, at_four)
+
+
+@pytest.mark.parametrize(("patience", "end"), [(1, 6), (2, 6), (3, 8), (4, 8), (0, 8)])
+def test_a_run_ends_when_nothing_got_better_for_its_patience(tmp_path, patience, end):
+    weights, history = monitored(tmp_path, patience)
+    assert history.index[-1] == end
+    again, resumed = monitored(tmp_path, patience, resume=True)
+    assert_same(weights, again)
+    assert resumed.equals(history)
+
+
+@pytest.mark.parametrize("stopped_at", [4, 6])
+def test_a_resumed_run_remembers_the_best_and_its_patience(tmp_path, stopped_at):
+    unbroken, history = monitored(tmp_path / "unbroken", patience=2)
+
+    def stop(step):
+        if step == stopped_at:
+            raise Stop
+        return {"f1": SCORES[step]}
+
+    with pytest.raises(Stop):
+        monitored(tmp_path / "stopped", patience=2, validate=stop, save_every=1)
+    resumed, log = monitored(tmp_path / "stopped", patience=2, resume=True)
+    assert_same(unbroken, resumed)
+    assert history.equals(log)
+
+
+def test_a_score_that_is_never_a_number_keeps_the_last_weights(tmp_path):
+    weights, history = monitored(tmp_path / "nan", patience=2, validate=lambda step: {"f1": float("nan")})
+    assert len(history) == 8
+    assert_same(weights, run(tmp_path / "plain")[0])
+
+
 def test_other_settings_are_refused_by_name(tmp_path):
     run(tmp_path)
     with pytest.raises(ValueError, match=r"width 4 there, 8 here"):
