@@ -4,10 +4,12 @@ from histolib.data.bci import BCI
 from histolib.data.download import download, unpack
 from histolib.data.endonuke import EndoNuke, id_runs
 from histolib.data.instance_tiles import InstanceTiles, consep_images, stitch
+from histolib.data.outlined import open_outlined
 from histolib.data.pannuke import PanNuke
 from histolib.data.prepare import prepare_pannuke
 from histolib.data.samples import InstanceReader, InstanceSample, KeypointSample, PairSample
 from histolib.data.sources import Source, sources
+from histolib.data.splits import Subset, in_groups, read_split
 
 __all__ = [
     "BCI",
@@ -19,10 +21,14 @@ __all__ = [
     "PairSample",
     "PanNuke",
     "Source",
+    "Subset",
     "consep_images",
     "download",
     "id_runs",
+    "in_groups",
+    "open_outlined",
     "prepare_pannuke",
+    "read_split",
     "sources",
     "stitch",
     "unpack",

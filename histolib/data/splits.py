@@ -1,0 +1,68 @@
+"""Splits by what must not be torn apart: lists of groups (folds, images, slides) in a small JSON file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from histolib.data.samples import InstanceReader, InstanceSample, shorten
+
+__all__ = ["Subset", "in_groups", "read_split"]
+
+PARTS = ("train", "val", "test")
+
+
+class Subset(InstanceReader):
+    """Some samples of a set, read when they are asked for."""
+
+    def __init__(self, samples: InstanceReader, positions: Sequence[int]) -> None:
+        self.samples, self.positions = samples, tuple(positions)
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Group of each sample, without reading its image."""
+        return tuple(self.samples.groups[position] for position in self.positions)
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def _read(self, index: int) -> InstanceSample:
+        return self.samples[self.positions[index]]
+
+
+def in_groups(samples: InstanceReader, groups: Collection[str]) -> Subset:
+    """The samples of some groups.
+
+    Args:
+        samples: the whole set.
+        groups: which of them to keep.
+
+    Raises:
+        ValueError: a group is not there.
+    """
+    absent = sorted(set(groups) - set(samples.groups))
+    if absent:
+        raise ValueError(f"expected groups out of {shorten(sorted(set(samples.groups)))}, found no {shorten(absent)}")
+    return Subset(samples, [position for position, group in enumerate(samples.groups) if group in set(groups)])
+
+
+def read_split(path: str | Path) -> dict[str, tuple[str, ...]]:
+    """Read a split: {"train": [...], "val": [...], "test": [...]} of groups, other keys ignored.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no such JSON, or a group is in two parts.
+    """
+    path = Path(path)
+    try:
+        parts = {part: tuple(json.loads(path.read_text("utf-8"))[part]) for part in PARTS}
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path}: expected a split (JSON of {', '.join(PARTS)}), found nothing") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: expected lists {', '.join(PARTS)} of groups, found other JSON ({error})") from None
+    groups = [group for part in parts.values() for group in part]
+    twice = sorted({group for group in groups if groups.count(group) > 1})
+    if twice:
+        raise ValueError(f"{path}: expected every group once, found {shorten(twice)} twice")
+    return parts

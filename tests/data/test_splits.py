@@ -1,0 +1,69 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from histolib.data import InstanceReader, InstanceSample, in_groups, read_split
+from histolib.imaging import Patch
+
+COMMITTED = sorted((Path(__file__).parents[2] / "data/splits").glob("*.json"))
+
+
+class Five(InstanceReader):
+    groups = ("a", "b", "a", "c", "b")
+
+    def __len__(self):
+        return 5
+
+    def _read(self, index):
+        image = np.full((2, 2, 3), index, np.uint8)
+        return InstanceSample(Patch(image, 0.25, str(index)), np.zeros((2, 2), int), np.zeros(0, int), "", "")
+
+
+def test_the_samples_of_a_group_stay_together_and_in_order():
+    subset = in_groups(Five(), ["b", "c"])
+    assert [sample.patch.name for sample in subset] == ["1", "3", "4"]
+    assert subset.groups == ("b", "c", "b")
+    assert len(in_groups(Five(), [])) == 0
+
+
+def test_a_group_that_is_not_there_is_named():
+    with pytest.raises(ValueError, match="expected groups out of a, b, c, found no d"):
+        in_groups(Five(), ["a", "d"])
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.name)
+def test_every_committed_split_keeps_its_parts_apart(path):
+    split = read_split(path)
+    assert all(split.values())
+
+
+def test_the_official_splits_of_pannuke_test_on_each_what_they_never_trained_on():
+    splits = [read_split(path) for path in COMMITTED if path.stem.startswith("pannuke")]
+    assert [split["train"] + split["val"] + split["test"] for split in splits] == [
+        ("fold1", "fold2", "fold3"),
+        ("fold2", "fold1", "fold3"),
+        ("fold3", "fold2", "fold1"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "found other JSON"),
+        ("[]", "found other JSON"),
+        ('{"train": ["a"]}', "found other JSON"),
+        (json.dumps({"train": ["a"], "val": ["b"], "test": ["a"]}), "every group once, found a twice"),
+    ],
+)
+def test_what_is_no_split_is_refused_by_name(tmp_path, text, message):
+    path = tmp_path / "split.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=rf"split\.json: .*{message}"):
+        read_split(path)
+
+
+def test_a_missing_split_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"gone\.json: expected a split"):
+        read_split(tmp_path / "gone.json")
