@@ -13,7 +13,18 @@ import pandas as pd
 
 from . import nuclei, translation
 from .config import PROFILES, Profile, profile
-from .data import BCI, EndoNuke, InstanceSample, PanNuke, consep_images, id_runs, phantom
+from .data import (
+    BCI,
+    EndoNuke,
+    InstanceReader,
+    InstanceSample,
+    PanNuke,
+    id_runs,
+    in_groups,
+    open_outlined,
+    phantom,
+    read_split,
+)
 from .ensemble import HE_REFERENCE, IHC_REFERENCE
 from .imaging import Patch
 from .nuclei import HoverSettings
@@ -143,6 +154,7 @@ def hover_settings(size: Profile, types: Sequence[str], seed: int = 0) -> HoverS
         batch_size=size.nuclei_batch,
         steps=size.nuclei_steps,
         learning_rate=8e-3 if quick else 1e-3,
+        affine=0.0 if quick else 0.2,  # a hundred steps have no time for more variety
         seed=seed,
     )
 
@@ -156,11 +168,11 @@ def train_cyclegan(
 
 
 def train_hovernet(
-    samples: Sequence[InstanceSample], settings: HoverSettings, folder: str | Path, resume: bool = False
+    samples: Sequence[InstanceSample], settings: HoverSettings, folder: str | Path, resume: bool = False, **more: Any
 ) -> pd.DataFrame:
     """Train HoVer-Net, and keep the colours of its H&E beside it for the classical routes; as `nuclei.train`."""
     StainReference.fit(Patches(samples), "he").save(Path(folder) / HE_REFERENCE)
-    return nuclei.train(samples, settings, folder, resume=resume)
+    return nuclei.train(samples, settings, folder, resume=resume, **more)
 
 
 def add_parsers(subparsers: argparse._SubParsersAction) -> None:
@@ -181,12 +193,20 @@ def add_parsers(subparsers: argparse._SubParsersAction) -> None:
     translating.set_defaults(run=_run_cyclegan)
     finding = networks.add_parser("hovernet", parents=[common], help="nuclei on H&E")
     finding.add_argument("--data", type=Path, required=True, help=OUTLINED)
+    finding.add_argument(
+        "--split", type=Path, help="JSON of the groups to train on, to choose by and to leave for a test"
+    )
+    finding.add_argument(
+        "--encoder", type=Path, help="ImageNet weights to begin with (see `data download resnetv2-50`)"
+    )
+    finding.add_argument("--mixed-precision", choices=["no", "bf16", "fp16"], default="no")
+    finding.add_argument("--save-every", type=int, default=500, metavar="STEPS", help="between checkpoints")
     finding.set_defaults(run=_run_hovernet)
 
 
 def _run_cyclegan(args: argparse.Namespace) -> int:
     tiles = EndoNuke(args.ihc)
-    he, _ = _outlined(args.he)
+    he, _ = open_outlined(args.he)
     settings = _changed(translation_settings(profile(args.profile), args.seed), args.set)
     train_positions, _ = split_runs(tiles.ids)
     try:
@@ -199,18 +219,29 @@ def _run_cyclegan(args: argparse.Namespace) -> int:
 
 
 def _run_hovernet(args: argparse.Namespace) -> int:
-    samples, types = _outlined(args.data)
+    samples, types = open_outlined(args.data)
     settings = _changed(hover_settings(profile(args.profile), types, args.seed), args.set)
-    history = train_hovernet(samples, settings, args.output, args.resume)
+    parts = read_split(args.split) if args.split else {"train": _training_groups(samples), "val": ()}
+    history = train_hovernet(
+        in_groups(samples, parts["train"]),
+        settings,
+        args.output,
+        args.resume,
+        validation=in_groups(samples, parts["val"]),
+        groups=(*parts["train"], *parts["val"]),
+        trained_on=f"{args.data.name}: {', '.join(parts['train'])}; chosen by: {', '.join(parts['val']) or 'the same'}",
+        encoder=args.encoder,
+        mixed_precision=args.mixed_precision,
+        save_every=args.save_every,
+    )
     print(f"{len(history)} steps; weights in {args.output}")
     return 0
 
 
-def _outlined(root: Path) -> tuple[Sequence[InstanceSample], list[str]]:
-    """Samples with outlined nuclei and the names of their types, of whichever layout the folder has."""
-    if (root / "types.json").is_file():
-        return consep_images(root), ["miscellaneous", "inflammatory", "epithelial", "spindle-shaped"]
-    return PanNuke(root, folds=(1, 2)), list(PanNuke.types.values())
+def _training_groups(samples: InstanceReader) -> tuple[str, ...]:
+    """All groups, but the last fold of PanNuke, which is left for a test."""
+    groups = tuple(dict.fromkeys(samples.groups))
+    return groups[:2] if isinstance(samples, PanNuke) else groups
 
 
 def _changed(settings: Settings, changes: Sequence[str]) -> Settings:

@@ -18,9 +18,10 @@ from .. import __version__
 from ..config import MARKERS, replacing, writable_folder
 from ..data import EndoNuke
 from ..imaging import IMAGE_SUFFIXES, PLAUSIBLE_MPP, read_patch
+from ..nuclei import evaluate_outlined
 from .evaluation import evaluate, tile_blocks
 from .export import EXPORTS
-from .models import HOW_TO_GET, Models
+from .models import HOVERNET, HOW_TO_GET, Models
 from .routes import ROUTES
 
 __all__ = ["add_parsers"]
@@ -42,13 +43,14 @@ def add_parsers(subparsers: argparse._SubParsersAction) -> None:
     _add_weights(detect)
     detect.set_defaults(run=run_detect)
 
-    score = subparsers.add_parser("evaluate", help="score routes on a data set with annotated nuclei")
+    score = subparsers.add_parser("evaluate", help="score routes on keypoints (endonuke), or HoVer-Net on outlines")
     score.add_argument("root", type=Path, help="folder in the data set's official layout")
-    score.add_argument("--dataset", choices=["endonuke"], required=True)
+    score.add_argument("--dataset", choices=["endonuke", "pannuke", "consep"], required=True)
     score.add_argument("--annotator", help="whose points are the truth; default: all annotators of the study")
     score.add_argument("--study", default="bulk", help="which of the labelling studies")
     score.add_argument("--routes", type=_routes, help="comma-separated; default: all whose weights are there")
     score.add_argument("--radius-um", type=_positive, default=3.0, help="largest distance of a hit in microns")
+    score.add_argument("--split", type=Path, help="pannuke, consep: JSON of groups, of which `test` is scored")
     score.add_argument("--output", type=Path, help="JSON file for the results")
     _add_weights(score)
     score.set_defaults(run=run_evaluate)
@@ -81,13 +83,17 @@ def run_detect(args: argparse.Namespace) -> int:
 
 
 def run_evaluate(args: argparse.Namespace) -> int:
-    """Score routes on a data set and write the results as JSON."""
+    """Score routes on keypoints, or the network alone on outlined nuclei, and write the results as JSON."""
+    if args.output and args.output.is_dir():
+        raise IsADirectoryError(f"{args.output}: expected a JSON file to write, found a folder")
+    if args.dataset != "endonuke":
+        weights = args.weights if args.weights and args.weights.is_file() else _models(args.weights).path(HOVERNET)
+        evaluate_outlined(args.root, weights, args.split, args.radius_um, args.output)
+        return 0
     data = EndoNuke(args.root, annotator=args.annotator, study=args.study)
     if not len(data):
         raise ValueError(f"{args.root}: expected annotated tiles in study {args.study!r}, found none")
     if args.output:
-        if args.output.is_dir():
-            raise IsADirectoryError(f"{args.output}: expected a JSON file to write, found a folder")
         writable_folder(args.output.parent)
     models = _models(args.weights)
     names = args.routes or [name for name, route in ROUTES.items() if not models.missing(route.needs)]

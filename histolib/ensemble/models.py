@@ -51,26 +51,27 @@ class Models:
     @cached_property
     def hovernet(self) -> tuple[HoVerNet, dict]:
         """The network that finds nuclei on H&E, and its card."""
-        net, card = load_hovernet(self._path(HOVERNET))
+        net, card = load_hovernet(self.path(HOVERNET))
         return net.to(best_device()), card
 
     @cached_property
     def ihc_to_he(self) -> tuple[Generator, dict]:
         """The generator that translates IHC to H&E, and its card."""
-        generator, card = load_generator(self._path(IHC_TO_HE))
+        generator, card = load_generator(self.path(IHC_TO_HE))
         return generator.to(best_device()), card
 
     @cached_property
     def he_reference(self) -> StainReference:
         """Colours of the H&E on which the network was trained."""
-        return StainReference.load(self._path(HE_REFERENCE))
+        return StainReference.load(self.path(HE_REFERENCE))
 
     @cached_property
     def ihc_reference(self) -> StainReference:
         """Colours of unlabelled IHC, for the one global gain of the route `od`."""
-        return StainReference.load(self._path(IHC_REFERENCE))
+        return StainReference.load(self.path(IHC_REFERENCE))
 
-    def _path(self, name: str) -> Path:
+    def path(self, name: str) -> Path:
+        """The first file of that name, or a FileNotFoundError that says how to get it."""
         path = self.find(name)
         if path is None:
             raise FileNotFoundError(f"{name}: expected these weights in {self.places}, found nothing; {HOW_TO_GET}")

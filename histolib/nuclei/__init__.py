@@ -1,13 +1,18 @@
 """Nuclei room: HoVer-Net, its targets, losses and post-processing, and the classical detector."""
 
 from .calibration import choose_thresholds
+from .commands import evaluate_outlined
+from .crops import crops
+from .encoder import load_encoder
+from .evaluation import evaluate_nuclei
 from .hovernet import HoVerNet, load_hovernet, save_hovernet
 from .inference import find_nuclei, predict_maps
 from .log_detector import detect_log
 from .losses import hover_losses
 from .postprocess import WatershedSteps, describe_instances, postprocess, published_thresholds, watershed_steps
+from .settings import HoverSettings
 from .targets import hover_targets
-from .training import HoverSettings, HoverTask, crops, train
+from .training import HoverTask, train
 
 __all__ = [
     "HoVerNet",
@@ -18,9 +23,12 @@ __all__ = [
     "crops",
     "describe_instances",
     "detect_log",
+    "evaluate_nuclei",
+    "evaluate_outlined",
     "find_nuclei",
     "hover_losses",
     "hover_targets",
+    "load_encoder",
     "load_hovernet",
     "postprocess",
     "predict_maps",

@@ -1,3 +1,7 @@
+import signal
+import subprocess
+import sys
+import textwrap
 from dataclasses import replace
 
 import numpy as np
@@ -9,9 +13,10 @@ from skimage.segmentation import clear_border
 from histolib.data import InstanceSample
 from histolib.imaging import Patch
 from histolib.nuclei import HoverSettings, HoverTask, crops, find_nuclei, hover_targets, load_hovernet, train
-from histolib.nuclei.training import augment
 
-TINY = HoverSettings(types=("round", "odd"), width=1 / 16, mpp=0.5, map_px=20, batch_size=2, steps=4, jitter=0.0)
+TINY = HoverSettings(
+    types=("round", "odd"), width=1 / 16, mpp=0.5, map_px=20, batch_size=2, steps=4, affine=0.0, jitter=0.0
+)
 
 
 def sample(instances, mpp=0.5, types=None, name="tile"):
@@ -94,20 +99,6 @@ def test_all_eight_orientations_are_drawn():
     assert len({draw(index)["np"].numpy().tobytes() for index in range(80)}) == 8
 
 
-def test_colour_changes_with_the_jitter_and_stays_an_image():
-    image = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
-    means = []
-    for seed in range(30):
-        changed = augment(image, 0.2, np.random.default_rng(seed))
-        assert changed.dtype == np.float32
-        assert changed.min() >= 0
-        assert changed.max() <= 1
-        means.append(changed.mean(axis=(0, 1)))
-    assert (np.std(means, axis=0) > 0.01).all()
-    plain = [np.abs(augment(image, 0.0, np.random.default_rng(seed)) - image / 255).max() for seed in range(10)]
-    assert min(plain) < 0.01
-
-
 def test_a_run_leaves_a_network_that_finds_nuclei_and_a_card_that_says_what_it_is(tmp_path, tiles):
     history = train(tiles, TINY, tmp_path, trained_on="drawn discs", progress=False)
     assert list(history.columns) == ["loss", "hv_mse", "hv_gradient", "np_ce", "np_dice", "tp_ce", "tp_dice"]
@@ -156,16 +147,76 @@ def test_a_frozen_encoder_keeps_its_weights_until_it_thaws(tmp_path, tiles):
     assert not torch.equal(frozen.conv_bot.weight, start.conv_bot.weight)
 
 
-def test_validation_sees_the_network_and_joins_the_log(tmp_path, tiles):
-    seen = []
+def test_validation_joins_the_log_and_the_card_says_what_was_seen(tmp_path, tiles):
+    settings = replace(TINY, validate_every=2)
+    history = train(tiles[:1], settings, tmp_path, validation=tiles[1:], groups=["b", "a", "a"], progress=False)
+    for name in ("val_f1", "val_dice", "val_pq"):
+        assert history[name].dropna().index.tolist() == [2, 4]
+    assert load_hovernet(tmp_path / "hovernet.safetensors")[1]["groups"] == ["a", "b"]
 
-    def validate(net):
-        seen.append(net)
-        return {"score": len(seen)}
 
-    history = train(tiles, TINY, tmp_path, validate=validate, validate_every=2, progress=False)
-    assert history["score"].dropna().tolist() == [1, 2]
-    assert seen[0].config == {"mode": "fast", "num_types": 3, "width": 1 / 16}
+def test_the_published_schedule_starts_each_phase_at_full_rate_and_ends_it_at_a_tenth():
+    settings = replace(TINY, schedule="published", steps=10, freeze_encoder_steps=4)
+    assert [settings.rate(step) for step in range(10)] == [1, 1, 0.1, 0.1, 1, 1, 1, 0.1, 0.1, 0.1]
+    with pytest.raises(ValueError, match="schedule: expected one of one-cycle, published, found 'cosine'"):
+        replace(TINY, schedule="cosine")
+
+
+def test_the_second_published_phase_forgets_the_moments_of_the_first(tmp_path, tiles, monkeypatch):
+    settings = replace(TINY, schedule="published", freeze_encoder_steps=2)
+    counts, step = [], HoverTask.step
+
+    def spied(self, batch, accelerator):
+        losses = step(self, batch, accelerator)
+        state = self.optimizers["net"].state[self.net.conv_bot.weight]
+        counts.append(int(state["step"]))
+        return losses
+
+    monkeypatch.setattr(HoverTask, "step", spied)
+    train(tiles, settings, tmp_path, progress=False)
+    assert counts == [1, 2, 1, 2]
+
+
+def test_a_run_killed_in_its_second_phase_resumes_to_the_same_bits(tmp_path, tiles):
+    script = textwrap.dedent(
+        """
+        import os, signal, sys
+        from dataclasses import replace
+        import numpy as np, torch
+        torch.set_num_threads(1)
+        from histolib.data import InstanceSample
+        from histolib.imaging import Patch
+        from histolib.nuclei import HoverSettings, HoverTask, train
+        folder, kill_at, resume = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "resume"
+        ids = np.zeros((60, 50), np.int32)
+        ids[8:20, 9:22], ids[30:44, 25:37] = 1, 2
+        image = np.where(ids[..., None] > 0, (120, 60, 140), 245).astype(np.uint8)
+        tile = InstanceSample(Patch(image, 0.5, "tile"), ids, np.array([1, 2]), "", "")
+        step, calls = HoverTask.step, []
+        def dying(self, batch, accelerator):
+            calls.append(1)
+            if len(calls) == kill_at:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return step(self, batch, accelerator)
+        HoverTask.step = dying
+        settings = HoverSettings(
+            types=("round", "odd"), width=1 / 16, mpp=0.5, map_px=20, batch_size=2, steps=7, freeze_encoder_steps=3,
+            schedule="published", validate_every=2, patience=6,
+        )
+        train([tile], settings, folder, validation=[tile], resume=resume, save_every=2, progress=False)
+        """
+    )
+
+    def run(name, kill_at=0, resume=""):
+        command = [sys.executable, "-c", script, str(tmp_path / name), str(kill_at), resume]
+        return subprocess.run(command, check=False).returncode
+
+    assert run("whole") == 0
+    assert run("killed", kill_at=6) == -signal.SIGKILL
+    assert not (tmp_path / "killed/hovernet.safetensors").exists()
+    assert run("killed", resume="resume") == 0
+    whole, killed = (tmp_path / name / "hovernet.safetensors" for name in ("whole", "killed"))
+    assert whole.read_bytes() == killed.read_bytes()
 
 
 def test_samples_without_any_nucleus_train_without_nan(tmp_path):
