@@ -1,5 +1,6 @@
 """Recipes must split between runs, read lazily, and change only settings that exist."""
 
+import json
 import logging
 
 import numpy as np
@@ -82,6 +83,33 @@ def test_train_leaves_all_that_the_routes_need(root, tmp_path, capsys):
     )
     assert main([*translate, *small, "--resume"]) == 0
     assert "3 steps" in capsys.readouterr().out
+
+
+def test_a_split_is_trained_on_chosen_by_and_tested_apart(root, tmp_path, capsys):
+    split = tmp_path / "split.json"
+    split.write_text('{"train": ["fold2"], "val": ["fold1"], "test": ["fold3"]}')
+    he, out, scores = str(root / "pannuke"), tmp_path / "run", tmp_path / "scores.json"
+    small = ["--set=steps=2", "--set=width=0.0625", "--set=map_px=36", "--set=batch_size=1", "--set=patience=1"]
+    assert main(["train", "hovernet", "--data", he, "--split", str(split), "--output", str(out), *small]) == 0
+    assert "val_pq" in (out / "log.csv").read_text()
+    evaluate = ["evaluate", he, "--dataset", "pannuke", "--weights", str(out), "--output", str(scores)]
+    assert main([*evaluate, "--split", str(split)]) == 0
+    result = json.loads(scores.read_text())
+    assert result["protocol"]["leaked"] == []
+    assert result["protocol"]["samples"] == 3
+    assert list(result["types"]) == list(PanNuke.types.values())
+    assert "LEAKED" not in capsys.readouterr().out
+    assert main([*evaluate[:-1], str(tmp_path / "all.json")]) == 0
+    assert json.loads((tmp_path / "all.json").read_text())["protocol"]["leaked"] == ["fold1", "fold2"]
+    assert capsys.readouterr().out.startswith("LEAKED: these weights were trained on fold1, fold2")
+
+
+def test_a_split_of_other_groups_is_refused(root, tmp_path, capsys):
+    split = tmp_path / "split.json"
+    split.write_text('{"train": ["train_1"], "val": [], "test": ["train_2"]}')
+    arguments = ["train", "hovernet", "--data", str(root / "pannuke"), "--split", str(split)]
+    assert main([*arguments, "--output", str(tmp_path)]) == 2
+    assert "found no train_1" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
