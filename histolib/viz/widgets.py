@@ -18,7 +18,7 @@ __all__ = ["browse"]
 def browse(draw: Callable[..., Figure], choices: Mapping[str, Sequence[Any]]) -> Any:
     """A viewer with one control for each choice, that redraws a figure when one changes.
 
-    Numbers in a row become a slider, everything else a menu. The picture is sent as PNG bytes, so that a click
+    Numbers become a slider in their order, everything else a menu. The picture is sent as PNG bytes, so that a click
     replaces an image instead of stacking figures.
 
     Args:
@@ -34,7 +34,9 @@ def browse(draw: Callable[..., Figure], choices: Mapping[str, Sequence[Any]]) ->
     import ipywidgets as widgets
 
     controls = {
-        name: widgets.SelectionSlider(options=list(values), description=name, continuous_update=False)
+        name: widgets.SelectionSlider(
+            options=sorted(values), value=values[0], description=name, continuous_update=False
+        )
         if all(isinstance(value, int | float) for value in values)
         else widgets.Dropdown(options=[(str(value), value) for value in values], description=name)
         for name, values in choices.items()
