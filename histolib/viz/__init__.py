@@ -10,9 +10,10 @@ from .images import (
     figure_outlines,
     figure_patches,
     figure_points,
+    figure_profile,
     show_patch,
 )
-from .plots import figure_counts, figure_distributions, figure_losses, figure_radius, figure_routes
+from .plots import figure_counts, figure_distributions, figure_losses, figure_radius, figure_routes, figure_scores
 from .style import COLOURS, add_scale_bar, colour, style
 from .widgets import browse
 
@@ -32,8 +33,10 @@ __all__ = [
     "figure_outlines",
     "figure_patches",
     "figure_points",
+    "figure_profile",
     "figure_radius",
     "figure_routes",
+    "figure_scores",
     "save_figure",
     "show_patch",
     "style",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import cycle
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -24,6 +25,7 @@ __all__ = [
     "figure_outlines",
     "figure_patches",
     "figure_points",
+    "figure_profile",
     "show_patch",
 ]
 
@@ -161,23 +163,49 @@ def _legend(figure: Figure, row: Sequence[Axes]) -> None:
         figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles))
 
 
-def figure_maps(patch: Patch, maps: Mapping[str, np.ndarray]) -> Figure:
-    """A patch beside maps of the same size: signed ones in a diverging, others in a sequential palette."""
+def figure_maps(patch: Patch, maps: Mapping[str, np.ndarray], columns: int | None = None) -> Figure:
+    """A patch before maps of the same size: signed ones in a diverging, others in a sequential palette.
+
+    Args:
+        patch: shown first.
+        maps: (H, W) by name; integers are ids of nuclei, each in a colour of its own.
+        columns: panels in a row; default all.
+    """
+    columns = columns or len(maps) + 1
+    rows = -(-(len(maps) + 1) // columns)
     with style():
-        figure, axes = plt.subplots(1, len(maps) + 1, figsize=(3.4 * (len(maps) + 1), 3.6))
-        show_patch(axes[0], patch, "image")
-        for slot, (name, values) in zip(axes[1:], maps.items(), strict=True):
+        figure, grid = plt.subplots(rows, columns, figsize=(3.4 * columns, 3.6 * rows), squeeze=False)
+        for slot in grid.flat:
+            slot.set_axis_off()
+        show_patch(grid.flat[0], patch, "image")
+        for slot, (name, values) in zip(grid.flat[1:], maps.items(), strict=False):
+            slot.set_title(name)
             if np.issubdtype(values.dtype, np.integer):
                 palette = plt.get_cmap("tab20").with_extremes(bad="black")
-                shown = slot.imshow(
-                    np.ma.masked_equal(values, 0) % 20, palette, vmin=0, vmax=19, interpolation="nearest"
-                )
-            elif values.min() < 0:
-                shown = slot.imshow(values, cmap="RdBu_r", vmin=-1, vmax=1)
-                figure.colorbar(shown, ax=slot, shrink=0.75)
+                slot.imshow(np.ma.masked_equal(values, 0) % 20, palette, vmin=0, vmax=19, interpolation="nearest")
+                continue
+            if values.min() < 0 < values.max():
+                looks: dict[str, Any] = {"cmap": "RdBu_r", "vmin": -1, "vmax": 1}
             else:
-                shown = slot.imshow(values, cmap="viridis", vmin=0, vmax=max(1.0, float(values.max())))
-                figure.colorbar(shown, ax=slot, shrink=0.75)
-            slot.set_title(name)
-            slot.set_axis_off()
+                looks = {"cmap": "viridis", "vmin": min(0.0, values.min()), "vmax": max(0.0, values.max())}
+                if values.min() >= 0:
+                    looks["vmax"] = max(1.0, looks["vmax"])
+            figure.colorbar(slot.imshow(values, **looks), ax=slot, shrink=0.75)
+    return figure
+
+
+def figure_profile(values: np.ndarray, instances: np.ndarray, row: int) -> Figure:
+    """A signed map (H, W) with one of its rows marked, and the values along that row, nuclei shaded by their ids."""
+    with style():
+        figure, (left, right) = plt.subplots(1, 2, figsize=(11, 3.8))
+        left.imshow(values, cmap="RdBu_r", vmin=-1, vmax=1)
+        left.axhline(row, color="black", linestyle="--")
+        left.set_axis_off()
+        x = np.arange(values.shape[1])
+        for i, number in enumerate(np.unique(instances[row][instances[row] > 0])):
+            inside = np.flatnonzero(instances[row] == number)
+            right.axvspan(inside[0] - 0.5, inside[-1] + 0.5, color="#999999", alpha=(0.25, 0.5)[i % 2], linewidth=0)
+            right.text(inside.mean(), 1.12, f"nucleus {number}", ha="center", fontsize=12)
+        right.plot(x, values[row], color="black", marker="o", markersize=3, linewidth=1.2)
+        right.set(xlabel="x (px)", ylabel="value on the dashed row", ylim=(-1.3, 1.3), xlim=(-0.5, x[-1] + 0.5))
     return figure

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from .style import COLOURS, colour, style
 
-__all__ = ["figure_counts", "figure_distributions", "figure_losses", "figure_radius", "figure_routes"]
+__all__ = ["figure_counts", "figure_distributions", "figure_losses", "figure_radius", "figure_routes", "figure_scores"]
 
 
 def figure_losses(history: pd.DataFrame, groups: Mapping[str, Sequence[str]], smooth: int = 15) -> Figure:
@@ -94,6 +94,35 @@ def figure_routes(routes: Mapping[str, Mapping[str, Any]], title: str = "") -> F
         axes.set(xlim=(0, 1), xlabel="F1 with 95 % interval", title=title)
         if named:
             figure.legend(loc="outside lower center", ncols=2)
+    return figure
+
+
+def figure_scores(scores: Mapping[str, Mapping[str, float | None]], title: str = "") -> Figure:
+    """Horizontal bars of scores in [0, 1], a group a row and a shade a score; the number at the end, – where none is.
+
+    Args:
+        scores: name of the row to its scores by name; every row has the same ones.
+        title: says data and protocol.
+    """
+    names = list(next(iter(scores.values()), ()))
+    height = 0.8 / max(1, len(names))
+    with style():
+        figure, axes = plt.subplots(figsize=(9, max(0.5, 0.26 * len(names)) * len(scores) + 1.8))
+        for i, (name, shade) in enumerate(zip(names, sns.color_palette("cividis", len(names)), strict=True)):
+            values = [row[name] for row in scores.values()]
+            bars = axes.barh(
+                np.arange(len(scores)) + (i + 0.5) * height - 0.4,
+                [0.0 if value is None else value for value in values],
+                0.9 * height,
+                color=shade,
+                label=name,
+            )
+            axes.bar_label(bars, ["–" if value is None else f"{value:.2f}" for value in values], padding=4, fontsize=12)
+        axes.set_yticks(range(len(scores)), list(scores))
+        axes.invert_yaxis()
+        axes.set(xlim=(0, 1.08), title=title)
+        if names:
+            figure.legend(loc="outside lower center", ncols=len(names))
     return figure
 
 

@@ -37,7 +37,7 @@ def browse(draw: Callable[..., Figure], choices: Mapping[str, Sequence[Any]]) ->
         name: widgets.SelectionSlider(
             options=sorted(values), value=values[0], description=name, continuous_update=False
         )
-        if all(isinstance(value, int | float) for value in values)
+        if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
         else widgets.Dropdown(options=[(str(value), value) for value in values], description=name)
         for name, values in choices.items()
     }

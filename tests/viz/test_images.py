@@ -16,6 +16,7 @@ from histolib.viz import (
     figure_outlines,
     figure_patches,
     figure_points,
+    figure_profile,
     show_patch,
     style,
 )
@@ -92,12 +93,25 @@ def test_a_grid_of_patches_names_rows_and_columns(patch):
 
 def test_maps_are_drawn_by_what_they_hold(patch, instances):
     signed = np.linspace(-1, 1, 2400).reshape(40, 60)
-    figure = figure_maps(patch, {"np": np.full((40, 60), 0.2), "hv": signed, "ids": instances, "mask": signed > 0})
+    maps = {"np": np.full((40, 60), 0.2), "hv": signed, "ids": instances, "mask": signed > 0, "depth": signed - 1}
+    figure = figure_maps(patch, maps, columns=4)
     shown = {axes.get_title(): axes.images[0] for axes in figure.axes if axes.get_title()}
     assert shown["np"].get_clim() == (0, 1)
     assert shown["hv"].get_clim() == (-1, 1)
     assert (shown["ids"].get_array().mask == (instances == 0)).all()
     assert shown["mask"].get_clim() == (0, 1)
+    assert shown["depth"].get_clim() == (-2, 0)
+    assert figure.axes[0].get_gridspec().get_geometry() == (2, 4)
+
+
+def test_a_profile_shows_the_marked_row_and_its_nuclei(instances):
+    values = np.linspace(-1, 1, 2400).reshape(40, 60)
+    left, right = figure_profile(values, instances, 12).axes
+    assert set(left.lines[0].get_ydata()) == {12}
+    assert right.lines[0].get_ydata().tolist() == values[12].tolist()
+    assert [text.get_text() for text in right.texts] == ["nucleus 2"]
+    assert right.patches[0].get_x() == 9.5
+    figure_profile(values[:1, :1], instances[:1, :1] * 0, 0).draw_without_rendering()
 
 
 def test_maps_without_nuclei_are_drawn(patch):

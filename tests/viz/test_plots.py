@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from histolib.viz import figure_counts, figure_distributions, figure_losses, figure_radius, figure_routes
+from histolib.viz import figure_counts, figure_distributions, figure_losses, figure_radius, figure_routes, figure_scores
 
 SCORES = {"f1": 0.8, "f1_ci95": [0.75, 0.85], "precision": 0.9, "recall": 0.7}
 NOTHING = {"f1": None, "f1_ci95": [None, None], "precision": None, "recall": None}
@@ -33,6 +33,8 @@ def no_warnings():
         lambda: figure_counts({"dead": 0}, "nuclei"),
         lambda: figure_routes({}),
         lambda: figure_routes({"log": NOTHING}),
+        lambda: figure_scores({}),
+        lambda: figure_scores({"Liver": {"mpq": None}}),
         lambda: figure_radius({}, 3.0),
         lambda: figure_radius({"log": {3.0: 0.5}}, 3.0),
     ],
@@ -72,6 +74,16 @@ def test_routes_are_sorted_and_what_does_not_exist_is_a_dash():
     assert [text.get_text() for text in axes.texts] == ["0.800", "0.300", "–"]
     assert [list(line.get_xdata()) for line in axes.lines][:2] == [[0.75, 0.85], [0.2, 0.4]]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["precision", "recall"]
+
+
+def test_scores_stand_at_the_end_of_their_bars_and_what_does_not_exist_is_a_dash():
+    figure = figure_scores({"Liver": {"mpq": 0.25, "bpq": 0.5}, "Skin": {"mpq": None, "bpq": 1.0}})
+    axes = figure.axes[0]
+    assert [text.get_text() for text in axes.texts] == ["0.25", "–", "0.50", "1.00"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["Liver", "Skin"]
+    middle = [bar.get_y() + bar.get_height() / 2 for bar in axes.patches]
+    assert [round(y) for y in middle] == [0, 1, 0, 1], "a row's bars are at its name"
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["mpq", "bpq"]
 
 
 def test_the_protocols_radius_is_marked():

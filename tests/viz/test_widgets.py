@@ -49,6 +49,14 @@ def test_a_change_redraws_with_all_values(draw, calls, monkeypatch):
     assert status.value == ""
 
 
+def test_a_slider_goes_up_and_starts_at_the_first_choice(draw, calls, monkeypatch):
+    monkeypatch.delenv("HISTOLIB_HEADLESS", raising=False)
+    (tile, stain), *_ = parts(browse(draw, {"tile": [0.5, 0.8, 0.2], "stain": [True, False]}))
+    assert list(tile.options) == [0.2, 0.5, 0.8]
+    assert (tile.value, calls) == (0.5, [(0.5, True)])
+    assert isinstance(stain, ipywidgets.Dropdown), "yes or no is no number"
+
+
 def test_what_went_wrong_is_said_and_the_next_change_draws_again(draw, monkeypatch):
     monkeypatch.delenv("HISTOLIB_HEADLESS", raising=False)
     (tile,), status, picture = parts(browse(draw, {"tile": ["a", "broken", "b"]}))
