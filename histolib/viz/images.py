@@ -173,8 +173,9 @@ def figure_maps(patch: Patch, maps: Mapping[str, np.ndarray], columns: int | Non
     """
     columns = columns or len(maps) + 1
     rows = -(-(len(maps) + 1) // columns)
+    height = float(np.clip(3.4 * patch.image.shape[0] / patch.image.shape[1], 1.7, 6.8)) + 0.2
     with style():
-        figure, grid = plt.subplots(rows, columns, figsize=(3.4 * columns, 3.6 * rows), squeeze=False)
+        figure, grid = plt.subplots(rows, columns, figsize=(3.4 * columns, height * rows), squeeze=False)
         for slot in grid.flat:
             slot.set_axis_off()
         show_patch(grid.flat[0], patch, "image")
@@ -187,9 +188,8 @@ def figure_maps(patch: Patch, maps: Mapping[str, np.ndarray], columns: int | Non
             if values.min() < 0 < values.max():
                 looks: dict[str, Any] = {"cmap": "RdBu_r", "vmin": -1, "vmax": 1}
             else:
-                looks = {"cmap": "viridis", "vmin": min(0.0, values.min()), "vmax": max(0.0, values.max())}
-                if values.min() >= 0:
-                    looks["vmax"] = max(1.0, looks["vmax"])
+                low, high = (0.0, max(1.0, values.max())) if values.min() >= 0 else (values.min(), 0.0)
+                looks = {"cmap": "viridis", "vmin": low, "vmax": high}
             figure.colorbar(slot.imshow(values, **looks), ax=slot, shrink=0.75)
     return figure
 
