@@ -18,8 +18,8 @@ __all__ = ["browse"]
 def browse(draw: Callable[..., Figure], choices: Mapping[str, Sequence[Any]]) -> Any:
     """A viewer with one control for each choice, that redraws a figure when one changes.
 
-    Numbers become a slider in their order, everything else a menu. The picture is sent as PNG bytes, so that a click
-    replaces an image instead of stacking figures.
+    Numbers become a slider in ascending order, everything else a menu. The picture is sent as PNG bytes, so that a
+    click replaces an image instead of stacking figures.
 
     Args:
         draw: called with one value of each choice by name; returns a Figure.
@@ -33,12 +33,13 @@ def browse(draw: Callable[..., Figure], choices: Mapping[str, Sequence[Any]]) ->
         return draw(**first)
     import ipywidgets as widgets
 
+    whole = {"description_width": "initial"}  # else long names are cut
     controls = {
         name: widgets.SelectionSlider(
-            options=sorted(values), value=values[0], description=name, continuous_update=False
+            options=sorted(values), value=values[0], description=name, style=whole, continuous_update=False
         )
         if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
-        else widgets.Dropdown(options=[(str(value), value) for value in values], description=name)
+        else widgets.Dropdown(options=[(str(value), value) for value in values], description=name, style=whole)
         for name, values in choices.items()
     }
     status = widgets.Label("")
