@@ -21,24 +21,6 @@ UNIT_START = 0.1
 MARGINS = {"fast": 46, "original": 95}  # input pixels that the valid convolutions take from every side
 
 
-class SamePad(nn.Module):
-    """Zero padding as TensorFlow's "same": the odd pixel goes to the bottom right."""
-
-    def __init__(self, kernel: int, stride: int = 1) -> None:
-        super().__init__()
-        self.kernel, self.stride = kernel, stride
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W), padded."""
-        top, bottom = self._split(x.shape[-2])
-        left, right = self._split(x.shape[-1])
-        return F.pad(x, (left, right, top, bottom))
-
-    def _split(self, size: int) -> tuple[int, int]:
-        pad = max(self.kernel - (size % self.stride or self.stride), 0)
-        return pad // 2, pad - pad // 2
-
-
 class Upsample2x(nn.Module):
     """Every pixel becomes a block of 2 x 2. The buffer is of no use but to keep the official names."""
 
@@ -53,8 +35,8 @@ class Upsample2x(nn.Module):
         return F.interpolate(x, scale_factor=2, mode="nearest")
 
 
-def _conv(c_in: int, c_out: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
-    return nn.Conv2d(c_in, c_out, kernel, stride, groups=groups, bias=False)
+def _conv(c_in: int, c_out: int, kernel: int, stride: int = 1, padding: int = 0, groups: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(c_in, c_out, kernel, stride, padding, groups=groups, bias=False)
 
 
 def _chain(**layers: nn.Module) -> nn.Sequential:
@@ -82,14 +64,16 @@ class ResidualBlock(nn.Module):
         for index in range(count):
             unit_in, unit_stride = (c_out, 1) if index else (c_in, stride)
             preact = {"preact__bn": nn.BatchNorm2d(unit_in), "preact__relu": nn.ReLU(inplace=True)} if index else {}
+            # TensorFlow's "same" padding: of even sizes a stride of 2 pads below and to the right alone.
+            pad = {"conv2__pad": nn.ZeroPad2d((0, 1, 0, 1))} if unit_stride == 2 else {}
             self.units.append(
                 _chain(
                     **preact,
                     conv1=_conv(unit_in, c_mid, 1),
                     conv1__bn=nn.BatchNorm2d(c_mid),
                     conv1__relu=nn.ReLU(inplace=True),
-                    conv2__pad=SamePad(3, unit_stride),
-                    conv2=_conv(c_mid, c_mid, 3, unit_stride),
+                    **pad,
+                    conv2=_conv(c_mid, c_mid, 3, unit_stride, padding=0 if pad else 1),
                     conv2__bn=nn.BatchNorm2d(c_mid),
                     conv2__relu=nn.ReLU(inplace=True),
                     conv3=_conv(c_mid, c_out, 1),
@@ -102,7 +86,7 @@ class ResidualBlock(nn.Module):
         """(N, c_in, H, W) to (N, c_out, H / stride, W / stride)."""
         carried = self.shortcut(x)
         for unit in self.units:
-            x = carried = unit(x) + carried
+            x = carried = unit(x).add_(carried)
         return self.blk_bna(x)
 
 
@@ -167,9 +151,8 @@ class HoVerNet(nn.Module):
         def c(channels: int) -> int:
             return max(4, 4 * round(channels * width / 4))
 
-        pad = {"pad": SamePad(7)} if mode == "fast" else {}
-        conv0 = {"__": _conv(3, c(64), 7), "bn": nn.BatchNorm2d(c(64)), "relu": nn.ReLU(inplace=True)}
-        self.conv0 = _chain(**pad, **conv0)
+        conv0 = _conv(3, c(64), 7, padding=3 if mode == "fast" else 0)
+        self.conv0 = _chain(__=conv0, bn=nn.BatchNorm2d(c(64)), relu=nn.ReLU(inplace=True))
         self.d0 = ResidualBlock(c(64), c(64), c(256), 3, stride=1)
         self.d1 = ResidualBlock(c(256), c(128), c(512), 4, stride=2)
         self.d2 = ResidualBlock(c(512), c(256), c(1024), 6, stride=2)
@@ -183,7 +166,7 @@ class HoVerNet(nn.Module):
             return _chain(
                 u3=_chain(conva=_conv(c(1024), c(256), k), dense=dense3, convf=_conv(dense3.c_out, c(512), 1)),
                 u2=_chain(conva=_conv(c(512), c(128), k), dense=dense2, convf=_conv(dense2.c_out, c(256), 1)),
-                u1=_chain(conva__pad=SamePad(k), conva=_conv(c(256), c(64), k)),
+                u1=_chain(conva=_conv(c(256), c(64), k, padding=k // 2)),
                 u0=_chain(bn=nn.BatchNorm2d(c(64)), relu=nn.ReLU(inplace=True), conv=nn.Conv2d(c(64), c_out, 1)),
             )
 
@@ -220,13 +203,13 @@ class HoVerNet(nn.Module):
         d0 = self.d0(self.conv0(images))  # 1/1 of the size
         d1 = self.d1(d0)  # 1/2
         d2 = self.d2(d1)  # 1/4
-        d3 = self.upsample2x(self.conv_bot(self.d3(d2))) + d2  # 1/4
+        d3 = self.upsample2x(self.conv_bot(self.d3(d2))).add_(d2)  # 1/4
         logits = {}
         for name, branch in self.decoder.items():
             u3, u2, u1, u0 = branch.children()
             x = self.upsample2x(u3(d3))  # 1/2
-            x = self.upsample2x(u2(x + _crop(d1, x)))  # 1/1
-            logits[name] = u0(u1(x + _crop(d0, x)))
+            x = self.upsample2x(u2(x.add_(_crop(d1, x))))  # 1/1
+            logits[name] = u0(u1(x.add_(_crop(d0, x))))
         return logits
 
     @property
