@@ -131,8 +131,7 @@ def mirrored(start: int, count: int, size: int) -> np.ndarray:
 def _for_inference(module: nn.Module) -> Any:
     """A twin in evaluation mode that computes the same faster, and shares what weights it can.
 
-    Batch norms are folded into the convolutions before them, and convolutions run channels-last; what each brings,
-    `tests/benchmarks/bench_nuclei.py` measures.
+    Batch norms are folded into the convolutions before them, and convolutions run channels-last.
     """
     twin = copy.copy(module)
     twin.training = False
