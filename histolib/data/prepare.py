@@ -132,11 +132,9 @@ def _whole(folder: Path, records: Iterable[Any], count: int) -> Iterator[Any]:
 
 def _finish(folder: Path, sources: dict[str, int], tissues: Sequence[str], types: list[list[int]]) -> None:
     """Write the tables, then the manifest, by which the store is there."""
-    flat, counts = (
-        np.array([kind for row in types for kind in row], np.uint8),
-        np.array(list(map(len, types)), np.uint32),
-    )
-    for name, table in zip(TABLES, (flat, counts, np.array(tissues, dtype=str)), strict=True):
+    flat = np.array([kind for row in types for kind in row], np.uint8)
+    tables: tuple[np.ndarray, ...] = (flat, np.array(list(map(len, types)), np.uint32), np.array(tissues, dtype=str))
+    for name, table in zip(TABLES, tables, strict=True):
         with replacing(folder / name) as temporary, temporary.open("wb") as file:
             np.save(file, table)
     paths = [folder / name for name in (*ARRAYS, *TABLES)]

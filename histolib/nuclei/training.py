@@ -45,6 +45,7 @@ class HoverTask:
             net = HoVerNet(settings.mode, len(settings.types) + 1 if settings.types else None, settings.width)
         if encoder is not None:
             load_encoder(net, encoder)
+        net = net.to(memory_format=torch.channels_last)  # a quarter faster on a CPU, in bf16 too
         self.net, self.settings = net, settings
         optimizer: torch.optim.Optimizer
         schedule: torch.optim.lr_scheduler.LRScheduler
@@ -67,7 +68,8 @@ class HoverTask:
             part.requires_grad_(done >= self.settings.freeze_encoder_steps)
         if published and done == self.settings.freeze_encoder_steps:
             self.optimizers["net"].state.clear()
-        losses = hover_losses(self.modules["net"].train()(batch["image"]), batch)
+        images = batch["image"].contiguous(memory_format=torch.channels_last)
+        losses = hover_losses(self.modules["net"].train()(images), batch)
         total = torch.stack(list(losses.values())).sum()
         self.optimizers["net"].zero_grad()
         accelerator.backward(total)
