@@ -2,21 +2,25 @@
 
 from .evaluation import TileCounts, bootstrap_f1, count_tile, evaluate, summarise, tile_blocks
 from .export import EXPORTS, write_csv, write_geojson
-from .models import HE_REFERENCE, HOVERNET, IHC_REFERENCE, IHC_TO_HE, Models
+from .models import HE_REFERENCE, HE_TO_IHC, HOVERNET, IHC_REFERENCE, IHC_TO_HE, Models
 from .nuclei import Nuclei
 from .routes import ROUTES, Route
+from .translations import TRANSLATIONS, Translation
 
 __all__ = [
     "EXPORTS",
     "HE_REFERENCE",
+    "HE_TO_IHC",
     "HOVERNET",
     "IHC_REFERENCE",
     "IHC_TO_HE",
     "ROUTES",
+    "TRANSLATIONS",
     "Models",
     "Nuclei",
     "Route",
     "TileCounts",
+    "Translation",
     "bootstrap_f1",
     "count_tile",
     "evaluate",

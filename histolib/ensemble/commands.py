@@ -21,7 +21,7 @@ from ..imaging import IMAGE_SUFFIXES, PLAUSIBLE_MPP, read_patch
 from ..nuclei import evaluate_outlined
 from .evaluation import evaluate, tile_blocks
 from .export import EXPORTS
-from .models import HOVERNET, HOW_TO_GET, Models
+from .models import HOVERNET, Models
 from .routes import ROUTES
 
 __all__ = ["add_parsers"]
@@ -58,8 +58,8 @@ def add_parsers(subparsers: argparse._SubParsersAction) -> None:
 
 def run_detect(args: argparse.Namespace) -> int:
     """Detect nuclei on every image; name the bad files, do the rest, return 2 if there was one."""
-    models, route = _models(args.weights), ROUTES[args.route]
-    _require(models, args.route)
+    models, route = Models.open(args.weights), ROUTES[args.route]
+    models.require(route.needs, f"route {args.route}")
     files, problems = _find_images(args.images)
     if files:
         writable_folder(args.output)
@@ -87,7 +87,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
     if args.output and args.output.is_dir():
         raise IsADirectoryError(f"{args.output}: expected a JSON file to write, found a folder")
     if args.dataset != "endonuke":
-        weights = args.weights if args.weights and args.weights.is_file() else _models(args.weights).path(HOVERNET)
+        weights = args.weights if args.weights and args.weights.is_file() else Models.open(args.weights).path(HOVERNET)
         evaluate_outlined(args.root, weights, args.split, args.radius_um, args.output)
         return 0
     data = EndoNuke(args.root, annotator=args.annotator, study=args.study)
@@ -95,10 +95,10 @@ def run_evaluate(args: argparse.Namespace) -> int:
         raise ValueError(f"{args.root}: expected annotated tiles in study {args.study!r}, found none")
     if args.output:
         writable_folder(args.output.parent)
-    models = _models(args.weights)
+    models = Models.open(args.weights)
     names = args.routes or [name for name, route in ROUTES.items() if not models.missing(route.needs)]
     for name in names:
-        _require(models, name)
+        models.require(ROUTES[name].needs, f"route {name}")
     skipped = {name: models.missing(route.needs) for name, route in ROUTES.items() if name not in names}
     for name, missing in skipped.items():
         if missing and not args.routes:
@@ -178,20 +178,6 @@ def _output_names(files: Sequence[Path]) -> list[str]:
             names[i], number = f"{name}_{number}", number + 1
         taken.add(names[i].casefold())
     return names
-
-
-def _models(weights: Path | None) -> Models:
-    if weights is not None and not weights.is_dir():
-        raise FileNotFoundError(f"{weights}: expected a folder of weights, found nothing")
-    return Models(weights) if weights else Models()
-
-
-def _require(models: Models, name: str) -> None:
-    missing = models.missing(ROUTES[name].needs)
-    if missing:
-        raise FileNotFoundError(
-            f"route {name}: expected {', '.join(missing)} in {models.places}, found nothing; {HOW_TO_GET}"
-        )
 
 
 def _add_weights(parser: argparse.ArgumentParser) -> None:

@@ -10,10 +10,11 @@ from ..config import best_device
 from ..nuclei import HoVerNet, load_hovernet
 from ..translation import Generator, StainReference, load_generator
 
-__all__ = ["HE_REFERENCE", "HOVERNET", "IHC_REFERENCE", "IHC_TO_HE", "Models"]
+__all__ = ["HE_REFERENCE", "HE_TO_IHC", "HOVERNET", "IHC_REFERENCE", "IHC_TO_HE", "Models"]
 
 HOVERNET = "hovernet.safetensors"
 IHC_TO_HE = "ihc_to_he.safetensors"
+HE_TO_IHC = "he_to_ihc.safetensors"
 HE_REFERENCE = "he_reference.safetensors"
 IHC_REFERENCE = "ihc_reference.safetensors"
 
@@ -48,6 +49,25 @@ class Models:
         """Which of these files are nowhere."""
         return [name for name in needs if self.find(name) is None]
 
+    def require(self, needs: Iterable[str], what: str) -> None:
+        """Raise a FileNotFoundError that says what lacks which files, and how to get them, if any is missing."""
+        missing = self.missing(needs)
+        if missing:
+            raise FileNotFoundError(
+                f"{what}: expected {', '.join(missing)} in {self.places}, found nothing; {HOW_TO_GET}"
+            )
+
+    @classmethod
+    def open(cls, folder: Path | None) -> Models:
+        """The weights in a folder, or those that ship where none is named.
+
+        Raises:
+            FileNotFoundError: there is no such folder.
+        """
+        if folder is not None and not folder.is_dir():
+            raise FileNotFoundError(f"{folder}: expected a folder of weights, found nothing")
+        return cls(folder) if folder else cls()
+
     @cached_property
     def hovernet(self) -> tuple[HoVerNet, dict]:
         """The network that finds nuclei on H&E, and its card."""
@@ -58,6 +78,12 @@ class Models:
     def ihc_to_he(self) -> tuple[Generator, dict]:
         """The generator that translates IHC to H&E, and its card."""
         generator, card = load_generator(self.path(IHC_TO_HE))
+        return generator.to(best_device()), card
+
+    @cached_property
+    def he_to_ihc(self) -> tuple[Generator, dict]:
+        """The generator of the way back, and its card."""
+        generator, card = load_generator(self.path(HE_TO_IHC))
         return generator.to(best_device()), card
 
     @cached_property

@@ -10,9 +10,9 @@ import numpy as np
 from ..config import MARKERS
 from ..imaging import Patch
 from ..nuclei import detect_log, find_nuclei
-from ..translation import macenko, recolour_hed, recolour_od, reinhard, translate
-from .models import HE_REFERENCE, HOVERNET, IHC_REFERENCE, IHC_TO_HE, Models
+from .models import HOVERNET, Models
 from .nuclei import Nuclei
+from .translations import TRANSLATIONS
 
 __all__ = ["ROUTES", "Route"]
 
@@ -62,7 +62,8 @@ def _log(patch: Patch, marker: str, models: Models) -> Nuclei:
     return Nuclei(xy, score)
 
 
-def _find_on_he(patch: Patch, models: Models) -> Nuclei:
+def find_on_he(patch: Patch, models: Models) -> Nuclei:
+    """Nuclei that HoVer-Net finds on H&E, or on what passes for it."""
     net, card = models.hovernet
     table = find_nuclei(patch, net, mpp=card["mpp"], thresholds=card.get("thresholds"))
     names = np.array(["unknown", *card["types"]], dtype=object)
@@ -75,41 +76,19 @@ def _find_on_he(patch: Patch, models: Models) -> Nuclei:
     )
 
 
-def _direct(patch: Patch, marker: str, models: Models) -> Nuclei:
-    return _find_on_he(patch, models)
-
-
-def _od(patch: Patch, marker: str, models: Models) -> Nuclei:
-    gain = models.he_reference.gain(models.ihc_reference, marker)
-    return _find_on_he(recolour_od(patch, models.he_reference, gain, marker), models)
-
-
-def _hed(patch: Patch, marker: str, models: Models) -> Nuclei:
-    gain = models.he_reference.gain(models.ihc_reference, marker)
-    return _find_on_he(recolour_hed(patch, models.he_reference, gain, marker), models)
-
-
-def _reinhard(patch: Patch, marker: str, models: Models) -> Nuclei:
-    return _find_on_he(reinhard(patch, models.he_reference), models)
-
-
-def _macenko(patch: Patch, marker: str, models: Models) -> Nuclei:
-    return _find_on_he(macenko(patch, models.he_reference), models)
-
-
-def _cyclegan(patch: Patch, marker: str, models: Models) -> Nuclei:
-    generator, _ = models.ihc_to_he
-    return _find_on_he(translate(patch, generator), models)
+def _after(translation: str, about: str = "") -> Route:
+    """HoVer-Net on what a translation makes of the patch."""
+    chosen = TRANSLATIONS[translation]
+    return Route(
+        about or chosen.about,
+        lambda patch, marker, models: find_on_he(chosen(patch, marker, models), models),
+        (HOVERNET, *chosen.needs),
+    )
 
 
 ROUTES: dict[str, Route] = {
     "log": Route("Laplacian of Gaussian on optical density: no learning at all", _log),
-    "direct": Route("HoVer-Net on the IHC as it is", _direct, (HOVERNET,)),
-    "od": Route(
-        "every pixel gets the mean H&E colour of its optical density", _od, (HOVERNET, HE_REFERENCE, IHC_REFERENCE)
-    ),
-    "hed": Route("colour deconvolution, stained anew as H&E", _hed, (HOVERNET, HE_REFERENCE, IHC_REFERENCE)),
-    "reinhard": Route("colour statistics of H&E in LAB space", _reinhard, (HOVERNET, HE_REFERENCE)),
-    "macenko": Route("stain vectors of H&E, amounts kept", _macenko, (HOVERNET, HE_REFERENCE)),
-    "cyclegan": Route("translated to H&E by the CycleGAN: the course's pipeline", _cyclegan, (HOVERNET, IHC_TO_HE)),
+    "direct": _after("identity", "HoVer-Net on the IHC as it is"),
+    **{name: _after(name) for name in ("od", "hed", "reinhard", "macenko")},
+    "cyclegan": _after("cyclegan", "translated to H&E by the CycleGAN: the course's pipeline"),
 }
