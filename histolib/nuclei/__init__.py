@@ -5,6 +5,7 @@ from .commands import evaluate_outlined
 from .crops import crops
 from .encoder import load_encoder
 from .evaluation import evaluate_nuclei
+from .features import encoder_features
 from .hovernet import HoVerNet, load_hovernet, save_hovernet
 from .inference import find_nuclei, predict_maps
 from .log_detector import detect_log
@@ -23,6 +24,7 @@ __all__ = [
     "crops",
     "describe_instances",
     "detect_log",
+    "encoder_features",
     "evaluate_nuclei",
     "evaluate_outlined",
     "find_nuclei",
