@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import coo_array
 
-__all__ = ["Overlaps", "overlaps"]
+__all__ = ["Overlaps", "compact_ids", "overlaps"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,20 +55,29 @@ def overlaps(pred: np.ndarray, true: np.ndarray) -> Overlaps:
             raise ValueError(f"{name}: expected ids >= 0, found {labels.min()}")
     if pred.shape != true.shape:
         raise ValueError(f"expected label maps of one shape, found pred {pred.shape} and true {true.shape}")
-    (p, pred_area), (t, true_area) = _compact(pred), _compact(true)
-    both = np.flatnonzero((p > 0) & (t > 0))
+    (_, p, pred_area), (_, t, true_area) = compact_ids(pred), compact_ids(true)
+    both = (p > 0) & (t > 0)
     shape = len(pred_area), len(true_area)
-    table = coo_array((np.ones(len(both), np.int64), (p[both] - 1, t[both] - 1)), shape).tocsr().tocoo()
+    table = coo_array((np.ones(both.sum(), np.int64), (p[both] - 1, t[both] - 1)), shape).tocsr().tocoo()
     return Overlaps(pred_area, true_area, table.row, table.col, table.data)
 
 
-def _compact(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Ids made contiguous, flat, and the area of each nucleus."""
-    flat = labels.ravel().astype(np.int64, copy=False)
-    if flat.max(initial=0) > 4 * flat.size + 1024:  # ids too sparse for a table of all of them
-        flat = np.unique(np.append(flat, 0), return_inverse=True)[1][:-1]
+def compact_ids(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Ids made contiguous, without sorting the pixels unless ids are very sparse.
+
+    Args:
+        labels: ids >= 0, integers of any shape, 0 is background.
+
+    Returns:
+        the ids that occur, ascending, (K,); the same map with 1 to K in their place, int32; the area of each, (K,).
+    """
+    flat, given = labels.ravel().astype(np.int64, copy=False), None
+    if flat.max(initial=0) > 4 * flat.size + 1024:  # too sparse for a table of all of them
+        given, index = np.unique(np.append(flat, 0), return_inverse=True)
+        flat = index[:-1]
     area = np.bincount(flat, minlength=1)
     area[0] = 0
+    ids = np.flatnonzero(area)
     number = np.cumsum(area > 0, dtype=np.int32)
     number[0] = 0
-    return number[flat], area[area > 0]
+    return ids if given is None else given[ids], number[flat].reshape(labels.shape), area[ids]

@@ -11,10 +11,11 @@ import pandas as pd
 from scipy import ndimage
 from skimage.segmentation import watershed
 
+from ..metrics.overlaps import compact_ids
+
 __all__ = ["WatershedSteps", "describe_instances", "postprocess", "published_thresholds", "watershed_steps"]
 
 PUBLISHED_MPP = 0.25  # the published thresholds are pixels of this size
-BLOCK_PX = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +123,9 @@ def describe_instances(instances: np.ndarray, type_map: np.ndarray | None = None
     """
     if type_map is not None and type_map.shape != instances.shape:
         raise ValueError(f"describe_instances: expected a type map {instances.shape}, found {type_map.shape}")
-    rows, columns = np.nonzero(instances)
-    ids, index, area = np.unique(instances[rows, columns], return_inverse=True, return_counts=True)
-    compact = np.zeros(instances.shape, np.int32)
-    compact[rows, columns] = index + 1
+    ids, compact, area = compact_ids(instances)
+    rows, columns = np.nonzero(compact)
+    index = compact[rows, columns] - 1
     boxes, contours = [], []
     for number, (down, across) in enumerate(ndimage.find_objects(compact), start=1):
         boxes.append((down.start, across.start, down.stop, across.stop))
@@ -161,27 +161,23 @@ def _filled(mask: np.ndarray) -> np.ndarray:
 
 
 def _flood(basins: np.ndarray, markers: np.ndarray, areas: np.ndarray) -> np.ndarray:
-    """The watershed of the whole image, block by block: areas (H, W) that do not touch never flood each other.
+    """The watershed of the whole image, area by area, for areas (H, W) that do not touch never flood each other.
 
-    Its queue stays small, so that the cost of a nucleus does not grow with the image.
+    An area with one marker is all that marker's and needs no flooding; queues stay as small as areas, so the cost of a
+    nucleus does not grow with the image.
     """
-    boxes = np.array(
-        [
-            (0, 0, 0, 0) if box is None else (*(s.start for s in box), *(s.stop for s in box))
-            for box in ndimage.find_objects(areas)
-        ]
-    )
-    present = np.flatnonzero(boxes[:, 2] > 0)
-    _, block = np.unique(boxes[present, :2] // BLOCK_PX, axis=0, return_inverse=True)
-    block_of = np.full(len(boxes) + 1, -1)
-    block_of[present + 1] = block.ravel()
-    instances = np.zeros(areas.shape, np.int32)
-    for number in range(block.max() + 1):
-        inside = boxes[present[block.ravel() == number]]
-        (top, left), (bottom, right) = inside[:, :2].min(axis=0), inside[:, 2:].max(axis=0)
-        crop = np.s_[top:bottom, left:right]
-        mask = block_of[areas[crop]] == number
-        instances[crop] += watershed(basins[crop], markers=markers[crop], mask=mask)
+    seeds = np.flatnonzero(markers)
+    area, marker = areas.ravel()[seeds], markers.ravel()[seeds]
+    only = np.zeros(int(areas.max()) + 1, np.int32)
+    only[area] = marker
+    only[0] = 0
+    crowded = np.unique(area[(only[area] != marker) & (area > 0)])
+    instances = only[areas]
+    boxes = ndimage.find_objects(areas) if len(crowded) else []
+    for number in crowded:
+        box = boxes[number - 1]
+        mask = areas[box] == number
+        instances[box] = np.where(mask, watershed(basins[box], markers=markers[box], mask=mask), instances[box])
     return instances
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..metrics.overlaps import compact_ids
+
 __all__ = ["hover_targets"]
 
 
@@ -22,8 +24,9 @@ def hover_targets(instances: np.ndarray) -> np.ndarray:
         float32 (H, W, 2): x (horizontal), y (vertical), in [-1, 1].
     """
     targets = np.zeros((*instances.shape, 2), np.float32)
-    rows, columns = np.nonzero(instances)
-    _, ids, area = np.unique(instances[rows, columns], return_inverse=True, return_counts=True)
+    _, compact, area = compact_ids(instances)
+    rows, columns = np.nonzero(compact)
+    ids = compact[rows, columns] - 1
     for channel, position in enumerate((columns, rows)):
         offset = position - (np.bincount(ids, position, len(area)) / area)[ids]
         side = (offset > 0).astype(int)
