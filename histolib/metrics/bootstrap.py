@@ -1,12 +1,14 @@
-"""How far a pooled F1 may be off by chance, when neighbouring tiles are alike."""
+"""How far a pooled F1, or a mean over images, may be off by chance, when neighbouring tiles are alike."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-__all__ = ["bootstrap_f1"]
+__all__ = ["bootstrap_f1", "bootstrap_mean"]
 
 
 def bootstrap_f1(counts: np.ndarray, seed: int = 0, draws: int = 2000) -> tuple[float, float]:
@@ -37,4 +39,28 @@ def bootstrap_f1(counts: np.ndarray, seed: int = 0, draws: int = 2000) -> tuple[
     if np.isnan(f1).all():
         return math.nan, math.nan
     low, high = np.nanpercentile(f1, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def bootstrap_mean(values: np.ndarray, groups: Sequence[Any], seed: int = 0, draws: int = 2000) -> tuple[float, float]:
+    """95 % interval of a mean over images, by drawing whole groups with replacement, as `bootstrap_f1`.
+
+    Args:
+        values: one for each image, (N,); those that are NaN are left out.
+        groups: what each image belongs to (slide, block of neighbouring tiles), (N,).
+        seed: seed of the draws.
+        draws: number of draws.
+
+    Returns:
+        low, high; NaN where there is no value.
+    """
+    values = np.asarray(values, np.float64)
+    known = ~np.isnan(values)
+    if not known.any():
+        return math.nan, math.nan
+    block = np.unique(np.asarray(list(groups), str)[known], return_inverse=True)[1]
+    table = np.stack([np.bincount(block, values[known]), np.bincount(block)], axis=1)
+    times = np.random.default_rng(seed).multinomial(len(table), np.full(len(table), 1 / len(table)), draws)
+    total, count = (times @ table).T
+    low, high = np.percentile(total / count, [2.5, 97.5])
     return float(low), float(high)

@@ -23,19 +23,20 @@ def image_scores(pred: Tensor, true: Tensor) -> dict[str, float]:
         true: the images that they should equal, same shape and range.
 
     Returns:
-        psnr (dB), ssim, ms_gmsd, mdsi, haarpsi; `IMAGE_SCORE_DIRECTION` says which way is better.
+        psnr (dB), ssim, ms_gmsd, mdsi, haarpsi; `IMAGE_SCORE_DIRECTION` says which way is better. piqa 1.3.2 centres
+        MDSI's similarity by columns and over the batch, where its paper has the image: score images one by one.
 
     Raises:
-        ValueError: the shapes differ, or values leave [0, 1] (a [0, 255] or [-1, 1] image, say).
+        ValueError: the shapes differ, there is no image, or values leave [0, 1] (a [0, 255] or [-1, 1] image, say).
     """
     import piqa
     import torch
 
-    if pred.shape != true.shape or pred.ndim != 4 or pred.shape[1] != 3:
+    if pred.shape != true.shape or pred.ndim != 4 or pred.shape[1] != 3 or not pred.numel():
         raise ValueError(f"expected two batches (N, 3, H, W), found {tuple(pred.shape)} and {tuple(true.shape)}")
     for name, images in (("pred", pred), ("true", true)):
         low, high = float(images.min()), float(images.max())
-        if low < 0.0 or high > 1.0:
+        if not (low >= 0.0 and high <= 1.0):  # NaN too
             raise ValueError(f"{name}: expected values in [0, 1], found [{low:.3g}, {high:.3g}]")
     scores = {
         "psnr": piqa.PSNR(),
@@ -59,8 +60,7 @@ def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
     """
     a, b = _features(a, b)
     # With C = R^T R, tr (C_a C_b)^(1/2) is the sum of the singular values of R_a R_b^T: no matrix square root needed.
-    root_a = np.asarray(np.linalg.qr((a - a.mean(0)) / np.sqrt(len(a) - 1), mode="r"))
-    root_b = np.asarray(np.linalg.qr((b - b.mean(0)) / np.sqrt(len(b) - 1), mode="r"))
+    root_a, root_b = _root(a), _root(b)
     cross = np.linalg.svd(root_a @ root_b.T, compute_uv=False).sum()
     mean = np.square(a.mean(0) - b.mean(0)).sum()
     return float(max(0.0, mean + np.square(root_a).sum() + np.square(root_b).sum() - 2.0 * cross))
@@ -96,6 +96,12 @@ def density_correlation(a: np.ndarray, b: np.ndarray) -> float:
     a, b = a - a.mean(), b - b.mean()
     norm = np.sqrt(np.square(a).sum() * np.square(b).sum())
     return float((a * b).sum() / norm) if norm > 0 else float("nan")
+
+
+def _root(x: np.ndarray) -> np.ndarray:
+    """R of at most D rows with R^T R the covariance of the features (N, D)."""
+    centred = (x - x.mean(0)) / np.sqrt(len(x) - 1)
+    return centred if len(x) <= x.shape[1] else np.asarray(np.linalg.qr(centred, mode="r"))
 
 
 def _features(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from histolib.metrics import bootstrap_f1
+from histolib.metrics import bootstrap_f1, bootstrap_mean
 
 
 def test_the_percentiles_are_those_of_blocks_drawn_by_hand():
@@ -29,3 +29,17 @@ def test_empty_blocks_are_left_out_and_nothing_at_all_is_nan():
 def test_other_shapes_are_refused(counts):
     with pytest.raises(ValueError, match=r"of at least one block, \(B, 3\), found"):
         bootstrap_f1(counts)
+
+
+def test_the_interval_of_a_mean_is_that_of_groups_drawn_by_hand():
+    values, groups = np.array([1.0, 3.0, 10.0, np.nan]), ["a", "a", "b", "c"]
+    rng = np.random.default_rng(7)
+    drawn = np.array([[4.0, 2], [10.0, 1]])[rng.integers(0, 2, (100_000, 2))].sum(axis=1)
+    by_hand = np.percentile(drawn[:, 0] / drawn[:, 1], [2.5, 97.5])
+    assert bootstrap_mean(values, groups, draws=20_000) == pytest.approx(by_hand)
+
+
+def test_the_mean_of_one_is_certain_and_of_none_unknown():
+    assert bootstrap_mean([5.0], ["a"]) == (5.0, 5.0)
+    assert np.isnan(bootstrap_mean([], [])).all()
+    assert np.isnan(bootstrap_mean([np.nan], ["a"])).all()

@@ -25,16 +25,30 @@ def test_an_image_equals_itself(images):
         assert scores[name] == pytest.approx(0.0, abs=1e-3)
 
 
-def test_psnr_of_a_constant_shift_is_known():
-    grey = torch.full((1, 3, 160, 160), 0.5)
-    assert image_scores(grey + 0.1, grey)["psnr"] == pytest.approx(20.0, abs=0.01)
+@pytest.mark.parametrize("shift", [0.01, 0.1, 0.5])
+def test_scores_of_a_constant_shift_are_known(shift):
+    grey = torch.full((1, 3, 160, 160), 0.25)
+    scores = image_scores(grey + shift, grey)
+    assert scores["psnr"] == pytest.approx(-20 * np.log10(shift), abs=0.01)
+    # No structure in either image: SSIM is its luminance term, (2 m n + C) / (m^2 + n^2 + C) with C = 0.01^2.
+    mean = 0.25 + shift
+    assert scores["ssim"] == pytest.approx((0.5 * mean + 1e-4) / (0.25**2 + mean**2 + 1e-4), abs=1e-3)
+
+
+def test_scores_of_a_batch_are_means_of_its_images(images):
+    noisy = (images + 0.1 * torch.rand(images.shape, generator=torch.Generator().manual_seed(1))).clamp(0, 1)
+    alone = [image_scores(noisy[i : i + 1], images[i : i + 1]) for i in range(2)]
+    for name, value in image_scores(noisy, images).items():
+        # piqa's MDSI takes the mean of its similarity over the batch too.
+        assert value == pytest.approx((alone[0][name] + alone[1][name]) / 2, rel=1e-2 if name == "mdsi" else 1e-4), name
 
 
 def test_each_score_moves_the_way_it_says(images):
-    noisy = (images + 0.2 * torch.randn(images.shape, generator=torch.Generator().manual_seed(1))).clamp(0, 1)
-    same, worse = image_scores(images, images), image_scores(noisy, images)
+    noise = torch.randn(images.shape, generator=torch.Generator().manual_seed(1))
+    steps = [image_scores((images + level * noise).clamp(0, 1), images) for level in (0.0, 0.05, 0.1, 0.2)]
     for name, better in IMAGE_SCORE_DIRECTION.items():
-        assert (worse[name] < same[name]) == (better == "higher"), name
+        moved = np.diff([scores[name] for scores in steps])
+        assert (moved < 0).all() if better == "higher" else (moved > 0).all(), name
 
 
 def test_the_wrong_range_is_refused(images):
@@ -42,8 +56,12 @@ def test_the_wrong_range_is_refused(images):
         image_scores(images * 255, images)
     with pytest.raises(ValueError, match=r"true: expected values in \[0, 1\]"):
         image_scores(images, images * 2 - 1)
+    with pytest.raises(ValueError, match=r"pred: expected values in \[0, 1\], found \[nan"):
+        image_scores(images * torch.nan, images)
     with pytest.raises(ValueError, match="two batches"):
         image_scores(images[0], images[0])
+    with pytest.raises(ValueError, match="two batches"):
+        image_scores(images[:0], images[:0])
 
 
 def test_distances_of_gaussians_are_known():
