@@ -1,7 +1,16 @@
 """One training loop for every network, with checkpoints that survive a lost session."""
 
 from .checkpoint import load_checkpoint, save_checkpoint
-from .loop import Task, fit, read_log
+from .loop import CHECKPOINT, Task, fit, read_log
 from .weights import load_weights, save_weights
 
-__all__ = ["Task", "fit", "load_checkpoint", "load_weights", "read_log", "save_checkpoint", "save_weights"]
+__all__ = [
+    "CHECKPOINT",
+    "Task",
+    "fit",
+    "load_checkpoint",
+    "load_weights",
+    "read_log",
+    "save_checkpoint",
+    "save_weights",
+]

@@ -27,8 +27,12 @@ def save_checkpoint(path: str | Path, state: Mapping[str, Any], settings: Mappin
         raise OSError(f"{path}: could not write the checkpoint, the previous one is untouched ({error})") from error
 
 
-def load_checkpoint(path: str | Path, settings: Mapping[str, Any]) -> dict[str, Any]:
+def load_checkpoint(path: str | Path, settings: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Read a training state back, on the CPU and without pickle.
+
+    Args:
+        path: the file.
+        settings: what must have made it; None takes any.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -43,6 +47,8 @@ def load_checkpoint(path: str | Path, settings: Mapping[str, Any]) -> dict[str, 
     except Exception as error:  # torch.load raises many kinds for a damaged file
         reason = str(error).partition("\n")[0]
         raise ValueError(f"{path}: expected a checkpoint of this library, found a damaged file ({reason})") from None
+    if settings is None:
+        return state
     wanted = json.loads(json.dumps(settings))
     differences = [
         f"{name} {made_by.get(name)!r} there, {wanted.get(name)!r} here"

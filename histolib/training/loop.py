@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import pandas as pd
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -78,6 +79,7 @@ def fit(
     validate_every: int = 0,
     monitor: str = "",
     patience: int = 0,
+    keep: Callable[[], Mapping[str, nn.Module]] | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
     """Train for a number of steps, logging every loss and saving a checkpoint from time to time.
@@ -97,16 +99,18 @@ def fit(
         save_every: steps between checkpoints; the last step always saves.
         mixed_precision: no, fp16 or bf16, as Accelerate understands it.
         workers: processes that draw samples; 0 draws in this one.
-        validate: called after every `validate_every` steps and the last with the step; its numbers join the log.
+        validate: called after every `validate_every` steps and the last with the step; its numbers join the log. It may
+            draw from torch's generator. Every process calls it, the numbers of the first count.
         monitor: name of a validated number, more is better; the networks end as they were when it was highest.
         patience: steps without a better one after which the run ends early; 0 goes to the end.
+        keep: gives the networks that `validate` scores, which are kept at their best; by default all of the task's.
         progress: show a bar with the losses on stderr.
 
     Returns:
         One row a step, one column a logged number, indexed by step (as `read_log`).
 
     Raises:
-        ValueError: the checkpoint is damaged or was made by other settings.
+        ValueError: the checkpoint is damaged or was made by other settings, or `monitor` is not among the numbers.
         OSError: a checkpoint could not be written; the previous one is untouched.
     """
     folder = Path(folder)
@@ -135,9 +139,12 @@ def fit(
             numbers = {name: float(value) for name, value in task.step(batch, accelerator).items()}
             bar.set_postfix({name: f"{value:.3g}" for name, value in numbers.items()}, refresh=False)
             if validate and validate_every and (step % validate_every == 0 or step == steps):
-                numbers |= {name: float(value) for name, value in validate(step).items()}
+                found = [{name: float(value) for name, value in validate(step).items()}]
+                numbers |= broadcast_object_list(found)[0]
+                if monitor not in ("", *numbers):
+                    raise ValueError(f"monitor: expected one of {', '.join(numbers)}, found {monitor!r}")
                 if monitor:
-                    best.update(numbers[monitor], step, _networks(task, accelerator))
+                    best.update(numbers[monitor], step, keep() if keep else _networks(task, accelerator))
             last = step == steps or best.exhausted
             if accelerator.is_main_process:
                 log.writerows((step, name, repr(value)) for name, value in numbers.items())
@@ -149,8 +156,9 @@ def fit(
     accelerator.wait_for_everyone()
     for name, item in task.modules.items():
         task.modules[name] = accelerator.unwrap_model(item, keep_fp32_wrapper=False)
+    kept = keep() if keep else task.modules
     for name, state in best.modules.items():
-        task.modules[name].load_state_dict(state)
+        kept[name].load_state_dict(state)
     return read_log(folder)
 
 

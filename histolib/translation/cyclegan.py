@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from .pool import ImagePool
 __all__ = ["CycleGAN", "TranslationSettings", "linear_decay"]
 
 DIRECTIONS = {"ihc_to_he": ("ihc", "he"), "he_to_ihc": ("he", "ihc")}
+STAGES = ("encoder", "blocks", "decoder", "strided")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +36,23 @@ class TranslationSettings:
         width, blocks: size of the generators; discriminator_width, spectral_norm: of the discriminators.
         batch_size: crops of each stain a step.
         warm_steps: steps of imitating the `od` recolouring in both directions, before the adversarial ones.
-        steps: adversarial steps; the learning rates fall linearly to zero over their second half.
+        steps: adversarial steps.
+        decay_from: share of the adversarial steps after which the learning rates fall linearly to zero.
         cycle, identity, content: weights of these losses beside the adversarial one; 0 computes nothing of it.
         label_smoothing: discriminators aim at 1 minus this on real images.
         lr_generator, lr_discriminator: learning rates of Adam.
         pool: past translations that each discriminator is shown again.
-        ema: memory of an exponential mean of the generators' weights, which is then what is saved; 0 is off.
+        ema: memory of an exponential mean of the generators' weights, which is then what is validated and saved; 0 is
+            off.
+        freeze: stages that keep their weights, for fine-tuning: "encoder", "blocks", "decoder" of both generators,
+            "strided", the layers of both discriminators below the last two (Mo et al. 2020, arXiv:2002.10964).
         content_limit, grace_steps: stop with `ContentLost` where the correlation of the amounts of stain lies below
             the limit after this many adversarial steps; a limit of -1 never stops.
         seed: of the initial weights, the crops and the pools.
         save_every: steps between checkpoints.
+
+    Raises:
+        ValueError: no such stage, nothing left to train in the generators, or `decay_from` is no share.
     """
 
     mpp: float = 0.5
@@ -58,6 +65,7 @@ class TranslationSettings:
     batch_size: int = 1
     warm_steps: int = 250
     steps: int = 20_000
+    decay_from: float = 0.5
     cycle: float = 10.0
     identity: float = 5.0
     content: float = 3.0
@@ -66,10 +74,19 @@ class TranslationSettings:
     lr_discriminator: float = 2e-4
     pool: int = 50
     ema: float = 0.0
+    freeze: tuple[str, ...] = ()
     content_limit: float = 0.3
     grace_steps: int = 100
     seed: int = 0
     save_every: int = 500
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.freeze, tuple) or not set(self.freeze) <= set(STAGES):
+            raise ValueError(f"freeze: expected stages out of {', '.join(STAGES)}, found {self.freeze!r}")
+        if {"encoder", "blocks", "decoder"} <= set(self.freeze):
+            raise ValueError("freeze: expected a stage of the generators to train, found all of them frozen")
+        if not 0 <= self.decay_from <= 1:
+            raise ValueError(f"decay_from: expected a share of the steps in [0, 1], found {self.decay_from}")
 
 
 class CycleGAN:
@@ -119,21 +136,36 @@ class CycleGAN:
             **self.generators,
             **{f"discriminator_{domain}": network for domain, network in self.discriminators.items()},
         }
+        for stage in settings.freeze:
+            for network in self.discriminators.values() if stage == "strided" else self.generators.values():
+                # In evaluation mode, where a spectral norm holds still too.
+                getattr(network, stage).requires_grad_(False).eval()
         self.optimizers: dict[str, Optimizer] = {
-            kind: Adam(chain(*(network.parameters() for network in networks)), lr, betas=(0.5, 0.999))
+            kind: Adam(_trained(networks), lr, betas=(0.5, 0.999))
             for kind, networks, lr in (
                 ("generators", self.generators.values(), settings.lr_generator),
                 ("discriminators", self.discriminators.values(), settings.lr_discriminator),
             )
         }
         self.schedulers: dict[str, LRScheduler] = {
-            kind: LambdaLR(optimizer, lambda step: linear_decay(step, settings.steps))
+            kind: LambdaLR(optimizer, lambda step: linear_decay(step, settings.steps, settings.decay_from))
             for kind, optimizer in self.optimizers.items()
         }
         self.pools = {domain: ImagePool(settings.pool, settings.seed + i) for i, domain in enumerate(("he", "ihc"))}
         self.guard = ContentGuard(settings.content_limit, settings.grace_steps)
         self.averages = deepcopy(self.generators) if settings.ema else {}
         self.steps_done = 0
+
+    def start_from(self, states: Mapping[str, Mapping[str, Tensor]]) -> None:
+        """Take weights, by name in `modules`, from an earlier training; the averages begin at them.
+
+        Raises:
+            RuntimeError: they do not fit.
+        """
+        for name, state in states.items():
+            self.modules[name].load_state_dict(state)
+            if name in self.averages:
+                self.averages[name].load_state_dict(state)
 
     def step(self, batch: Mapping[str, Tensor], accelerator: Accelerator) -> dict[str, Tensor]:
         """One step: a warm one, or one of the generators and then one of the discriminators.
@@ -241,6 +273,10 @@ class CycleGAN:
         """The generator to keep for "ihc_to_he" or "he_to_ihc": the averaged one where `ema` is on."""
         return self.averages.get(direction, self.generators[direction])
 
+    def kept(self) -> dict[str, Generator]:
+        """Both generators to keep, by direction."""
+        return {direction: self.generator(direction) for direction in DIRECTIONS}
+
     def extra_state(self) -> dict[str, Any]:
         """What a checkpoint holds beside networks and optimisers: progress, pools, the guard's mean, the averages."""
         return {
@@ -260,9 +296,14 @@ class CycleGAN:
             average.load_state_dict(state["averages"][name])
 
 
-def linear_decay(step: int, steps: int) -> float:
-    """Factor of the learning rate at one of `steps` steps: 1 over the first half, then falling linearly to 0."""
-    return min(1.0, max(0.0, 2 * (1 - step / steps)))
+def linear_decay(step: int, steps: int, start: float = 0.5) -> float:
+    """Factor of the learning rate at one of `steps` steps: 1 up to a share of them, then falling linearly to 0."""
+    return min(1.0, max(0.0, (1 - step / steps) / max(1 - start, 1e-9)))
+
+
+def _trained(networks: Iterable[nn.Module]) -> list[nn.Parameter]:
+    """What an optimiser has to do with: no frozen parameter."""
+    return [parameter for network in networks for parameter in network.parameters() if parameter.requires_grad]
 
 
 def _sum(losses: Iterable[Tensor]) -> Tensor:
@@ -272,7 +313,7 @@ def _sum(losses: Iterable[Tensor]) -> Tensor:
 @contextmanager
 def _without_gradients(*networks: nn.Module) -> Iterator[None]:
     """Gradients flow through the networks to their inputs, none is computed for their parameters."""
-    parameters = [parameter for network in networks for parameter in network.parameters()]
+    parameters = _trained(networks)
     for parameter in parameters:
         parameter.requires_grad_(False)
     try:

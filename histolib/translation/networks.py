@@ -163,6 +163,12 @@ class PatchDiscriminator(nn.Module):
                 if isinstance(module, nn.Conv2d):
                     spectrally_normalised(module)
 
+    @property
+    def strided(self) -> nn.Sequential:
+        """The strided layers, below the last two convolutions."""
+        convolutions = [i for i, module in enumerate(self.layers) if isinstance(module, nn.Conv2d)]
+        return self.layers[: convolutions[-2]]
+
     def forward(self, x: Tensor) -> Tensor:
         """Images (N, 3, H, W) in [0, 1] to scores (N, 1, h, w), near 1 for real and 0 for translated."""
         return self.layers(2 * x - 1)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ from accelerate import PartialState
 from torch import Tensor
 
 from ..imaging import Patch, resample
-from ..training import fit
+from ..training import CHECKPOINT, fit, load_checkpoint
 from .classical import StainReference
 from .cyclegan import DIRECTIONS, CycleGAN, TranslationSettings
-from .translate import save_generator, to_tensor
+from .networks import Generator
+from .translate import load_generator, save_generator, to_tensor
 
 __all__ = ["random_crop", "train", "unpaired_crops"]
 
@@ -29,6 +31,10 @@ def train(
     settings: TranslationSettings,
     folder: str | Path,
     *,
+    validate: Callable[[Mapping[str, Generator]], Mapping[str, float]] | None = None,
+    start: str | Path | None = None,
+    groups: Mapping[str, Sequence[str]] | None = None,
+    trained_on: str = "",
     resume: bool = False,
     **loop: Any,
 ) -> pd.DataFrame:
@@ -41,37 +47,98 @@ def train(
         ihc, he: patches of each stain, of any scale; no pairs needed.
         settings: what to train and how.
         folder: receives the run.
+        validate: scores the generators, {"ihc_to_he", "he_to_ihc"}, as they would be saved (in evaluation mode, the
+            averaged ones where `ema` is on). Its numbers join the log after every `validate_every` steps, and the
+            generators saved are those of the highest `monitor`: a kernel distance goes in as its negative.
+        start: folder of an earlier run to begin with: its generators and, where its checkpoint is there, its
+            discriminators as they were last. Usually without `warm_steps`, which would undo them.
+        groups: by stain, which groups (id block, image, fold) training and validation saw, for the card.
+        trained_on: data and split in words, for the card.
         resume: continue the run in `folder` when there is one; bit-identical to a run without interruption on a CPU.
-        loop: more arguments of `histolib.training.fit`, such as `mixed_precision`, `workers` or `progress`.
+        loop: more arguments of `histolib.training.fit`: `validate_every`, `monitor`, `patience` (steps without a
+            better score, warm ones included), `mixed_precision`, `save_every` in place of the settings', `workers` or
+            `progress`.
 
     Returns:
         one row a step, one column a loss (NaN where a step has none of it), indexed by step.
 
     Raises:
-        ValueError: a set is empty, a patch is smaller than a crop, or the checkpoint was made by other settings.
+        FileNotFoundError: there are no generators in `start`.
+        ValueError: a set is empty, a patch is smaller than a crop, the checkpoint was made by other settings or another
+            start, or the networks of `start` are not of the settings' size.
         ContentLost: the translations stopped showing the tissue.
     """
     task, draw = build(ihc, he, settings)
+    made_by = asdict(settings)
+    if start is not None:
+        made_by["start"] = start_from(task, start)
+
+    def scores(step: int) -> Mapping[str, float]:
+        kept = {name: generator.eval() for name, generator in task.kept().items()}
+        numbers = validate(kept) if validate else {}
+        for generator in kept.values():
+            generator.train()
+        return numbers
+
     history = fit(
         task,
         draw,
         steps=settings.warm_steps + settings.steps,
         batch_size=settings.batch_size,
-        settings=asdict(settings),
+        settings=made_by,
         folder=folder,
         seed=settings.seed,
         resume=resume,
-        save_every=settings.save_every,
-        **loop,
+        validate=scores if validate else None,
+        keep=task.kept,
+        **{"save_every": settings.save_every, "validate_every": settings.save_every} | loop,
     )
     state = PartialState()
     for direction in DIRECTIONS if state.is_main_process else ():
         generator = task.generator(direction)
         generator.mpp = settings.mpp
-        card = {"direction": direction, "marker": settings.marker, "settings": asdict(settings)}
+        card = {
+            "direction": direction,
+            "marker": settings.marker,
+            "trained_on": trained_on,
+            "groups": None if groups is None else {stain: sorted(set(names)) for stain, names in groups.items()},
+            "start": "" if start is None else f"{Path(start).resolve().name} {made_by['start']}",
+            "processes": state.num_processes,
+            "settings": asdict(settings),
+        }
         save_generator(Path(folder) / f"{direction}.safetensors", generator, card)
     state.wait_for_everyone()
     return history
+
+
+def start_from(task: CycleGAN, folder: str | Path) -> str:
+    """Fill a task with the networks of an earlier run; returns a digest of its generators.
+
+    Raises:
+        FileNotFoundError, ValueError: a generator is missing, or a network is not of the task's size.
+    """
+    folder, digest = Path(folder), sha256()
+    for direction in DIRECTIONS:
+        path = folder / f"{direction}.safetensors"
+        generator, _ = load_generator(path)
+        wanted = task.generators[direction].config
+        if generator.config != wanted:
+            raise ValueError(f"{path}: expected a generator of {wanted}, found one of {generator.config}")
+        task.start_from({direction: generator.state_dict()})
+        digest.update(path.read_bytes())
+    checkpoint = folder / CHECKPOINT
+    if checkpoint.is_file():
+        modules = load_checkpoint(checkpoint)["modules"]
+        try:
+            task.start_from({name: modules[name] for name in (f"discriminator_{domain}" for domain in ("he", "ihc"))})
+        except (KeyError, RuntimeError) as error:
+            settings = task.settings
+            reason = " ".join(str(error).split())[:200]
+            raise ValueError(
+                f"{checkpoint}: expected discriminators of width {settings.discriminator_width}, spectral_norm "
+                f"{settings.spectral_norm}, found others ({reason})"
+            ) from None
+    return digest.hexdigest()[:12]
 
 
 def build(

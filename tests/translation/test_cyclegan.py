@@ -1,3 +1,4 @@
+from copy import deepcopy
 from dataclasses import asdict, replace
 
 import pytest
@@ -125,6 +126,54 @@ def test_the_learning_rate_is_constant_and_then_falls_to_zero(accelerator):
     assert rates == [[1.0e-3, 4.0e-3]] * 3 + [[0.5e-3, 2.0e-3]]
 
 
+@pytest.mark.parametrize(
+    ("start", "expected"), [(0.0, [1, 0.75, 0.5, 0.25, 0]), (0.75, [1, 1, 1, 1, 0]), (1.0, [1, 1, 1, 1, 0])]
+)
+def test_the_decay_starts_where_the_settings_say(start, expected):
+    assert [linear_decay(step, 4, start) for step in range(5)] == expected
+
+
+FROZEN = ("encoder", "blocks", "strided")
+
+
+@pytest.mark.parametrize("spectral_norm", [False, True])
+def test_frozen_stages_stay_bit_equal_without_gradients_and_the_others_move(spectral_norm, accelerator):
+    settings = replace(SMALL, freeze=FROZEN, ema=0.9, spectral_norm=spectral_norm)
+    task = CycleGAN(settings)
+    before = {name: deepcopy(network.state_dict()) for name, network in task.modules.items()}
+    average = deepcopy(task.kept()["ihc_to_he"].state_dict())
+    for seed in range(3):
+        task.step(batch(seed), accelerator)
+    convolutions = [i for i, layer in enumerate(task.discriminators["he"].layers) if isinstance(layer, nn.Conv2d)]
+    below = tuple(f"layers.{i}." for i in convolutions[:-2])
+    for name, network in task.modules.items():
+        held = below if name.startswith("discriminator") else ("encoder.", "blocks.")
+        assert all(torch.equal(v, before[name][key]) for key, v in network.state_dict().items() if key.startswith(held))
+        for key, parameter in network.named_parameters():
+            assert torch.equal(parameter, before[name][key]) == key.startswith(held), f"{name} {key}"
+            assert (parameter.grad is None) == key.startswith(held)
+    for key, value in task.kept()["ihc_to_he"].state_dict().items():
+        assert torch.equal(value, average[key]) == key.startswith(("encoder.", "blocks.")), key
+    trained = {
+        id(p) for optimizer in task.optimizers.values() for group in optimizer.param_groups for p in group["params"]
+    }
+    assert trained == {id(p) for network in task.modules.values() for p in network.parameters() if p.requires_grad}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"freeze": ("head",)}, "out of encoder, blocks, decoder, strided, found"),
+        ({"freeze": "decoder"}, "found 'decoder'"),
+        ({"freeze": ("encoder", "blocks", "decoder")}, "all of them frozen"),
+        ({"decay_from": 1.5}, "found 1.5"),
+    ],
+)
+def test_settings_that_cannot_be_trained_are_named(change, message):
+    with pytest.raises(ValueError, match=message):
+        replace(SMALL, **change)
+
+
 def test_the_warm_start_imitates_the_recolouring_and_the_adversarial_steps_follow(accelerator):
     task = CycleGAN(replace(SMALL, warm_steps=2), TABLES)
     calls = count_calls(task)
@@ -199,4 +248,4 @@ def test_the_averaged_generator_lags_behind_the_trained_one(accelerator):
 
 
 def test_settings_are_plain_values():
-    assert all(isinstance(value, int | float | str | bool) for value in asdict(TranslationSettings()).values())
+    assert all(isinstance(value, int | float | str | tuple) for value in asdict(TranslationSettings()).values())

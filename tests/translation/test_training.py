@@ -1,10 +1,16 @@
+import signal
+import subprocess
+import sys
+import textwrap
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from histolib.imaging import Patch
+from histolib.training import load_checkpoint
 from histolib.translation import (
     ContentLost,
     CycleGAN,
@@ -98,3 +104,144 @@ def test_a_run_without_guards_that_loses_the_content_is_stopped(tmp_path, brown,
 def test_an_empty_domain_is_named(tmp_path, brown):
     with pytest.raises(ValueError, match="expected he patches, found none"):
         train([brown], [], TINY, tmp_path)
+
+
+def weights(folder: Path) -> list[bytes]:
+    return [(folder / f"{name}.safetensors").read_bytes() for name in ("ihc_to_he", "he_to_ihc")]
+
+
+def brightness(generators) -> dict[str, float]:
+    """A score that depends on the weights, of a callable that draws chance of its own."""
+    torch.rand(3)
+    with torch.no_grad():
+        return {"score": -generators["ihc_to_he"](torch.full((1, 3, 16, 16), 0.5)).mean().item()}
+
+
+def test_the_generators_kept_are_the_averaged_ones_of_the_best_score(tmp_path, brown, tissue):
+    seen = []
+
+    def score(generators):
+        assert not any(generator.training for generator in generators.values())
+        seen.append(
+            {name: generator.state_dict()["decoder.6.weight"].clone() for name, generator in generators.items()}
+        )
+        return {"score": [0.1, 0.9, 0.5][len(seen) - 1]}
+
+    history = train(
+        [brown], [tissue], TINY, tmp_path, validate=score, validate_every=2, monitor="score", progress=False
+    )
+    assert history["score"].dropna().to_dict() == {2: 0.1, 4: 0.9, 6: 0.5}
+    for name in ("ihc_to_he", "he_to_ihc"):
+        kept = load_generator(tmp_path / f"{name}.safetensors")[0].state_dict()["decoder.6.weight"]
+        assert torch.equal(kept, seen[1][name])
+    state = load_checkpoint(tmp_path / "checkpoint.pt")
+    assert not torch.equal(state["modules"]["ihc_to_he"]["decoder.6.weight"], seen[2]["ihc_to_he"]), "not averaged"
+    assert torch.equal(state["extra"]["averages"]["ihc_to_he"]["decoder.6.weight"], seen[2]["ihc_to_he"])
+
+
+def test_validation_does_not_disturb_the_training(tmp_path, brown, tissue):
+    train([brown], [tissue], TINY, tmp_path / "plain", progress=False)
+    train([brown], [tissue], TINY, tmp_path / "validated", validate=brightness, validate_every=1, progress=False)
+    assert weights(tmp_path / "plain") == weights(tmp_path / "validated")
+
+
+def test_a_run_ends_when_the_score_gets_no_better(tmp_path, brown, tissue):
+    options = {"validate": lambda _: {"score": 0.0}, "validate_every": 1, "monitor": "score", "patience": 2}
+    assert len(train([brown], [tissue], TINY, tmp_path, progress=False, **options)) == 3
+
+
+def test_a_score_that_is_not_there_is_named(tmp_path, brown, tissue):
+    with pytest.raises(ValueError, match=r"monitor: expected one of .*score, found 'kid'"):
+        train([brown], [tissue], TINY, tmp_path, validate=brightness, validate_every=1, monitor="kid", progress=False)
+
+
+def test_fine_tuning_begins_with_the_networks_of_the_earlier_run(tmp_path, brown, tissue):
+    train([brown], [tissue], TINY, tmp_path / "first", progress=False)
+    standing = replace(TINY, warm_steps=0, steps=1, lr_generator=0.0, lr_discriminator=0.0, seed=5)
+    train([tissue], [brown], standing, tmp_path / "second", start=tmp_path / "first", progress=False)
+    one, two = (load_checkpoint(tmp_path / run / "checkpoint.pt")["modules"] for run in ("first", "second"))
+    for name in ("discriminator_he", "discriminator_ihc"):
+        assert all(torch.equal(value, two[name][key]) for key, value in one[name].items())
+    for name in ("ihc_to_he", "he_to_ihc"):
+        (before, _), (after, card) = (load_generator(tmp_path / r / f"{name}.safetensors") for r in ("first", "second"))
+        assert all(torch.equal(value, after.state_dict()[key]) for key, value in before.state_dict().items())
+        assert card["start"].startswith("first ")
+
+
+def test_fine_tuning_a_frozen_stage_keeps_it_through_a_resume(tmp_path, brown, tissue):
+    first, second = tmp_path / "first", tmp_path / "second"
+    train([brown], [tissue], TINY, first, progress=False)
+    settings = replace(TINY, warm_steps=0, freeze=("blocks",), steps=3)
+    tune = {"start": first, "validate_every": 2, "progress": False}
+    train([tissue], [brown], settings, second, **tune)
+    before, after = (load_generator(folder / "ihc_to_he.safetensors")[0].state_dict() for folder in (first, second))
+    assert {key.split(".")[0] for key in after if not torch.equal(before[key], after[key])} == {"encoder", "decoder"}
+    ended = weights(second)
+    train([tissue], [brown], settings, second, resume=True, **tune)
+    assert weights(second) == ended
+    train([brown], [tissue], replace(TINY, seed=7), first, progress=False)
+    with pytest.raises(ValueError, match="start '"):
+        train([tissue], [brown], settings, second, resume=True, **tune)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"width": 8}, r"ihc_to_he\.safetensors: expected a generator of .*'width': 8.*'width': 4"),
+        ({"discriminator_width": 8}, r"checkpoint\.pt: expected discriminators of width 8"),
+        ({"spectral_norm": True}, r"checkpoint\.pt: expected discriminators of width 4, spectral_norm True"),
+    ],
+)
+def test_a_start_of_another_size_is_named(tmp_path, brown, tissue, change, message):
+    train([brown], [tissue], replace(TINY, steps=1), tmp_path / "first", progress=False)
+    with pytest.raises(ValueError, match=message):
+        train([brown], [tissue], replace(TINY, **change), tmp_path / "second", start=tmp_path / "first")
+
+
+def test_a_start_without_generators_is_named(tmp_path, brown, tissue):
+    with pytest.raises(FileNotFoundError, match=r"ihc_to_he\.safetensors"):
+        train([brown], [tissue], TINY, tmp_path / "run", start=tmp_path)
+
+
+def test_a_killed_run_with_averages_and_validation_resumes_to_the_same_bits(tmp_path):
+    script = textwrap.dedent(
+        """
+        import os, signal, sys
+        import numpy as np, torch
+        torch.set_num_threads(1)
+        from histolib.imaging import STAIN_VECTORS, Patch, rgb_from_density
+        from histolib.translation import CycleGAN, TranslationSettings, train
+        folder, kill_at, resume = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "resume"
+        rng = np.random.default_rng(0)
+        stains = np.stack([STAIN_VECTORS["hematoxylin"], STAIN_VECTORS["eosin"]])
+        ihc, he = (Patch(rgb_from_density(rng.random((48, 48, 2)) @ stains), 0.5) for _ in range(2))
+        step, calls = CycleGAN.step, []
+        def dying(self, batch, accelerator):
+            calls.append(1)
+            if len(calls) == kill_at:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return step(self, batch, accelerator)
+        def validate(generators):
+            torch.rand(3)
+            with torch.no_grad():
+                return {"score": -generators["ihc_to_he"](torch.full((1, 3, 16, 16), 0.5)).mean()}
+        CycleGAN.step = dying
+        settings = TranslationSettings(
+            width=4, blocks=1, discriminator_width=4, patch_px=32, warm_steps=2, steps=7, pool=2, ema=0.9, save_every=3,
+            spectral_norm=True, content_limit=-1.0,
+        )
+        options = {"validate": validate, "validate_every": 2, "monitor": "score", "progress": False}
+        train([ihc], [he], settings, folder, resume=resume, **options)
+        """
+    )
+
+    def run(name, kill_at=0, resume=""):
+        command = [sys.executable, "-c", script, str(tmp_path / name), str(kill_at), resume]
+        return subprocess.run(command, check=False).returncode
+
+    assert run("whole") == 0
+    assert run("killed", kill_at=8) == -signal.SIGKILL
+    assert not (tmp_path / "killed/ihc_to_he.safetensors").exists()
+    assert run("killed", resume="resume") == 0
+    assert weights(tmp_path / "whole") == weights(tmp_path / "killed")
+    assert (tmp_path / "whole/log.csv").read_text() == (tmp_path / "killed/log.csv").read_text()
