@@ -40,10 +40,14 @@ class TileCounts:
 
 def count_tile(nuclei: Nuclei, sample: KeypointSample, radius_um: float, block: str = "") -> TileCounts:
     """Match the nuclei of one tile with its annotations, in microns."""
-    mpp = sample.patch.mpp
-    match = match_points(np.asarray(nuclei.xy) * mpp, sample.xy * mpp, radius_um)
+    return count_points(nuclei.xy, sample.xy, sample.patch.mpp, radius_um, block)
+
+
+def count_points(pred_xy: np.ndarray, true_xy: np.ndarray, mpp: float, radius_um: float, block: str = "") -> TileCounts:
+    """Match the points of one tile, both (K, 2) in its pixels, in microns."""
+    match = match_points(np.asarray(pred_xy) * mpp, np.asarray(true_xy) * mpp, radius_um)
     hits = len(match.pred)
-    return TileCounts(block, hits, len(nuclei) - hits, len(sample.xy) - hits, float(match.distance.sum()))
+    return TileCounts(block, hits, len(pred_xy) - hits, len(true_xy) - hits, float(match.distance.sum()))
 
 
 def evaluate(

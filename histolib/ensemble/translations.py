@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from ..imaging import Patch
 from ..translation import StainReference, macenko, recolour_hed, recolour_od, reinhard, translate
 from .models import HE_REFERENCE, HE_TO_IHC, IHC_REFERENCE, IHC_TO_HE, Models
 
-__all__ = ["TRANSLATIONS", "Translation"]
+__all__ = ["TRANSLATIONS", "Translation", "Translator"]
 
-Run = Callable[[Patch, str, Models], Patch]
+Run = Callable[..., Patch]  # of (patch, marker, models)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class Translation:
         needs: weight files that it asks `Models` for.
         back: the same from H&E to IHC; None where there is no way back.
         back_needs: weight files of the way back.
-        stain: what the result's densities are those of: "he", or "ihc" where nothing was translated.
+        restains: False where the picture stays as it is, so that its densities are still those of its own stain.
     """
 
     about: str
@@ -32,7 +33,7 @@ class Translation:
     needs: tuple[str, ...] = ()
     back: Run | None = None
     back_needs: tuple[str, ...] = ()
-    stain: str = "he"
+    restains: bool = True
 
     def __call__(self, patch: Patch, marker: str = "nuclear", models: Models | None = None) -> Patch:
         """The patch as H&E, of the same size, scale and name.
@@ -46,6 +47,30 @@ class Translation:
             FileNotFoundError: weights are missing; the message says how to get them.
         """
         return self.run(patch, marker, models or Models())
+
+    def bind(self, marker: str, models: Models) -> Translator:
+        """The translation with its weights, and its way back where the weights of that are there."""
+        back = None if self.back is None or models.missing(self.back_needs) else self.back
+        return Translator(
+            partial(self.run, marker=marker, models=models),
+            back and partial(back, marker=marker, models=models),
+            self.restains,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Translator:
+    """A translation ready to run on patches.
+
+    Attributes:
+        to_he: IHC to H&E.
+        to_ihc: the way back, if there is one.
+        restains: as of `Translation`.
+    """
+
+    to_he: Callable[[Patch], Patch]
+    to_ihc: Callable[[Patch], Patch] | None = None
+    restains: bool = True
 
 
 def _identity(patch: Patch, marker: str, models: Models) -> Patch:
@@ -82,7 +107,7 @@ def _cyclegan_back(patch: Patch, marker: str, models: Models) -> Patch:
 
 BOTH = (HE_REFERENCE, IHC_REFERENCE)
 TRANSLATIONS: dict[str, Translation] = {
-    "identity": Translation("the IHC as it is", _identity, (), _identity, (), "ihc"),
+    "identity": Translation("the IHC as it is", _identity, back=_identity, restains=False),
     "od": Translation("every pixel gets the mean H&E colour of its optical density", _od, BOTH, _od_back, BOTH),
     "hed": Translation("colour deconvolution, stained anew as H&E", _hed, BOTH),
     "reinhard": Translation(

@@ -38,7 +38,7 @@ def models(ihc):
 def test_the_rivals_are_those_of_the_course_in_order():
     assert list(TRANSLATIONS) == ["identity", "od", "hed", "reinhard", "macenko", "cyclegan"]
     assert [name for name, translation in TRANSLATIONS.items() if translation.back is None] == ["hed"]
-    assert [name for name, translation in TRANSLATIONS.items() if translation.stain == "ihc"] == ["identity"]
+    assert [name for name, translation in TRANSLATIONS.items() if not translation.restains] == ["identity"]
 
 
 @pytest.mark.parametrize("marker", ["nuclear", "membrane", "cytoplasm"])
@@ -87,3 +87,12 @@ def test_a_route_finds_nuclei_on_what_the_translation_shows(name, ihc, models, m
 def test_needs_are_the_files_that_are_read():
     assert TRANSLATIONS["reinhard"].needs == TRANSLATIONS["macenko"].needs == (HE_REFERENCE,)
     assert TRANSLATIONS["od"].needs == TRANSLATIONS["hed"].needs == (HE_REFERENCE, IHC_REFERENCE)
+
+
+def test_a_bound_translation_has_a_way_back_where_its_weights_are(ihc, models, tmp_path):
+    bound = TRANSLATIONS["od"].bind("nuclear", models)
+    np.testing.assert_array_equal(bound.to_he(ihc).image, TRANSLATIONS["od"](ihc, "nuclear", models).image)
+    assert bound.to_ihc is None, "the files of these references are nowhere"
+    models.ihc_reference.save(tmp_path / IHC_REFERENCE)
+    assert TRANSLATIONS["reinhard"].bind("nuclear", Models(tmp_path)).to_ihc(ihc).image.shape == ihc.image.shape
+    assert TRANSLATIONS["hed"].bind("nuclear", Models(tmp_path)).to_ihc is None
