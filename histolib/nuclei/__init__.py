@@ -6,7 +6,7 @@ from .crops import crops
 from .encoder import load_encoder
 from .evaluation import evaluate_nuclei
 from .features import encoder_features
-from .hovernet import HoVerNet, load_hovernet, save_hovernet
+from .hovernet import HoVerNet
 from .inference import find_nuclei, predict_maps
 from .log_detector import detect_log
 from .losses import hover_losses
@@ -14,6 +14,7 @@ from .postprocess import WatershedSteps, describe_instances, postprocess, publis
 from .settings import HoverSettings
 from .targets import hover_targets
 from .training import HoverTask, train
+from .weights import load_hovernet, save_hovernet
 
 __all__ = [
     "HoVerNet",

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from ..config import best_device, replacing, writable_folder
 from ..data import in_groups, open_outlined, read_split
 from .evaluation import evaluate_nuclei
-from .hovernet import load_hovernet
+from .weights import load_hovernet
 
 __all__ = ["evaluate_outlined"]
 

@@ -11,9 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..training import load_weights, save_weights
-
-__all__ = ["HoVerNet", "load_hovernet", "save_hovernet"]
+__all__ = ["HoVerNet", "load_state"]
 
 STRIDE = 8  # the encoder halves the size three times
 KERNELS = {"fast": 3, "original": 5}  # of the decoders
@@ -265,41 +263,12 @@ class HoVerNet(nn.Module):
             found = ", ".join(list(state)[:3]) or "no tensors"
             raise ValueError(f"{path}: expected the state of a HoVer-Net (decoder.np.u3.conva.weight), found {found}")
         net = cls(modes[first.shape[-1]], None if types is None else len(types))
-        _load(net, state, path)
+        load_state(net, state, path)
         return net.eval()
 
 
-def save_hovernet(path: str | Path, net: HoVerNet, card: Mapping[str, Any]) -> None:
-    """Write a network with its card, to which its architecture is added.
-
-    Args:
-        path: safetensors file to write.
-        net: what to save.
-        card: plain values; "mpp", the scale that it was trained at, and "types", the names of types 1, 2, ...
-    """
-    save_weights(path, net.state_dict(), {**card, "config": net.config})
-
-
-def load_hovernet(path: str | Path) -> tuple[HoVerNet, dict[str, Any]]:
-    """Read a network written by `save_hovernet`, in evaluation mode, and its card.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is damaged, or holds another network than its card says; every mismatch is named.
-    """
-    state, card = load_weights(path)
-    try:
-        net = HoVerNet(**card["config"])
-    except (KeyError, TypeError) as error:
-        raise ValueError(
-            f"{path}: expected the weights of a HoVer-Net, found a card without its config ({error})"
-        ) from None
-    _load(net, state, path)
-    return net.eval(), card
-
-
-def _load(net: HoVerNet, state: Mapping[str, Tensor], path: str | Path) -> None:
-    """Load a state, or name all that does not fit."""
+def load_state(net: HoVerNet, state: Mapping[str, Tensor], path: str | Path) -> None:
+    """Load a state, or raise a ValueError that names the file and all that does not fit."""
     own = net.state_dict()
     wrong = [f"missing {name}" for name in own if name not in state]
     wrong += [f"unknown {name}" for name in state if name not in own]

@@ -19,10 +19,11 @@ from .calibration import choose_thresholds
 from .crops import crops
 from .encoder import load_encoder
 from .evaluation import evaluate_nuclei
-from .hovernet import HoVerNet, save_hovernet
+from .hovernet import HoVerNet
 from .losses import hover_losses
 from .postprocess import published_thresholds
 from .settings import HoverSettings
+from .weights import save_hovernet
 
 __all__ = ["HoverTask", "train"]
 

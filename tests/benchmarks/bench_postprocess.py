@@ -1,7 +1,7 @@
 """Cost of post-processing, from maps to a table of nuclei: `python tests/benchmarks/bench_postprocess.py`.
 
-The rival is the published procedure, plainly: a watershed of the whole image, then a pass over it for each nucleus. Both
-use one thread, and their times are CPU times, which a busy machine lengthens less than it does a clock's; the two take turns.
+The rival is the published procedure, plainly: a watershed of the whole image, then a pass over it for each nucleus.
+Both use one thread and take turns; times are CPU times, which a busy machine lengthens less than a clock's.
 """
 
 import argparse

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from histolib.nuclei import HoVerNet, load_hovernet, save_hovernet
-from histolib.training import load_weights, save_weights
+from histolib.nuclei import HoVerNet
 
 MANIFEST = json.loads(gzip.decompress((Path(__file__).parent / "hovernet_state.json.gz").read_bytes()))
 CONFIGS = {
@@ -173,25 +172,3 @@ def test_files_that_are_no_checkpoint_are_named(tmp_path):
         torch.save(content, tmp_path / name)
         with pytest.raises(ValueError, match=rf"{name}.*expected the state of a HoVer-Net"):
             HoVerNet.from_official(tmp_path / name)
-
-
-def test_own_weights_come_back_with_their_card(tmp_path, narrow):
-    net = narrow("original", 3)
-    save_hovernet(tmp_path / "net.safetensors", net, {"mpp": 0.5, "types": ["round", "long"]})
-    loaded, card = load_hovernet(tmp_path / "net.safetensors")
-    assert card == {"mpp": 0.5, "types": ["round", "long"], "config": net.config}
-    assert loaded.config == {"mode": "original", "num_types": 3, "width": WIDTH}
-    assert all(torch.equal(value, net.state_dict()[name]) for name, value in loaded.state_dict().items())
-
-
-def test_a_card_that_belongs_to_other_weights_is_named(tmp_path, narrow):
-    save_hovernet(tmp_path / "net.safetensors", narrow("fast", 3), {})
-    state, card = load_weights(tmp_path / "net.safetensors")
-    save_weights(tmp_path / "types.safetensors", state, {"config": card["config"] | {"num_types": 6}})
-    with pytest.raises(
-        ValueError, match=r"num_types 6.*decoder\.tp\.u0\.conv\.weight of shape \(3, 4, 1, 1\), expected \(6"
-    ):
-        load_hovernet(tmp_path / "types.safetensors")
-    save_weights(tmp_path / "bare.safetensors", state, {"mpp": 0.25})
-    with pytest.raises(ValueError, match=r"bare\.safetensors.*config"):
-        load_hovernet(tmp_path / "bare.safetensors")
