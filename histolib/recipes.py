@@ -7,26 +7,16 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar
 
 import pandas as pd
 
 from . import nuclei, translation
 from .config import PROFILES, Profile, profile
-from .data import (
-    BCI,
-    EndoNuke,
-    InstanceReader,
-    InstanceSample,
-    PanNuke,
-    id_runs,
-    in_groups,
-    open_outlined,
-    phantom,
-    read_split,
-)
+from .data import BCI, EndoNuke, InstanceSample, PanNuke, in_groups, open_outlined, phantom, read_split
 from .ensemble import HE_REFERENCE, IHC_REFERENCE
 from .imaging import Patch
+from .materials import Patches, StainSet, detection_after, open_stain, split_runs, training_groups
 from .nuclei import HoverSettings
 from .parameters import assignment, check_parameters
 from .translation import ContentLost, StainReference, TranslationSettings
@@ -34,9 +24,12 @@ from .translation import ContentLost, StainReference, TranslationSettings
 __all__ = [
     "Patches",
     "Sets",
+    "StainSet",
     "add_parsers",
+    "detection_after",
     "hover_settings",
     "open_sets",
+    "open_stain",
     "split_runs",
     "train_cyclegan",
     "train_hovernet",
@@ -47,6 +40,8 @@ logger = logging.getLogger(__name__)
 
 QUICK_MPP = 0.5  # of HoVer-Net on the quick profile: EndoNuke's own scale, a quarter of the pixels
 OUTLINED = "PanNuke's layout (folds 1 and 2 are used) or CoNSeP's tiles"
+IHC_LAYOUTS = "folder in EndoNuke's layout (without a split its last runs are held out) or BCI's (train is used)"
+HE_LAYOUTS = f"{OUTLINED}, or BCI's (train is used)"
 Settings = TypeVar("Settings", HoverSettings, TranslationSettings)
 
 
@@ -85,48 +80,6 @@ def open_sets(data: str | Path, size: Profile, data_dir: str = "", seed: int = 0
     return Sets(BCI(root / "bci"), PanNuke(root / "pannuke"), EndoNuke(root / "endonuke"), phantom=not data_dir)
 
 
-def split_runs(ids: Sequence[int], held_out: float = 1 / 3) -> tuple[list[int], list[int]]:
-    """Positions of the tiles to train on and to test on, parted between runs of ids (the best proxy for slides).
-
-    The last runs are held out, as many as come closest to the share from below, one at least.
-
-    Raises:
-        ValueError: all tiles are of one run.
-    """
-    runs = id_runs(sorted(set(ids)))
-    if len(runs) < 2:
-        raise ValueError(f"split_runs: expected tiles of at least two runs, found one of {len(ids)} tiles")
-    test_runs = runs[-max(1, int(held_out * len(runs))) :]
-    held = {tile for run in test_runs for tile in run}
-    test = [position for position, tile in enumerate(ids) if tile in held]
-    return [position for position in range(len(ids)) if position not in set(test)], test
-
-
-class Patches(Sequence[Patch]):
-    """The patches of some samples of a set, read when asked for.
-
-    Args:
-        samples: a sequence of samples with `patch`.
-        positions: which of them; default all.
-    """
-
-    def __init__(self, samples: Sequence[Any], positions: Sequence[int] | None = None) -> None:
-        self.samples = samples
-        self.positions = range(len(samples)) if positions is None else positions
-
-    def __len__(self) -> int:
-        return len(self.positions)
-
-    @overload
-    def __getitem__(self, index: int) -> Patch: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Patch]: ...
-    def __getitem__(self, index: int | slice) -> Patch | list[Patch]:
-        if isinstance(index, slice):
-            return [self.samples[position].patch for position in self.positions[index]]
-        return self.samples[self.positions[index]].patch
-
-
 def translation_settings(size: Profile, seed: int = 0) -> TranslationSettings:
     """Settings of the CycleGAN at a profile's size."""
     quick = size.name == "quick"
@@ -160,11 +113,16 @@ def hover_settings(size: Profile, types: Sequence[str], seed: int = 0) -> HoverS
 
 
 def train_cyclegan(
-    ihc: Sequence[Patch], he: Sequence[Patch], settings: TranslationSettings, folder: str | Path, resume: bool = False
+    ihc: Sequence[Patch],
+    he: Sequence[Patch],
+    settings: TranslationSettings,
+    folder: str | Path,
+    resume: bool = False,
+    **more: Any,
 ) -> pd.DataFrame:
     """Train the CycleGAN, and keep the colours of the IHC beside it for the route `od`; as `translation.train`."""
     StainReference.fit(ihc, "ihc").save(Path(folder) / IHC_REFERENCE)
-    return translation.train(ihc, he, settings, folder, resume=resume)
+    return translation.train(ihc, he, settings, folder, resume=resume, **more)
 
 
 def train_hovernet(
@@ -184,12 +142,28 @@ def add_parsers(subparsers: argparse._SubParsersAction) -> None:
     common.add_argument("--output", type=Path, required=True, help="folder of weights, log and checkpoint")
     common.add_argument("--resume", action="store_true", help="continue the run in the output folder")
     common.add_argument("--seed", type=int, default=0)
-    common.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="change a setting")
-    translating = networks.add_parser("cyclegan", parents=[common], help="IHC to H&E and back")
-    translating.add_argument(
-        "--ihc", type=Path, required=True, help="folder in EndoNuke's layout; its last runs are held out"
+    common.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="change a setting; lists are comma-separated"
     )
-    translating.add_argument("--he", type=Path, required=True, help=OUTLINED)
+    common.add_argument("--mixed-precision", choices=["no", "bf16", "fp16"], default="no")
+    common.add_argument("--save-every", type=int, default=500, metavar="STEPS", help="between checkpoints")
+    translating = networks.add_parser("cyclegan", parents=[common], help="IHC to H&E and back")
+    translating.add_argument("--ihc", type=Path, required=True, help=IHC_LAYOUTS)
+    translating.add_argument("--he", type=Path, required=True, help=HE_LAYOUTS)
+    translating.add_argument(
+        "--ihc-split", type=Path, help="JSON of EndoNuke's id blocks to train on, to choose by and to leave for a test"
+    )
+    translating.add_argument("--he-split", type=Path, help="the same of groups of the H&E, which are not chosen by")
+    translating.add_argument(
+        "--start", type=Path, help="folder of an earlier run to fine-tune; sets warm_steps to 0 (see also freeze)"
+    )
+    translating.add_argument(
+        "--detector", type=Path, help="HoVer-Net weights: keep the generators whose val part gives it the best F1"
+    )
+    translating.add_argument("--validate-every", type=int, metavar="STEPS", help="default: as --save-every")
+    translating.add_argument(
+        "--patience", type=int, default=0, metavar="STEPS", help="end when no F1 was better for so long (0: never)"
+    )
     translating.set_defaults(run=_run_cyclegan)
     finding = networks.add_parser("hovernet", parents=[common], help="nuclei on H&E")
     finding.add_argument("--data", type=Path, required=True, help=OUTLINED)
@@ -199,18 +173,34 @@ def add_parsers(subparsers: argparse._SubParsersAction) -> None:
     finding.add_argument(
         "--encoder", type=Path, help="ImageNet weights to begin with (see `data download resnetv2-50`)"
     )
-    finding.add_argument("--mixed-precision", choices=["no", "bf16", "fp16"], default="no")
-    finding.add_argument("--save-every", type=int, default=500, metavar="STEPS", help="between checkpoints")
     finding.set_defaults(run=_run_hovernet)
 
 
 def _run_cyclegan(args: argparse.Namespace) -> int:
-    tiles = EndoNuke(args.ihc)
-    he, _ = open_outlined(args.he)
-    settings = _changed(translation_settings(profile(args.profile), args.seed), args.set)
-    train_positions, _ = split_runs(tiles.ids)
+    ihc, he = open_stain(args.ihc, "ihc", args.ihc_split), open_stain(args.he, "he", args.he_split)
+    settings = translation_settings(profile(args.profile), args.seed)
+    if args.start:
+        settings = replace(settings, warm_steps=0)
+    if args.detector and not ihc.chosen_by:
+        raise ValueError("--detector: expected --ihc-split with EndoNuke's id blocks to choose by, found none")
+    more: dict[str, Any] = {"patience": args.patience}
+    if args.detector:
+        more |= {"validate": detection_after(*nuclei.load_hovernet(args.detector), ihc.chosen_by), "monitor": "val_f1"}
     try:
-        history = train_cyclegan(Patches(tiles, train_positions), Patches(he), settings, args.output, args.resume)
+        history = train_cyclegan(
+            ihc.patches,
+            he.patches,
+            _changed(settings, args.set),
+            args.output,
+            args.resume,
+            start=args.start,
+            groups={"ihc": ihc.groups, "he": he.groups},
+            trained_on=f"IHC of {ihc.described}; H&E of {he.described}",
+            mixed_precision=args.mixed_precision,
+            save_every=args.save_every,
+            validate_every=args.validate_every or args.save_every,
+            **more,
+        )
     except ContentLost as error:
         logger.error(error)
         return 2
@@ -221,7 +211,7 @@ def _run_cyclegan(args: argparse.Namespace) -> int:
 def _run_hovernet(args: argparse.Namespace) -> int:
     samples, types = open_outlined(args.data)
     settings = _changed(hover_settings(profile(args.profile), types, args.seed), args.set)
-    parts = read_split(args.split) if args.split else {"train": _training_groups(samples), "val": ()}
+    parts = read_split(args.split) if args.split else {"train": training_groups(samples), "val": ()}
     history = train_hovernet(
         in_groups(samples, parts["train"]),
         settings,
@@ -238,13 +228,11 @@ def _run_hovernet(args: argparse.Namespace) -> int:
     return 0
 
 
-def _training_groups(samples: InstanceReader) -> tuple[str, ...]:
-    """All groups, but the last fold of PanNuke, which is left for a test."""
-    groups = tuple(dict.fromkeys(samples.groups))
-    return groups[:2] if isinstance(samples, PanNuke) else groups
-
-
 def _changed(settings: Settings, changes: Sequence[str]) -> Settings:
+    known = {field.name: getattr(settings, field.name) for field in fields(settings)}
     values = dict(assignment(text) for text in changes)
-    check_parameters(values, {field.name: getattr(settings, field.name) for field in fields(settings)}, "--set")
+    for name, value in values.items():
+        if isinstance(known.get(name), tuple) and isinstance(value, str):
+            values[name] = tuple(part for part in value.split(",") if part)
+    check_parameters(values, known, "--set")
     return replace(settings, **values)

@@ -9,7 +9,7 @@ from histolib.data.pannuke import PanNuke
 from histolib.data.prepare import prepare_pannuke
 from histolib.data.samples import InstanceReader, InstanceSample, KeypointSample, PairSample
 from histolib.data.sources import Source, sources
-from histolib.data.splits import Subset, in_groups, read_split
+from histolib.data.splits import Subset, in_groups, read_split, split_ids
 
 __all__ = [
     "BCI",
@@ -30,6 +30,7 @@ __all__ = [
     "prepare_pannuke",
     "read_split",
     "sources",
+    "split_ids",
     "stitch",
     "unpack",
 ]

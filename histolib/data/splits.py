@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from histolib.data.samples import InstanceReader, InstanceSample, shorten
 
-__all__ = ["Subset", "in_groups", "read_split"]
+__all__ = ["Subset", "in_groups", "read_split", "split_ids"]
 
 PARTS = ("train", "val", "test")
 
@@ -45,6 +46,39 @@ def in_groups(samples: InstanceReader, groups: Collection[str]) -> Subset:
     if absent:
         raise ValueError(f"expected groups out of {shorten(sorted(set(samples.groups)))}, found no {shorten(absent)}")
     return Subset(samples, [position for position, group in enumerate(samples.groups) if group in set(groups)])
+
+
+def split_ids(ids: Sequence[int], split: Mapping[str, Collection[str]]) -> dict[str, list[int]]:
+    """Part samples that have ids by blocks of contiguous ones, as EndoNuke's, where runs of ids stand in for slides.
+
+    Args:
+        ids: of each sample; repeats (several annotators) stay together.
+        split: by part, blocks such as "321-784", both ends included.
+
+    Returns:
+        by part, the positions in `ids`, in order.
+
+    Raises:
+        ValueError: a block is no range, no sample is in it, or a sample is in two blocks.
+    """
+    parts: dict[str, list[int]] = {}
+    taken: dict[int, str] = {}
+    for part, blocks in split.items():
+        parts[part] = []
+        for block in blocks:
+            ends = re.fullmatch(r"(\d+)-(\d+)", block)
+            if not ends:
+                raise ValueError(f"expected blocks of ids such as 321-784, found {block!r}")
+            found = [position for position, i in enumerate(ids) if int(ends[1]) <= i <= int(ends[2])]
+            if not found:
+                raise ValueError(f"expected samples with ids {block}, found none in {min(ids)}-{max(ids)}")
+            shared = next((position for position in found if position in taken), None)
+            if shared is not None:
+                raise ValueError(f"expected every id in one block, found {ids[shared]} in {taken[shared]} and {block}")
+            taken |= dict.fromkeys(found, block)
+            parts[part] += found
+        parts[part].sort()
+    return parts
 
 
 def read_split(path: str | Path) -> dict[str, tuple[str, ...]]:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import pandas as pd
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -115,6 +116,7 @@ def fit(
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    AcceleratorState._reset_state()  # an earlier run of this process may have had another precision
     accelerator = Accelerator(mixed_precision=mixed_precision)
     best, start = Best(patience), 0
     if resume and (folder / CHECKPOINT).is_file():

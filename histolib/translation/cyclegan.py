@@ -131,6 +131,8 @@ class CycleGAN:
                 domain: PatchDiscriminator(settings.discriminator_width, spectral_norm=settings.spectral_norm)
                 for domain in ("he", "ihc")
             }
+        for generator in self.generators.values():
+            generator.mpp = settings.mpp
         # Accelerate replaces the entries of `modules` by wrappers that share the parameters of the networks above.
         self.modules: dict[str, nn.Module] = {
             **self.generators,
@@ -194,38 +196,45 @@ class CycleGAN:
         fakes = {target: self.modules[name](batch[source]) for name, (source, target) in DIRECTIONS.items()}
         warm = _sum(F.l1_loss(fakes[t], self._recoloured(batch[s], s, t)) for s, t in DIRECTIONS.values())
         with torch.no_grad():
-            correlation = self._correlation(batch, fakes)
+            kept = [self._correlation(batch[s], fakes[t], s, t) for s, t in DIRECTIONS.values()]
         self._descend("generators", warm, accelerator)
-        return {"warm": warm, "correlation": correlation}
+        return {"warm": warm, "correlation": _sum(kept) / len(kept)}
 
     def _generator_step(
         self, batch: Mapping[str, Tensor], accelerator: Accelerator
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        settings = self.settings
-        fakes = {target: self.modules[name](batch[source]) for name, (source, target) in DIRECTIONS.items()}
-        losses: dict[str, Tensor] = {}
+        """One step of both generators, each term that shares no pass with another backwards by itself.
+
+        The gradients are those of the sum, but never more than two passes of a generator are held in memory.
+        """
+        settings, fakes = self.settings, {}
+        losses: dict[str, list[Tensor]] = {}
+        self.optimizers["generators"].zero_grad()
         with _without_gradients(*self.discriminators.values()):
-            # The networks, not their wrappers: no gradient of a discriminator is to be shared between processes here.
-            scores = [self.discriminators[domain](fake) for domain, fake in fakes.items()]
-            total = losses["adversarial"] = _sum(F.mse_loss(score, torch.ones_like(score)) for score in scores)
-            if settings.cycle:
-                losses["cycle"] = _sum(
-                    F.l1_loss(self.modules[name](fakes[source]), batch[target])
-                    for name, (source, target) in DIRECTIONS.items()
-                )
-                total = total + settings.cycle * losses["cycle"]
-            if settings.identity:
-                losses["identity"] = _sum(
-                    F.l1_loss(self.modules[name](batch[target]), batch[target])
-                    for name, (_, target) in DIRECTIONS.items()
-                )
-                total = total + settings.identity * losses["identity"]
-            with torch.set_grad_enabled(settings.content > 0):
-                losses["correlation"] = self._correlation(batch, fakes)
-            if settings.content:
-                total = total + settings.content * 2 * (1 - losses["correlation"])
-            self._descend("generators", total, accelerator)
-        return losses, fakes
+            for name, (source, target) in DIRECTIONS.items():
+                fake = self.modules[name](batch[source])
+                # The network, not its wrapper: no gradient of a discriminator is to be shared between processes here.
+                score = self.discriminators[target](fake)
+                terms = {"adversarial": F.mse_loss(score, torch.ones_like(score))}
+                total = terms["adversarial"]
+                if settings.cycle:
+                    terms["cycle"] = F.l1_loss(self.modules[_reverse(name)](fake), batch[source])
+                    total = total + settings.cycle * terms["cycle"]
+                with torch.set_grad_enabled(settings.content > 0):
+                    terms["correlation"] = self._correlation(batch[source], fake, source, target)
+                if settings.content:
+                    total = total + settings.content * (1 - terms["correlation"])
+                accelerator.backward(total)
+                if settings.identity:
+                    terms["identity"] = F.l1_loss(self.modules[name](batch[target]), batch[target])
+                    accelerator.backward(settings.identity * terms["identity"])
+                fakes[target] = fake.detach()
+                for term, value in terms.items():
+                    losses.setdefault(term, []).append(value.detach())
+        self.optimizers["generators"].step()
+        summed = {term: _sum(values) for term, values in losses.items()}
+        summed["correlation"] = summed["correlation"] / len(DIRECTIONS)
+        return summed, fakes
 
     def _discriminator_step(
         self, batch: Mapping[str, Tensor], fakes: Mapping[str, Tensor], accelerator: Accelerator
@@ -245,15 +254,10 @@ class CycleGAN:
         accelerator.backward(loss)
         self.optimizers[kind].step()
 
-    def _correlation(self, batch: Mapping[str, Tensor], fakes: Mapping[str, Tensor]) -> Tensor:
-        """Mean correlation of the amounts of stain over both directions and all images."""
-        amount = {domain: stain_amount(batch[domain], self.weights[domain]) for domain in fakes}
-        return torch.cat(
-            [
-                content_correlation(amount[source], stain_amount(fakes[target], self.weights[target]))
-                for source, target in DIRECTIONS.values()
-            ]
-        ).mean()
+    def _correlation(self, before: Tensor, after: Tensor, source: str, target: str) -> Tensor:
+        """Mean correlation of the amounts of stain of images and their translations."""
+        amounts = stain_amount(before, self.weights[source]), stain_amount(after, self.weights[target])
+        return content_correlation(*amounts).mean()
 
     def _recoloured(self, images: Tensor, source: str, target: str) -> Tensor:
         """Every pixel in the mean colour that the target domain has at its amount of stain: `recolour_od` in torch."""
@@ -304,6 +308,11 @@ def linear_decay(step: int, steps: int, start: float = 0.5) -> float:
 def _trained(networks: Iterable[nn.Module]) -> list[nn.Parameter]:
     """What an optimiser has to do with: no frozen parameter."""
     return [parameter for network in networks for parameter in network.parameters() if parameter.requires_grad]
+
+
+def _reverse(direction: str) -> str:
+    """The direction of the way back."""
+    return next(name for name, (source, _) in DIRECTIONS.items() if source == DIRECTIONS[direction][1])
 
 
 def _sum(losses: Iterable[Tensor]) -> Tensor:

@@ -28,7 +28,10 @@ class InstanceNorm(nn.Module):
         if self.sampling:
             variance, mean = torch.var_mean(x.float(), (0, 2, 3), correction=0)
             self.held = mean, variance
-        return F.instance_norm(x) if self.held is None else F.batch_norm(x, *self.held)
+        if self.held is not None:
+            return F.batch_norm(x, *self.held)
+        # One group a channel is the same norm, whose kernel is several times faster on a CPU.
+        return F.instance_norm(x) if x.is_cuda else F.group_norm(x, x.shape[1])
 
 
 @contextmanager
@@ -153,7 +156,7 @@ class PatchDiscriminator(nn.Module):
             stride = 2 if i < layers - 1 else 1
             modules.append(nn.Conv2d(channels[i], channels[i + 1], 4, stride, padding=1, bias=spectral_norm))
             if not spectral_norm:
-                modules.append(nn.InstanceNorm2d(channels[i + 1]))
+                modules.append(InstanceNorm())
             modules.append(nn.LeakyReLU(0.2, inplace=True))
         modules.append(nn.Conv2d(channels[-1], 1, 4, padding=1))
         self.layers = nn.Sequential(*modules)

@@ -95,8 +95,6 @@ def train(
     )
     state = PartialState()
     for direction in DIRECTIONS if state.is_main_process else ():
-        generator = task.generator(direction)
-        generator.mpp = settings.mpp
         card = {
             "direction": direction,
             "marker": settings.marker,
@@ -106,7 +104,7 @@ def train(
             "processes": state.num_processes,
             "settings": asdict(settings),
         }
-        save_generator(Path(folder) / f"{direction}.safetensors", generator, card)
+        save_generator(Path(folder) / f"{direction}.safetensors", task.generator(direction), card)
     state.wait_for_everyone()
     return history
 

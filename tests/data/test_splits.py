@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from histolib.data import InstanceReader, InstanceSample, in_groups, read_split
+from histolib.data import InstanceReader, InstanceSample, in_groups, read_split, split_ids
 from histolib.imaging import Patch
 
 COMMITTED = sorted((Path(__file__).parents[2] / "data/splits").glob("*.json"))
@@ -67,3 +67,32 @@ def test_what_is_no_split_is_refused_by_name(tmp_path, text, message):
 def test_a_missing_split_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"gone\.json: expected a split"):
         read_split(tmp_path / "gone.json")
+
+
+def test_blocks_of_ids_part_samples_and_keep_annotators_of_one_tile_together():
+    ids = [3, 3, 5, 9, 20, 21]
+    assert split_ids(ids, {"train": ["20-21", "1-3"], "val": ["4-9"], "test": []}) == {
+        "train": [0, 1, 4, 5],
+        "val": [2, 3],
+        "test": [],
+    }
+
+
+@pytest.mark.parametrize(
+    ("split", "message"),
+    [
+        ({"train": ["run1"]}, "such as 321-784, found 'run1'"),
+        ({"train": ["30-40"]}, "ids 30-40, found none in 3-21"),
+        ({"train": ["1-9"], "val": ["5-20"]}, "found 5 in 1-9 and 5-20"),
+    ],
+)
+def test_blocks_that_part_nothing_or_overlap_are_named(split, message):
+    with pytest.raises(ValueError, match=message):
+        split_ids([3, 5, 20, 21], split)
+
+
+def test_the_folds_of_endonuke_test_every_published_tile_once():
+    ids = [321, 714, 721, 784, 945, 1081, 1574, 1595]
+    folds = [split_ids(ids, read_split(path)) for path in COMMITTED if path.stem.startswith("endonuke")]
+    assert sorted(position for fold in folds for position in fold["test"]) == list(range(8))
+    assert all(sorted(position for part in fold.values() for position in part) == list(range(8)) for fold in folds)

@@ -108,6 +108,14 @@ def test_without_resume_the_run_starts_over(tmp_path):
     assert len(history) == 8
 
 
+def test_precision_may_change_from_run_to_run_of_one_process(tmp_path):
+    full, _ = run(tmp_path / "full")
+    half, _ = run(tmp_path / "half", mixed_precision="bf16")
+    again, _ = run(tmp_path / "again")
+    assert_same(full, again)
+    assert not torch.equal(full["0.weight"], half["0.weight"])
+
+
 def test_validation_numbers_join_the_log_where_they_were_taken(tmp_path):
     _, history = run(tmp_path, validate=lambda step: {"f1": step / 10}, validate_every=3)
     assert history["f1"].dropna().to_dict() == {3: 0.3, 6: 0.6, 8: 0.8}

@@ -69,7 +69,7 @@ def support(network: nn.Module, size: int, pick) -> tuple[int, int]:
 def test_a_discriminator_score_sees_one_patch(layers, patch_px):
     network = PatchDiscriminator(4, layers)
     for i, module in enumerate(network.layers):
-        if isinstance(module, nn.InstanceNorm2d):
+        if isinstance(module, InstanceNorm):
             network.layers[i] = nn.Identity()
     first, last = support(network, 160, lambda scores: scores[0, 0, scores.shape[2] // 2, scores.shape[3] // 2])
     assert last - first + 1 == patch_px
@@ -79,7 +79,7 @@ def test_a_spectrally_normalised_discriminator_has_bounded_layers_and_no_instanc
     network = PatchDiscriminator(8, spectral_norm=True)
     for _ in range(30):
         network(torch.rand(1, 3, 64, 64))
-    assert not any(isinstance(m, nn.InstanceNorm2d) for m in network.modules())
+    assert not any(isinstance(m, InstanceNorm) for m in network.modules())
     for layer in network.layers:
         if isinstance(layer, nn.Conv2d):
             assert torch.linalg.matrix_norm(layer.weight.flatten(1), 2).item() == pytest.approx(1, abs=0.05)
@@ -104,3 +104,8 @@ def test_held_statistics_are_those_of_the_sample_and_end_with_the_context():
     assert not torch.allclose(other, network(sample * 0.5), atol=1e-3)
     assert torch.equal(network(sample), proper)
     assert all(m.held is None for m in network.modules() if isinstance(m, InstanceNorm))
+
+
+def test_instance_norm_is_that_of_torch():
+    x = 3 * torch.rand(2, 5, 7, 4) - 1
+    torch.testing.assert_close(InstanceNorm()(x), nn.InstanceNorm2d(5)(x), atol=1e-5, rtol=0)
