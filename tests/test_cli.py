@@ -115,7 +115,7 @@ def test_evaluate_of_no_label_at_all_is_refused(folder, capsys):
     message = "set: expected annotated tiles in study 'bulk', found none"
     assert message in fails(capsys, "evaluate", "set", "--dataset", "endonuke")
     assert "--dataset" in fails(capsys, "evaluate", "set")
-    assert "invalid choice: 'bci'" in fails(capsys, "evaluate", "set", "--dataset", "bci")
+    assert "invalid choice: 'magic'" in fails(capsys, "evaluate", "set", "--dataset", "magic")
 
 
 def test_masks_of_a_wrong_shape_are_named(tmp_path, capsys):

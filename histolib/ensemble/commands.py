@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import argparse
-import json
-import logging
 import math
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
 
-from .. import __version__
-from ..config import MARKERS, replacing, writable_folder
-from ..data import EndoNuke
+from ..config import MARKERS, writable_folder
 from ..imaging import IMAGE_SUFFIXES, PLAUSIBLE_MPP, read_patch
-from ..nuclei import evaluate_outlined
-from .evaluation import evaluate, tile_blocks
+from .evaluate_command import run_evaluate
 from .export import EXPORTS
-from .models import HOVERNET, Models
+from .models import Models
 from .routes import ROUTES
+from .translation_command import PHANTOM_IMAGES
+from .translations import TRANSLATIONS
 
 __all__ = ["add_parsers"]
-
-logger = logging.getLogger(__name__)
 
 DEFAULT_ROUTE = "log"
 
@@ -43,14 +37,30 @@ def add_parsers(subparsers: argparse._SubParsersAction) -> None:
     _add_weights(detect)
     detect.set_defaults(run=run_detect)
 
-    score = subparsers.add_parser("evaluate", help="score routes on keypoints (endonuke), or HoVer-Net on outlines")
-    score.add_argument("root", type=Path, help="folder in the data set's official layout")
-    score.add_argument("--dataset", choices=["endonuke", "pannuke", "consep"], required=True)
-    score.add_argument("--annotator", help="whose points are the truth; default: all annotators of the study")
-    score.add_argument("--study", default="bulk", help="which of the labelling studies")
-    score.add_argument("--routes", type=_routes, help="comma-separated; default: all whose weights are there")
+    score = subparsers.add_parser("evaluate", help="score routes, translations, or HoVer-Net alone")
+    score.add_argument("root", type=Path, nargs="?", help="folder in the data set's official layout; none for phantom")
+    score.add_argument(
+        "--dataset",
+        choices=["endonuke", "pannuke", "consep", "bci", "phantom"],
+        required=True,
+        help="endonuke: routes on keypoints, or with --he translations; pannuke, consep: HoVer-Net on outlines; "
+        "bci, phantom: translations on pairs",
+    )
+    score.add_argument("--annotator", help="endonuke: whose points are the truth; default: all of the study")
+    score.add_argument("--study", default="bulk", help="endonuke: which of the labelling studies")
+    score.add_argument("--routes", type=_routes, help="endonuke: comma-separated; default: all whose weights are there")
+    score.add_argument("--he", type=Path, help="endonuke: score translations against this H&E (as pannuke or consep)")
+    score.add_argument(
+        "--translations", type=_translations, help="comma-separated; default: all whose weights are there"
+    )
+    score.add_argument("--features", type=_features, help="of KID and FID: encoder (HoVer-Net's, default), inception")
+    score.add_argument("--images", type=_count, help=f"take so many; phantom: draw so many, default {PHANTOM_IMAGES}")
+    score.add_argument("--seed", type=_natural, default=0, help="of phantom slides, and of intervals of translations")
     score.add_argument("--radius-um", type=_positive, default=3.0, help="largest distance of a hit in microns")
-    score.add_argument("--split", type=Path, help="pannuke, consep: JSON of groups, of which `test` is scored")
+    score.add_argument(
+        "--split", type=Path, help="endonuke, pannuke, consep: JSON of groups, of which `test` is scored"
+    )
+    score.add_argument("--he-split", type=Path, help="the same of --he")
     score.add_argument("--output", type=Path, help="JSON file for the results")
     _add_weights(score)
     score.set_defaults(run=run_evaluate)
@@ -80,55 +90,6 @@ def run_detect(args: argparse.Namespace) -> int:
     for problem in problems:
         print(f"histolib detect: {problem}", file=sys.stderr)
     return 2 if problems else 0
-
-
-def run_evaluate(args: argparse.Namespace) -> int:
-    """Score routes on keypoints, or the network alone on outlined nuclei, and write the results as JSON."""
-    if args.output and args.output.is_dir():
-        raise IsADirectoryError(f"{args.output}: expected a JSON file to write, found a folder")
-    if args.dataset != "endonuke":
-        weights = args.weights if args.weights and args.weights.is_file() else Models.open(args.weights).path(HOVERNET)
-        evaluate_outlined(args.root, weights, args.split, args.radius_um, args.output)
-        return 0
-    data = EndoNuke(args.root, annotator=args.annotator, study=args.study)
-    if not len(data):
-        raise ValueError(f"{args.root}: expected annotated tiles in study {args.study!r}, found none")
-    if args.output:
-        writable_folder(args.output.parent)
-    models = Models.open(args.weights)
-    names = args.routes or [name for name, route in ROUTES.items() if not models.missing(route.needs)]
-    for name in names:
-        models.require(ROUTES[name].needs, f"route {name}")
-    skipped = {name: models.missing(route.needs) for name, route in ROUTES.items() if name not in names}
-    for name, missing in skipped.items():
-        if missing and not args.routes:
-            logger.warning("route %s left out: %s not found", name, ", ".join(missing))
-    routes = {name: partial(ROUTES[name], marker=data.marker, models=models) for name in names}
-    with tqdm(data, unit="tile", disable=None) as bar:
-        results = evaluate(data, routes, radius_um=args.radius_um, blocks=tile_blocks(data.ids), progress=lambda _: bar)
-    results["protocol"] |= {
-        "dataset": args.dataset,
-        "study": args.study,
-        "annotators": list(data.annotators),
-        "marker": data.marker,
-        "weights": {name: {need: str(models.find(need)) for need in ROUTES[name].needs} for name in names},
-        "histolib": __version__,
-    }
-    if args.output:
-        with replacing(args.output) as temporary:
-            temporary.write_text(json.dumps(results, indent=2, allow_nan=False) + "\n")
-    print(f"{'route':<10} {'precision':>9} {'recall':>7} {'F1':>7}  95 % interval   error µm  bias")
-    for name, scores in results["routes"].items():
-        low, high = (_cell(value) for value in scores["f1_ci95"])
-        print(
-            f"{name:<10} {_cell(scores['precision']):>9} {_cell(scores['recall']):>7} {_cell(scores['f1']):>7}"
-            f"  {low} to {high}  {_cell(scores['loc_error_um']):>8}  {scores['count_bias']:+.1f}"
-        )
-    return 0
-
-
-def _cell(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
 
 
 def _find_images(inputs: Iterable[Path]) -> tuple[list[Path], list[str]]:
@@ -203,6 +164,27 @@ def _positive(text: str) -> float:
 
 def _formats(text: str) -> list[str]:
     return _choices(text, EXPORTS, "format")
+
+
+def _translations(text: str) -> list[str]:
+    return _choices(text, TRANSLATIONS, "translation")
+
+
+def _features(text: str) -> list[str]:
+    return _choices(text, ("encoder", "inception"), "features")
+
+
+def _natural(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a whole number >= 0, found {text!r}")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    value = _natural(text)
+    if not value:
+        raise argparse.ArgumentTypeError("expected at least 1 image, found 0")
+    return value
 
 
 def _routes(text: str) -> list[str]:

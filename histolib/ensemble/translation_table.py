@@ -59,7 +59,12 @@ def beaten_by(result: Mapping[str, Any], name: str, direction: str = "to_he") ->
 
 def translation_table(result: Mapping[str, Any], name: str = "cyclegan") -> str:
     """The scores of `evaluate_translations`: a line a translation, real against real, and what beats one of them."""
-    lines = []
+    lines = [
+        f"LEAKED: {file} was trained on {len(groups)} of these groups ({', '.join(groups[:5])}), so its scores say "
+        "nothing of new images."
+        for file, groups in result["protocol"].get("leaked", {}).items()
+        if groups
+    ]
     for direction, title in (("to_he", "to H&E"), ("to_ihc", "to IHC")):
         rows = {rival: headline(s[direction]) for rival, s in result["translations"].items() if s[direction]}
         measures = [measure for measure in TITLES if any(measure in row for row in rows.values())]
