@@ -2,9 +2,13 @@
 
 import json
 import logging
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+import torch
 
 from histolib import recipes
 from histolib.cli import main
@@ -12,6 +16,8 @@ from histolib.config import PROFILES, profile
 from histolib.data import EndoNuke, PanNuke, open_outlined, phantom
 from histolib.ensemble import Models
 from histolib.imaging import Patch
+from histolib.training import load_checkpoint, read_log
+from histolib.translation import load_generator
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +110,96 @@ def test_a_split_is_trained_on_chosen_by_and_tested_apart(root, tmp_path, capsys
     assert capsys.readouterr().out.startswith("LEAKED: these weights were trained on fold1, fold2")
 
 
+SMALL = ["width=4", "patch_px=32", "blocks=1", "discriminator_width=4", "steps=2", "warm_steps=1", "content_limit=-1.0"]
+
+
+def translate_command(ihc, he, output, *options):
+    settings = [f"--set={change}" for change in SMALL]
+    return ["train", "cyclegan", "--ihc", str(ihc), "--he", str(he), "--output", str(output), *settings, *options]
+
+
+def test_a_translator_is_kept_from_what_its_splits_hold_out_and_its_card_says_what_it_saw(root, tmp_path, monkeypatch):
+    ids = EndoNuke(root / "endonuke").ids
+    blocks = [f"{ids[i]}-{ids[i + 2]}" for i in (0, 3, 6)]
+    splits = {"ihc": blocks, "he": ["fold3", "fold1", "fold2"]}
+    for stain, (train, val, test) in splits.items():
+        (tmp_path / f"{stain}.json").write_text(json.dumps({"train": [train], "val": [val], "test": [test]}))
+    find = ["train", "hovernet", "--data", str(root / "pannuke"), "--output", str(tmp_path), "--set=steps=1"]
+    assert main([*find, "--set=width=0.0625", "--set=map_px=36", "--set=batch_size=1"]) == 0
+    seen, train = [], recipes.translation.train
+    monkeypatch.setattr(
+        recipes.translation, "train", lambda ihc, he, *_, **__: seen.append((ihc[:], he[:])) or train(ihc, he, *_, **__)
+    )
+    options = ["--ihc-split", tmp_path / "ihc.json", "--he-split", tmp_path / "he.json", "--validate-every=1"]
+    options += ["--detector", tmp_path / "hovernet.safetensors", "--patience=1", "--mixed-precision=bf16"]
+    command = translate_command(root / "endonuke", root / "pannuke", tmp_path / "out", *map(str, options))
+    assert main(command) == 0
+    ((ihc, he),) = seen
+    assert [patch.name for patch in ihc] == [str(i) for i in ids[:3]]
+    assert [patch.name for patch in he] == [s.patch.name for s in PanNuke(root / "pannuke", folds=(3,))]
+    card = load_generator(tmp_path / "out/ihc_to_he.safetensors")[1]
+    assert card["groups"] == {"ihc": blocks[:2], "he": ["fold3"]}
+    assert card["trained_on"] == f"IHC of endonuke: {blocks[0]}; chosen by: {blocks[1]}; H&E of pannuke: fold3"
+    assert "val_f1" in (tmp_path / "out/log.csv").read_text()
+
+
+def test_without_splits_the_last_run_and_the_third_fold_are_held_out(root):
+    ids = EndoNuke(root / "endonuke").ids
+    ihc, he = recipes.open_stain(root / "endonuke", "ihc"), recipes.open_stain(root / "pannuke", "he")
+    assert [patch.name for patch in ihc.patches] == [str(i) for i in ids[:6]]
+    assert he.groups == ("fold1", "fold2")
+    assert len(he.patches) == 6
+
+
+def test_a_translator_of_pairs_is_fine_tuned_on_other_stains_with_frozen_stages(root, tmp_path):
+    bci, first, second = root / "bci", tmp_path / "first", tmp_path / "second"
+    assert main(translate_command(bci, bci, first, "--set=marker=membrane")) == 0
+    tune = translate_command(root / "endonuke", root / "pannuke", second, "--set=warm_steps=0")
+    assert main([*tune, "--start", str(first), "--set=freeze=encoder,blocks"]) == 0
+    (before, was), (after, card) = (load_generator(folder / "ihc_to_he.safetensors") for folder in (first, second))
+    assert was["groups"] == {"ihc": ["train"], "he": ["train"]}
+    assert card["settings"]["freeze"] == ["encoder", "blocks"]
+    moved = {
+        key.split(".")[0] for key, value in before.state_dict().items() if not value.equal(after.state_dict()[key])
+    }
+    assert moved == {"decoder"}
+
+
+def test_what_cannot_be_chosen_by_or_split_is_refused(root, tmp_path, capsys):
+    assert main(translate_command(root / "endonuke", root / "pannuke", tmp_path, "--detector=x.safetensors")) == 2
+    assert "--ihc-split" in capsys.readouterr().err
+    split = tmp_path / "split.json"
+    split.write_text('{"train": ["train"], "val": [], "test": []}')
+    assert main(translate_command(root / "bci", root / "pannuke", tmp_path, "--ihc-split", str(split))) == 2
+    assert "BCI's own" in capsys.readouterr().err
+
+
+def test_two_processes_train_and_save_one_checkpoint(root, tmp_path):
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
+    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+    command = translate_command(root / "endonuke", root / "pannuke", tmp_path / "two", "--set=ema=0.9")
+    # `launch --cpu` starts one process whatever the number, so the launcher of many is told to use no GPU.
+    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    subprocess.run([*launch, "--module", "histolib", *command], env=environment, check=True, capture_output=True)
+    assert sorted(file.name for file in (tmp_path / "two").iterdir()) == [
+        "checkpoint.pt",
+        "he_to_ihc.safetensors",
+        "ihc_reference.safetensors",
+        "ihc_to_he.safetensors",
+        "log.csv",
+    ]
+    assert load_generator(tmp_path / "two/ihc_to_he.safetensors")[1]["processes"] == 2
+    state = load_checkpoint(tmp_path / "two/checkpoint.pt")
+    assert state["step"] == 3
+    assert len(read_log(tmp_path / "two")) == 3
+    # What two processes learn from one crop each is what one learns from both.
+    assert main(translate_command(root / "endonuke", root / "pannuke", tmp_path / "one", "--set=batch_size=2")) == 0
+    alone = load_checkpoint(tmp_path / "one/checkpoint.pt")
+    pairs = [(value, state["modules"]["ihc_to_he"][key]) for key, value in alone["modules"]["ihc_to_he"].items()]
+    differences = torch.cat([(one - two).abs().flatten() for one, two in pairs])
+    assert differences.quantile(0.95) < 1e-5, "Adam steps by the rate of 3e-4, and off where a gradient is nearly zero"
+
+
 def test_a_split_of_other_groups_is_refused(root, tmp_path, capsys):
     split = tmp_path / "split.json"
     split.write_text('{"train": ["train_1"], "val": [], "test": ["train_2"]}')
@@ -138,5 +234,5 @@ def test_a_run_that_inverts_ends_with_its_message(root, tmp_path, capsys, caplog
 
 def test_held_out_folds_are_not_trained_on(root):
     samples, types = open_outlined(root / "pannuke")
-    assert recipes._training_groups(samples) == ("fold1", "fold2")
+    assert recipes.training_groups(samples) == ("fold1", "fold2")
     assert types == list(PanNuke.types.values())

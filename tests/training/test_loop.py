@@ -194,6 +194,32 @@ def test_a_full_disk_leaves_the_previous_checkpoint(tmp_path, monkeypatch):
     assert [file.name for file in tmp_path.iterdir()] == ["checkpoint.pt"]
 
 
+def test_a_disk_that_fills_up_in_a_run_leaves_its_previous_checkpoint_to_resume_from(tmp_path):
+    unbroken, _ = run(tmp_path / "unbroken")
+    script = textwrap.dedent(
+        """
+        import resource, sys
+        sys.path.insert(0, sys.argv[1])
+        from test_loop import run
+        def fill(step):
+            if step == 5:  # from here on no file may grow beyond a kilobyte: the write itself fails, half done
+                resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024))
+            return {}
+        try:
+            run(sys.argv[2], validate=fill, validate_every=1)
+        except OSError as error:
+            print(error)
+        """
+    )
+    command = [sys.executable, "-c", script, str(Path(__file__).parent), str(tmp_path / "full")]
+    child = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert "checkpoint.pt: could not write the checkpoint, the previous one is untouched" in child.stdout, child.stderr
+    assert sorted(file.name for file in (tmp_path / "full").iterdir()) == ["checkpoint.pt", "log.csv"]
+    assert training.load_checkpoint(tmp_path / "full/checkpoint.pt", SETTINGS)["step"] == 3
+    resumed, _ = run(tmp_path / "full", resume=True)
+    assert_same(unbroken, resumed)
+
+
 def test_a_killed_run_resumes_to_the_same_weights(tmp_path):
     unbroken, _ = run(tmp_path / "unbroken")
     script = textwrap.dedent(

@@ -1,0 +1,167 @@
+"""Cost of a training step of the CycleGAN beside one written plainly from the paper: `python .../bench_cyclegan.py`.
+
+Batch 1, 256 px, 9 blocks, width 64. Each step is timed in a process of its own, the second of two, and the processes
+take turns; the ratios are what travels.
+"""
+
+import argparse
+import random
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import chain
+from statistics import median
+
+import torch
+import torch.nn.functional as F
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from histolib.translation import CycleGAN, TranslationSettings
+
+SIZE_PX, WIDTH, BLOCKS = 256, 64, 9
+RUNS = {
+    "identity on, float32": ("ours", "plain"),
+    "identity off, float32": ("ours", "plain"),
+    "identity on, bf16": ("ours",),
+}
+
+
+class PlainBlock(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        layers = []
+        for activation in ([nn.ReLU(True)], []):
+            layers += [nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3), nn.InstanceNorm2d(channels)]
+            layers += activation
+        self.body = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.body(x)
+
+
+def plain_generator() -> nn.Module:
+    def normed(*layers: nn.Module, channels: int) -> list[nn.Module]:
+        return [*layers, nn.InstanceNorm2d(channels), nn.ReLU(True)]
+
+    one, two, four = WIDTH, 2 * WIDTH, 4 * WIDTH
+    return nn.Sequential(
+        *normed(nn.ReflectionPad2d(3), nn.Conv2d(3, one, 7), channels=one),
+        *normed(nn.Conv2d(one, two, 3, 2, 1), channels=two),
+        *normed(nn.Conv2d(two, four, 3, 2, 1), channels=four),
+        *(PlainBlock(four) for _ in range(BLOCKS)),
+        *normed(nn.ConvTranspose2d(four, two, 3, 2, 1, 1), channels=two),
+        *normed(nn.ConvTranspose2d(two, one, 3, 2, 1, 1), channels=one),
+        nn.ReflectionPad2d(3),
+        nn.Conv2d(one, 3, 7),
+        nn.Tanh(),
+    )
+
+
+def plain_discriminator() -> nn.Module:
+    layers = [nn.Conv2d(3, WIDTH, 4, 2, 1), nn.LeakyReLU(0.2, True)]
+    for i, stride in ((1, 2), (2, 2), (4, 1)):
+        layers += [nn.Conv2d(i * WIDTH, 2 * i * WIDTH, 4, stride, 1), nn.InstanceNorm2d(2 * i * WIDTH)]
+        layers.append(nn.LeakyReLU(0.2, True))
+    return nn.Sequential(*layers, nn.Conv2d(8 * WIDTH, 1, 4, 1, 1))
+
+
+def plain_step(identity: bool) -> Callable[[Tensor, Tensor], None]:
+    """Zhu et al. 2017 as published: every pass by itself, least squares, pools of 50, Adam."""
+    g, f, d_x, d_y = plain_generator(), plain_generator(), plain_discriminator(), plain_discriminator()
+    generators = torch.optim.Adam(chain(g.parameters(), f.parameters()), 2e-4, (0.5, 0.999))
+    discriminators = torch.optim.Adam(chain(d_x.parameters(), d_y.parameters()), 2e-4, (0.5, 0.999))
+    pools: tuple[list[Tensor], list[Tensor]] = ([], [])
+
+    def aim(scores: Tensor, target: float) -> Tensor:
+        return F.mse_loss(scores, torch.full_like(scores, target))
+
+    def shown(pool: list[Tensor], image: Tensor) -> Tensor:
+        if len(pool) < 50:
+            pool.append(image)
+        elif random.random() > 0.5:
+            place = random.randrange(50)
+            image, pool[place] = pool[place], image
+        return image
+
+    def step(x: Tensor, y: Tensor) -> None:
+        x, y = 2 * x - 1, 2 * y - 1
+        fake_y, fake_x = g(x), f(y)
+        back_x, back_y = f(fake_y), g(fake_x)
+        for parameter in chain(d_x.parameters(), d_y.parameters()):
+            parameter.requires_grad_(False)
+        generators.zero_grad()
+        loss = aim(d_y(fake_y), 1) + aim(d_x(fake_x), 1) + 10 * (F.l1_loss(back_x, x) + F.l1_loss(back_y, y))
+        if identity:
+            loss = loss + 5 * (F.l1_loss(g(y), y) + F.l1_loss(f(x), x))
+        loss.backward()
+        generators.step()
+        for parameter in chain(d_x.parameters(), d_y.parameters()):
+            parameter.requires_grad_(True)
+        discriminators.zero_grad()
+        for network, real, fake, pool in ((d_y, y, fake_y, pools[0]), (d_x, x, fake_x, pools[1])):
+            (0.5 * (aim(network(real), 1) + aim(network(shown(pool, fake.detach())), 0))).backward()
+        discriminators.step()
+
+    return step
+
+
+def our_step(identity: bool, bf16: bool) -> Callable[[Tensor, Tensor], None]:
+    settings = TranslationSettings(patch_px=SIZE_PX, width=WIDTH, blocks=BLOCKS, warm_steps=0, content_limit=-1.0)
+    task = CycleGAN(settings if identity else replace(settings, identity=0.0))
+    accelerator = Accelerator(cpu=True, mixed_precision="bf16" if bf16 else "no")
+    for group in (task.modules, task.optimizers):
+        for name, item in group.items():
+            group[name] = accelerator.prepare(item)
+
+    def step(x: Tensor, y: Tensor) -> None:
+        task.step({"ihc": x, "he": y}, accelerator)
+
+    return step
+
+
+def measure(run: str, way: str) -> None:
+    """Print the seconds of a step and the peak memory of the process in MB."""
+    torch.manual_seed(0)
+    identity, bf16 = "identity on" in run, "bf16" in run
+    step = our_step(identity, bf16) if way == "ours" else plain_step(identity)
+    seconds = 0.0
+    for _ in range(2):
+        x, y = torch.rand(2, 1, 3, SIZE_PX, SIZE_PX)
+        start = time.perf_counter()
+        step(x, y)
+        seconds = time.perf_counter() - start
+    print(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6)  # Linux counts in KiB
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.measure:
+        measure(*arguments.measure)
+        return
+    found: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for _ in range(arguments.repeats):
+        for run, ways in RUNS.items():
+            for way in ways:
+                command = [sys.executable, __file__, "--measure", run, way]
+                output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+                seconds, peak = map(float, output.split()[-2:])
+                found.setdefault((run, way), []).append((seconds, peak))
+                print(f"{run}, {way}: {seconds:.2f} s, {peak:.0f} MB", file=sys.stderr, flush=True)
+    print(f"{'a step':<24}{'way':<8}{'s':>8}{'peak MB':>10}{'plain / ours: s':>18}{'MB':>8}")
+    for run, ways in RUNS.items():
+        cost = {way: [median(values) for values in zip(*found[run, way], strict=True)] for way in ways}
+        rival = cost.get("plain") or [median(values) for values in zip(*found[next(iter(RUNS)), "plain"], strict=True)]
+        for way in ways:
+            ratios = [theirs / ours for theirs, ours in zip(rival, cost[way], strict=True)]
+            print(f"{run:<24}{way:<8}{cost[way][0]:8.2f}{cost[way][1]:10.0f}{ratios[0]:18.2f}{ratios[1]:8.2f}")
+
+
+if __name__ == "__main__":
+    main()
