@@ -80,11 +80,13 @@ def translation_table(result: Mapping[str, Any], name: str = "cyclegan") -> str:
             low, high = map(_cell, result["ceiling"]["f1_ci95"])
             lines.append(f"F1 on the true H&E: {_cell(result['ceiling']['f1'])} ({low} to {high})")
         if name in rows and len(rows) > 1:
-            lost = [f"{TITLES[m]} ({', '.join(who)})" for m, who in beaten_by(result, name, direction).items()]
+            lost = beaten_by(result, name, direction)
+            won = [TITLES[m] for m in rows[name] if m not in (*lost, *KEPT)]
             if lost:
-                lines.append(f"{name} does not beat every rival in {', '.join(lost)}")
-            elif set(rows[name]) - set(KEPT):
-                lines.append(f"{name} beats every rival in every measure of likeness")
+                named = [f"{TITLES[m]} ({', '.join(who)})" for m, who in lost.items()]
+                lines.append(f"{name} does not beat every rival in {', '.join(named)}")
+            if won:
+                lines.append(f"{name} beats every rival in {', '.join(won)}")
     return "\n".join(lines)
 
 

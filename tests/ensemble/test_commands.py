@@ -273,6 +273,15 @@ def test_only_the_annotator_asked_for_is_the_truth(tmp_path, endonuke, planted):
         assert json.loads((tmp_path / "r.json").read_text())["routes"]["planted"]["n_true"] == expected
 
 
+def test_a_split_leaves_only_its_test_blocks(tmp_path, endonuke, planted):
+    split = tmp_path / "split.json"
+    split.write_text(json.dumps({"train": ["1-2"], "val": [], "test": ["3-3"]}))
+    assert evaluate(endonuke, "--routes", "planted", "--split", split, "--output", tmp_path / "r.json") == 0
+    results = json.loads((tmp_path / "r.json").read_text())
+    assert (results["protocol"]["tiles"], results["protocol"]["split"]) == (1, str(split))
+    assert results["routes"]["planted"]["n_true"] == 1
+
+
 def test_a_radius_of_ones_own_is_used_and_written_down(tmp_path, endonuke, planted):
     assert evaluate(endonuke, "--routes", "planted", "--radius-um", 4, "--output", tmp_path / "r.json") == 0
     results = json.loads((tmp_path / "r.json").read_text())
