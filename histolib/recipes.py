@@ -146,8 +146,10 @@ def add_parsers(subparsers: argparse._SubParsersAction) -> None:
         "--set", action="append", default=[], metavar="NAME=VALUE", help="change a setting; lists are comma-separated"
     )
     common.add_argument("--mixed-precision", choices=["no", "bf16", "fp16"], default="no")
-    common.add_argument("--save-every", type=int, default=500, metavar="STEPS", help="between checkpoints")
-    translating = networks.add_parser("cyclegan", parents=[common], help="IHC to H&E and back")
+    common.add_argument("--save-every", type=int, metavar="STEPS", help="between checkpoints (default: 500)")
+    translating = networks.add_parser(
+        "cyclegan", parents=[common], help="IHC to H&E and back", epilog=_settings(TranslationSettings)
+    )
     translating.add_argument("--ihc", type=Path, required=True, help=IHC_LAYOUTS)
     translating.add_argument("--he", type=Path, required=True, help=HE_LAYOUTS)
     translating.add_argument(
@@ -160,12 +162,12 @@ def add_parsers(subparsers: argparse._SubParsersAction) -> None:
     translating.add_argument(
         "--detector", type=Path, help="HoVer-Net weights: keep the generators whose val part gives it the best F1"
     )
-    translating.add_argument("--validate-every", type=int, metavar="STEPS", help="default: as --save-every")
+    translating.add_argument("--validate-every", type=int, metavar="STEPS", help="default: with every checkpoint")
     translating.add_argument(
         "--patience", type=int, default=0, metavar="STEPS", help="end when no F1 was better for so long (0: never)"
     )
     translating.set_defaults(run=_run_cyclegan)
-    finding = networks.add_parser("hovernet", parents=[common], help="nuclei on H&E")
+    finding = networks.add_parser("hovernet", parents=[common], help="nuclei on H&E", epilog=_settings(HoverSettings))
     finding.add_argument("--data", type=Path, required=True, help=OUTLINED)
     finding.add_argument(
         "--split", type=Path, help="JSON of the groups to train on, to choose by and to leave for a test"
@@ -176,6 +178,11 @@ def add_parsers(subparsers: argparse._SubParsersAction) -> None:
     finding.set_defaults(run=_run_hovernet)
 
 
+def _settings(kind: type) -> str:
+    """What `--set` may change, for the help."""
+    return f"settings, described by {kind.__name__}: {', '.join(field.name for field in fields(kind))}"
+
+
 def _run_cyclegan(args: argparse.Namespace) -> int:
     ihc, he = open_stain(args.ihc, "ihc", args.ihc_split), open_stain(args.he, "he", args.he_split)
     settings = translation_settings(profile(args.profile), args.seed)
@@ -183,7 +190,9 @@ def _run_cyclegan(args: argparse.Namespace) -> int:
         settings = replace(settings, warm_steps=0)
     if args.detector and not ihc.chosen_by:
         raise ValueError("--detector: expected --ihc-split with EndoNuke's id blocks to choose by, found none")
-    more: dict[str, Any] = {"patience": args.patience}
+    more = {"patience": args.patience, **_loop(args)}
+    if args.validate_every:
+        more["validate_every"] = args.validate_every
     if args.detector:
         more |= {"validate": detection_after(*nuclei.load_hovernet(args.detector), ihc.chosen_by), "monitor": "val_f1"}
     try:
@@ -196,9 +205,6 @@ def _run_cyclegan(args: argparse.Namespace) -> int:
             start=args.start,
             groups={"ihc": ihc.groups, "he": he.groups},
             trained_on=f"IHC of {ihc.described}; H&E of {he.described}",
-            mixed_precision=args.mixed_precision,
-            save_every=args.save_every,
-            validate_every=args.validate_every or args.save_every,
             **more,
         )
     except ContentLost as error:
@@ -221,11 +227,16 @@ def _run_hovernet(args: argparse.Namespace) -> int:
         groups=(*parts["train"], *parts["val"]),
         trained_on=f"{args.data.name}: {', '.join(parts['train'])}; chosen by: {', '.join(parts['val']) or 'the same'}",
         encoder=args.encoder,
-        mixed_precision=args.mixed_precision,
-        save_every=args.save_every,
+        **_loop(args),
     )
     print(f"{len(history)} steps; weights in {args.output}")
     return 0
+
+
+def _loop(args: argparse.Namespace) -> dict[str, Any]:
+    """Arguments of the training loop."""
+    every = {"save_every": args.save_every} if args.save_every else {}
+    return {"mixed_precision": args.mixed_precision, **every}
 
 
 def _changed(settings: Settings, changes: Sequence[str]) -> Settings:

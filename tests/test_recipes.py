@@ -5,6 +5,7 @@ import logging
 import os
 import subprocess
 import sys
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -172,6 +173,16 @@ def test_what_cannot_be_chosen_by_or_split_is_refused(root, tmp_path, capsys):
     split.write_text('{"train": ["train"], "val": [], "test": []}')
     assert main(translate_command(root / "bci", root / "pannuke", tmp_path, "--ihc-split", str(split))) == 2
     assert "BCI's own" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("network", "kind"), [("cyclegan", recipes.TranslationSettings), ("hovernet", recipes.HoverSettings)]
+)
+def test_the_help_names_every_setting(network, kind, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["train", network, "--help"])
+    shown = capsys.readouterr().out
+    assert all(field.name in shown for field in fields(kind))
 
 
 def test_two_processes_train_and_save_one_checkpoint(root, tmp_path):

@@ -55,9 +55,9 @@ def train(
         groups: by stain, which groups (id block, image, fold) training and validation saw, for the card.
         trained_on: data and split in words, for the card.
         resume: continue the run in `folder` when there is one; bit-identical to a run without interruption on a CPU.
-        loop: more arguments of `histolib.training.fit`: `validate_every`, `monitor`, `patience` (steps without a
-            better score, warm ones included), `mixed_precision`, `save_every` in place of the settings', `workers` or
-            `progress`.
+        loop: more arguments of `histolib.training.fit`: `validate_every` (default: with every checkpoint), `monitor`,
+            `patience` (steps without a better score), `mixed_precision`, `save_every` in place of the settings',
+            `workers` or `progress`.
 
     Returns:
         one row a step, one column a loss (NaN where a step has none of it), indexed by step.
@@ -80,6 +80,7 @@ def train(
             generator.train()
         return numbers
 
+    every = loop.pop("save_every", settings.save_every)
     history = fit(
         task,
         draw,
@@ -91,7 +92,8 @@ def train(
         resume=resume,
         validate=scores if validate else None,
         keep=task.kept,
-        **{"save_every": settings.save_every, "validate_every": settings.save_every} | loop,
+        save_every=every,
+        **{"validate_every": every} | loop,
     )
     state = PartialState()
     for direction in DIRECTIONS if state.is_main_process else ():
