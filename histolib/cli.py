@@ -1,4 +1,4 @@
-"""The command line: `histolib run | detect | evaluate | train | data`."""
+"""The command line: `histolib run | detect | evaluate | train | tricks | data`."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ COMMANDS = {
     "detect": "histolib.ensemble.commands",
     "evaluate": "histolib.ensemble.commands",
     "train": "histolib.recipes",
+    "tricks": "histolib.tricks",
     "data": "histolib.data.commands",
 }
 

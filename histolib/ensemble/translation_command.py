@@ -25,7 +25,7 @@ from .routes import find_on_he
 from .translation_scores import TranslationSample, evaluate_translations
 from .translations import TRANSLATIONS
 
-__all__ = ["PHANTOM_IMAGES", "score_translations"]
+__all__ = ["PHANTOM_IMAGES", "Material", "phantom_material", "score_material", "score_translations"]
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ PHANTOM_SLIDE = 100_000  # the writers of the phantom's sets use smaller numbers
 
 
 @dataclass(frozen=True, slots=True)
-class _Material:
+class Material:
     """What to score on.
 
     Attributes:
@@ -67,6 +67,43 @@ def score_translations(args: argparse.Namespace) -> dict[str, Any]:
             logger.warning("translation %s left out: %s not found", name, ", ".join(models.missing(entry.needs)))
     marker = BCI.marker if args.dataset == "bci" else EndoNuke.marker
     material = {"bci": _bci, "phantom": _phantom, "endonuke": _endonuke}[args.dataset](args)
+    results = score_material(
+        material, models, names, features=args.features, marker=marker, radius_um=args.radius_um, seed=args.seed
+    )
+    results["protocol"] |= {
+        "dataset": args.dataset,
+        "split": str(args.split) if args.split else None,
+        "he_split": str(args.he_split) if args.he_split else None,
+        "histolib": __version__,
+    }
+    return results
+
+
+def score_material(
+    material: Material,
+    models: Models,
+    names: Sequence[str],
+    *,
+    features: Sequence[str] | None = None,
+    marker: str = "nuclear",
+    radius_um: float = 3.0,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Score translations by all measures whose weights are there; those that are not are named in a warning.
+
+    Args:
+        material: what to score on.
+        models: weights of the translations, of the detector, and of the encoder that gives features.
+        names: of `TRANSLATIONS`.
+        features: "encoder", "inception"; by default the encoder where the detector is there.
+        marker, radius_um, seed: as of `evaluate_translations`.
+
+    Returns:
+        as `evaluate_translations`; the protocol also says which weights, what they were trained on, and what leaks.
+
+    Raises:
+        FileNotFoundError, ValueError: what is missing or cannot be read.
+    """
     detect = None
     if models.missing([HOVERNET]):
         logger.warning("nuclei found after translation left out: %s not found", HOVERNET)
@@ -83,46 +120,45 @@ def score_translations(args: argparse.Namespace) -> dict[str, Any]:
             _counted(material.samples, bar),
             {name: TRANSLATIONS[name].bind(marker, models) for name in names},
             he=_counted(material.he, bar),
-            features=_features(args.features, models),
+            features=_features(features, models),
             detect=detect,
             marker=marker,
             gain=gain,
-            radius_um=args.radius_um,
-            seed=args.seed,
+            radius_um=radius_um,
+            seed=seed,
         )
     needs = {need for name in names for need in (*TRANSLATIONS[name].needs, *TRANSLATIONS[name].back_needs)}
     files = [need for need in sorted({*needs, HOVERNET}) if models.find(need)]
     cards = {name: getattr(models, net)[1] for name, net in NETWORKS.items() if name in files}
     results["protocol"] |= {
-        "dataset": args.dataset,
-        "split": str(args.split) if args.split else None,
-        "he_split": str(args.he_split) if args.he_split else None,
         "weights": {name: str(models.find(name)) for name in files},
         "trained_on": {name: card.get("trained_on") or "unknown" for name, card in cards.items()},
         "leaked": {name: _leaked(card.get("groups"), material.groups) for name, card in cards.items()},
-        "histolib": __version__,
     }
     return results
 
 
-def _bci(args: argparse.Namespace) -> _Material:
+def phantom_material(images: int = PHANTOM_IMAGES, seed: int = 0) -> Material:
+    """Twins of slides that no writer of the phantom's data sets draws, a slide each."""
+    drawn = (phantom.draw(seed, PHANTOM_PX, PHANTOM_MPP, slide=PHANTOM_SLIDE + i) for i in range(images))
+    return Material((TranslationSample(twin.ihc, twin.ihc.name, twin.he, twin.xy) for twin in drawn), images)
+
+
+def _bci(args: argparse.Namespace) -> Material:
     """Pairs of the test split, or of training where there is no other; each is a group, for names tell no slide."""
     there = BCI(args.root).names
     split = "test" if any("_test_" in name for name in there) else "train"
     data = BCI(args.root, split)
     positions = _evenly(len(data), args.images)
     samples = (TranslationSample(pair.ihc, pair.name, pair.he) for pair in map(data.__getitem__, positions))
-    return _Material(samples, len(positions), {"ihc": [split], "he": [split]})
+    return Material(samples, len(positions), {"ihc": [split], "he": [split]})
 
 
-def _phantom(args: argparse.Namespace) -> _Material:
-    """Twins of slides that no writer of the phantom's data sets draws, a slide each."""
-    count = args.images or PHANTOM_IMAGES
-    drawn = (phantom.draw(args.seed, PHANTOM_PX, PHANTOM_MPP, slide=PHANTOM_SLIDE + i) for i in range(count))
-    return _Material((TranslationSample(twin.ihc, twin.ihc.name, twin.he, twin.xy) for twin in drawn), count)
+def _phantom(args: argparse.Namespace) -> Material:
+    return phantom_material(args.images or PHANTOM_IMAGES, args.seed)
 
 
-def _endonuke(args: argparse.Namespace) -> _Material:
+def _endonuke(args: argparse.Namespace) -> Material:
     """Each tile once, however many annotators it has, and H&E of other tissue."""
     data = EndoNuke(args.root, annotator=args.annotator, study=args.study)
     outlined, _ = open_outlined(args.he)
@@ -141,7 +177,7 @@ def _endonuke(args: argparse.Namespace) -> _Material:
     samples = (TranslationSample(data.patch(tile), block) for tile, block in zip(tiles, blocks, strict=True))
     he = ((outlined[i].patch, groups[i]) for i in range(len(outlined)))
     seen = {"ihc": [str(tile) for tile in tiles], "he": outlined.groups}
-    return _Material(samples, len(tiles) + len(outlined), seen, he)
+    return Material(samples, len(tiles) + len(outlined), seen, he)
 
 
 def _leaked(trained: Mapping[str, Sequence[str]] | Sequence[str] | None, scored: Mapping[str, Sequence[str]]) -> Any:

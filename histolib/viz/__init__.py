@@ -13,7 +13,15 @@ from .images import (
     figure_profile,
     show_patch,
 )
-from .plots import figure_counts, figure_distributions, figure_losses, figure_radius, figure_routes, figure_scores
+from .plots import (
+    figure_counts,
+    figure_distributions,
+    figure_losses,
+    figure_radius,
+    figure_routes,
+    figure_scores,
+    figure_seeds,
+)
 from .style import COLOURS, add_scale_bar, colour, style
 from .widgets import browse
 
@@ -37,6 +45,7 @@ __all__ = [
     "figure_radius",
     "figure_routes",
     "figure_scores",
+    "figure_seeds",
     "save_figure",
     "show_patch",
     "style",

@@ -13,7 +13,15 @@ from matplotlib.figure import Figure
 
 from .style import COLOURS, colour, style
 
-__all__ = ["figure_counts", "figure_distributions", "figure_losses", "figure_radius", "figure_routes", "figure_scores"]
+__all__ = [
+    "figure_counts",
+    "figure_distributions",
+    "figure_losses",
+    "figure_radius",
+    "figure_routes",
+    "figure_scores",
+    "figure_seeds",
+]
 
 
 def figure_losses(history: pd.DataFrame, groups: Mapping[str, Sequence[str]], smooth: int = 15) -> Figure:
@@ -123,6 +131,33 @@ def figure_scores(scores: Mapping[str, Mapping[str, float | None]], title: str =
         axes.set(xlim=(0, 1.08), title=title)
         if names:
             figure.legend(loc="outside lower center", ncols=len(names))
+    return figure
+
+
+def figure_seeds(
+    runs: Mapping[str, Sequence[float]], references: Mapping[str, float], xlabel: str, title: str = ""
+) -> Figure:
+    """A dot for every run and a bar at their mean, a row a setting; dashed lines at numbers to compare with.
+
+    Args:
+        runs: name of the setting to its score at each seed.
+        references: name to a score that has no seeds.
+        xlabel: what the score is.
+        title: says data and protocol.
+    """
+    with style():
+        figure, axes = plt.subplots(figsize=(10.5, 0.5 * len(runs) + 1.8))
+        for row, values in enumerate(runs.values()):
+            axes.plot(values, [row] * len(values), "o", color="#0072b2", alpha=0.6, markersize=8)
+            axes.plot([np.mean(values)] * 2, [row - 0.32, row + 0.32], color="black", linewidth=3)
+        lines = ("--", ":", "-.", (0, (1, 3)), (0, (6, 2, 1, 2, 1, 2)))
+        for i, (name, value) in enumerate(sorted(references.items(), key=lambda item: item[1])):
+            axes.axvline(value, color=colour(name), linestyle=lines[i % len(lines)], linewidth=2, label=name)
+        axes.set_yticks(range(len(runs)), list(runs))
+        axes.invert_yaxis()
+        axes.set(xlabel=xlabel, title=title)
+        if references:
+            figure.legend(loc="outside right center")
     return figure
 
 

@@ -7,7 +7,15 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from histolib.viz import figure_counts, figure_distributions, figure_losses, figure_radius, figure_routes, figure_scores
+from histolib.viz import (
+    figure_counts,
+    figure_distributions,
+    figure_losses,
+    figure_radius,
+    figure_routes,
+    figure_scores,
+    figure_seeds,
+)
 
 SCORES = {"f1": 0.8, "f1_ci95": [0.75, 0.85], "precision": 0.9, "recall": 0.7}
 NOTHING = {"f1": None, "f1_ci95": [None, None], "precision": None, "recall": None}
@@ -34,6 +42,7 @@ def no_warnings():
         lambda: figure_routes({}),
         lambda: figure_routes({"log": NOTHING}),
         lambda: figure_scores({}),
+        lambda: figure_seeds({}, {}, "F1"),
         lambda: figure_scores({"Liver": {"mpq": None}}),
         lambda: figure_radius({}, 3.0),
         lambda: figure_radius({"log": {3.0: 0.5}}, 3.0),
@@ -90,3 +99,11 @@ def test_the_protocols_radius_is_marked():
     axes = figure_radius({"log": {1.0: 0.2, 3.0: 0.8}, "od": {1.0: 0.1, 3.0: 0.5}}, 3.0).axes[0]
     assert axes.lines[0].get_xydata().tolist() == [[1, 0.2], [3, 0.8]]
     assert axes.lines[-1].get_xdata() == [3.0, 3.0]
+
+
+def test_every_seed_is_a_dot_with_a_bar_at_the_mean():
+    axes = figure_seeds({"base": [0.2, 0.4], "plain": [0.1]}, {"log": 0.3}, "F1").axes[0]
+    dots, bar, other, *_ = (line.get_xdata() for line in axes.lines)
+    assert (list(dots), list(bar), list(other)) == ([0.2, 0.4], pytest.approx([0.3, 0.3]), [0.1])
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["base", "plain"]
+    assert axes.lines[-1].get_label() == "log"
