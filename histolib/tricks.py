@@ -35,7 +35,7 @@ IMAGES = 12
 BASE = replace(
     translation_settings(profile("quick")),
     mpp=0.5,
-    patch_px=96,
+    patch_px=64,
     warm_steps=100,
     steps=300,
     lr_generator=3e-4,
@@ -158,7 +158,8 @@ def table(results: Mapping[str, Any]) -> str:
 def _train_detector(sets: Sets, folder: Path) -> None:
     samples = PanNuke(sets.pannuke.root, folds=(1, 2))
     settings = replace(hover_settings(profile("quick"), tuple(samples.types.values())), **DETECTOR)
-    train_hovernet(samples, settings, folder, resume=True, mixed_precision="bf16", save_every=100)
+    told = {"groups": samples.groups, "trained_on": "phantom PanNuke: fold1, fold2"}
+    train_hovernet(samples, settings, folder, resume=True, mixed_precision="bf16", save_every=100, **told)
 
 
 def _row(sets: Sets, settings: TranslationSettings, folder: Path, detector: Path) -> dict[str, Any]:
