@@ -33,7 +33,7 @@ def translate(
     The patch is resampled to that scale, translated and resampled back. A picture of at most `tile_px` goes through
     whole. A larger one goes in tiles that overlap by the generator's reach, with the statistics of its instance norms
     held: they are those of up to 16 crops of 256 px on an even grid over the picture. So the tiles meet without seams
-    and the result does not depend on the tiling.
+    and the result does not depend on the tiling; `tests/benchmarks/bench_seam.py` measures it.
 
     Args:
         patch: image to translate.

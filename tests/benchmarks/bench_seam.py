@@ -96,7 +96,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--side", type=int, default=1024, help="of the patch in px, a multiple of 256")
     parser.add_argument("--warm-steps", type=int, default=100)
-    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--steps", type=int, default=40)
     arguments = parser.parse_args()
     patch = phantom.draw(3, arguments.side, SETTINGS.mpp, slide=40).ihc
     generator = trained(Generator, arguments.warm_steps, arguments.steps)
