@@ -137,7 +137,7 @@ def train(
         task,
         draw,
         steps=settings.steps,
-        batch_size=settings.batch_size,
+        batch_size=settings.batch_at,
         settings=asdict(settings),
         folder=folder,
         seed=settings.seed,

@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import pandas as pd
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import broadcast_object_list
+from accelerate.utils import DataLoaderConfiguration, broadcast_object_list
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -51,16 +52,20 @@ class Task(Protocol):
 
 
 class _Stream(Dataset):
-    """Samples first, first + 1, ... of a deterministic stream."""
+    """A deterministic stream of samples."""
 
-    def __init__(self, draw: Callable[[int], Mapping[str, Tensor]], first: int, count: int) -> None:
-        self.draw, self.first, self.count = draw, first, count
-
-    def __len__(self) -> int:
-        return self.count
+    def __init__(self, draw: Callable[[int], Mapping[str, Tensor]]) -> None:
+        self.draw = draw
 
     def __getitem__(self, index: int) -> Mapping[str, Tensor]:
-        return self.draw(self.first + index)
+        return self.draw(index)
+
+
+def _batches(size_at: Callable[[int], int], start: int, steps: int, world: int) -> list[list[int]]:
+    """Positions in the stream of each batch after the first `start` steps; processes take turns."""
+    sizes = [size_at(step) for step in range(steps) for _ in range(world)]
+    ends = np.cumsum(sizes, dtype=int).tolist()
+    return [list(range(end - size, end)) for end, size in zip(ends, sizes, strict=True)][start * world :]
 
 
 def fit(
@@ -68,7 +73,7 @@ def fit(
     draw: Callable[[int], Mapping[str, Tensor]],
     *,
     steps: int,
-    batch_size: int,
+    batch_size: int | Callable[[int], int],
     settings: Mapping[str, Any],
     folder: str | Path,
     seed: int = 0,
@@ -92,7 +97,7 @@ def fit(
         task: what to train; its networks end on the device that trained them, unwrapped.
         draw: sample i of an endless stream, a dictionary of tensors; batches stack them.
         steps: optimisation steps in all, those before a resume included.
-        batch_size: samples a step on each process.
+        batch_size: samples a step on each process, or a function from the number of steps done to it.
         settings: plain values that made this run; a checkpoint refuses others.
         folder: receives `checkpoint.pt` and `log.csv` (columns step, name, value).
         seed: seed of the run.
@@ -117,7 +122,9 @@ def fit(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     AcceleratorState._reset_state()  # an earlier run of this process may have had another precision
-    accelerator = Accelerator(mixed_precision=mixed_precision)
+    # Batches may differ in size, and there are as many for each process: none is to be filled up.
+    each = DataLoaderConfiguration(even_batches=False)
+    accelerator = Accelerator(mixed_precision=mixed_precision, dataloader_config=each)
     best, start = Best(patience), 0
     if resume and (folder / CHECKPOINT).is_file():
         start = _restore(task, accelerator, best, load_checkpoint(folder / CHECKPOINT, settings))
@@ -129,8 +136,10 @@ def fit(
         for name, item in group.items():
             group[name] = accelerator.prepare(item)
     world = accelerator.num_processes
-    stream = _Stream(draw, start * batch_size * world, max(0, steps - start) * batch_size * world)
-    loader = accelerator.prepare(DataLoader(stream, batch_size, num_workers=workers)) if len(stream) else []
+    size_at = batch_size if callable(batch_size) else lambda step: batch_size
+    batches = _batches(size_at, start, steps, world)
+    stream = DataLoader(_Stream(draw), batch_sampler=batches, num_workers=workers)
+    loader = accelerator.prepare(stream) if batches else []
     bar = tqdm(
         loader, initial=start, total=steps, disable=not (progress and accelerator.is_main_process), mininterval=2.0
     )

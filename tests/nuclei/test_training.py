@@ -147,6 +147,12 @@ def test_a_frozen_encoder_keeps_its_weights_until_it_thaws(tmp_path, tiles):
     assert not torch.equal(frozen.conv_bot.weight, start.conv_bot.weight)
 
 
+def test_the_first_phase_may_have_larger_batches():
+    settings = replace(TINY, batch_size=4, freeze_encoder_steps=2, frozen_batch_size=16)
+    assert [settings.batch_at(step) for step in range(4)] == [16, 16, 4, 4]
+    assert replace(settings, frozen_batch_size=0).batch_at(0) == 4
+
+
 def test_validation_joins_the_log_and_the_card_says_what_was_seen(tmp_path, tiles):
     settings = replace(TINY, validate_every=2)
     history = train(tiles[:1], settings, tmp_path, validation=tiles[1:], groups=["b", "a", "a"], progress=False)

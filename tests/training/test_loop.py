@@ -54,10 +54,8 @@ def draw(index):
 
 def run(folder, steps=8, resume=False, **options):
     task = Regression()
-    options = {"settings": SETTINGS, "save_every": 3, **options}
-    history = training.fit(
-        task, draw, steps=steps, batch_size=2, folder=folder, resume=resume, progress=False, **options
-    )
+    options = {"batch_size": 2, "settings": SETTINGS, "save_every": 3, **options}
+    history = training.fit(task, draw, steps=steps, folder=folder, resume=resume, progress=False, **options)
     return task.modules["net"].state_dict(), history
 
 
@@ -87,6 +85,18 @@ def test_a_stopped_run_ends_as_if_it_never_stopped(tmp_path, stopped_at):
     resumed, log = run(tmp_path / "stopped", resume=True)
     assert_same(unbroken, resumed)
     assert history.equals(log)
+
+
+def test_batches_may_change_their_size_and_no_sample_is_lost_or_shown_twice(tmp_path):
+    sizes = [4, 4, 1, 2, 3, 1, 1, 2]
+    unbroken, history = run(tmp_path / "unbroken", batch_size=sizes.__getitem__)
+    shown = [float(draw(index)["x"].sum()) for index in range(sum(sizes))]
+    expected = np.cumsum([sum(shown[sum(sizes[:k]) : sum(sizes[: k + 1])]) for k in range(8)])
+    np.testing.assert_allclose(history["seen"], expected, rtol=1e-4)
+    with pytest.raises(Stop):
+        run(tmp_path / "stopped", batch_size=sizes.__getitem__, validate=stop_at(5), validate_every=1)
+    resumed, _ = run(tmp_path / "stopped", batch_size=sizes.__getitem__, resume=True)
+    assert_same(unbroken, resumed)
 
 
 def test_resume_of_a_finished_run_changes_nothing(tmp_path):
