@@ -4,7 +4,7 @@ from torch import nn
 
 from histolib.training import load_weights, save_weights
 from histolib.translation import Generator, PatchDiscriminator, held_statistics
-from histolib.translation.networks import InstanceNorm
+from histolib.translation.networks import Enlargement, InstanceNorm
 
 torch.set_num_threads(1)
 
@@ -109,3 +109,16 @@ def test_held_statistics_are_those_of_the_sample_and_end_with_the_context():
 def test_instance_norm_is_that_of_torch():
     x = 3 * torch.rand(2, 5, 7, 4) - 1
     torch.testing.assert_close(InstanceNorm()(x), nn.InstanceNorm2d(5)(x), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 4)])
+def test_an_enlargement_is_resizing_and_convolving(size):
+    layer, x = Enlargement(3, 2), torch.rand(2, 3, *size)
+    kernel = layer.weight.flip(2, 3).transpose(0, 1)
+    expected = torch.nn.functional.conv2d(torch.nn.functional.interpolate(x, scale_factor=2), kernel, padding=1)
+    torch.testing.assert_close(layer(x), expected)
+
+
+def test_an_enlargement_of_a_flat_picture_is_flat_and_so_paints_no_checkerboard():
+    inside = Enlargement(3, 2)(torch.rand(1, 3, 1, 1).expand(1, 3, 6, 6))[..., 1:-1, 1:-1]
+    torch.testing.assert_close(inside, inside[..., :1, :1].expand_as(inside))

@@ -18,7 +18,6 @@ from histolib.translation import (
     load_generator,
     random_crop,
     save_generator,
-    to_tensor,
     train,
     translate,
     unpaired_crops,
@@ -104,21 +103,19 @@ def test_a_run_without_guards_that_loses_the_content_is_stopped(tmp_path, brown,
 
 
 def test_a_run_that_has_learnt_to_invert_is_stopped_in_its_first_steps_and_says_so(tmp_path, brown, tissue):
-    negative = [Patch(255 - patch.image, patch.mpp) for patch in (brown, tissue)]
     settings = replace(TINY, width=8, warm_steps=0, identity=0.0, content=0.0, steps=30, content_limit=-1.0, ema=0.0)
-    task = CycleGAN(settings)
-    images = {domain: to_tensor(patch.image)[None] for domain, patch in (("ihc", brown), ("he", tissue))}
-    inverted = {"he": to_tensor(negative[0].image)[None], "ihc": to_tensor(negative[1].image)[None]}
-    optimizer = torch.optim.Adam([p for g in task.generators.values() for p in g.parameters()], 5e-3)
-    for _ in range(80):
+    task, draw = CycleGAN(settings), unpaired_crops([brown], [tissue], settings)
+    optimizer = torch.optim.Adam([p for g in task.generators.values() for p in g.parameters()], 1e-3)
+    for step in range(160):
+        images = {domain: image[None] for domain, image in draw(1000 + step).items()}
         optimizer.zero_grad()
-        made = {"he": task.generators["ihc_to_he"](images["ihc"]), "ihc": task.generators["he_to_ihc"](images["he"])}
-        sum((made[domain] - inverted[domain]).abs().mean() for domain in made).backward()
+        for generator, image in zip(task.generators.values(), (images["ihc"], images["he"]), strict=True):
+            (generator(image) - (1 - image)).abs().mean().backward()
         optimizer.step()
     for name, generator in task.generators.items():
         save_generator(tmp_path / f"{name}.safetensors", generator, {})
     plain = train([brown], [tissue], settings, tmp_path / "plain", start=tmp_path, progress=False)
-    assert plain["correlation"].max() < 0, "unguarded, it inverts to the end"
+    assert plain["correlation"].mean() < -0.2, "unguarded, it stays inverted"
     assert plain["cycle"].tail(5).mean() < plain["cycle"].head(5).mean(), "while its cycle gets better"
     guarded = replace(settings, content_limit=0.3, grace_steps=10)
     with pytest.raises(ContentLost, match=r"after 11 adversarial steps.*dark and light are exchanged"):
