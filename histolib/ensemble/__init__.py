@@ -1,12 +1,13 @@
 """Ensemble room: routes from an IHC patch to nucleus centroids, their evaluation and export."""
 
+from .changes import NucleiChanges, nuclei_changes
 from .evaluation import TileCounts, bootstrap_f1, count_tile, evaluate, summarise, tile_blocks
 from .export import EXPORTS, write_csv, write_geojson
 from .models import HE_REFERENCE, HE_TO_IHC, HOVERNET, IHC_REFERENCE, IHC_TO_HE, Models
 from .nuclei import Nuclei
 from .routes import ROUTES, Route
 from .translation_scores import TranslationSample, evaluate_translations
-from .translation_table import translation_table
+from .translation_table import beaten_by, headline, translation_table
 from .translations import TRANSLATIONS, Translation, Translator
 
 __all__ = [
@@ -20,15 +21,19 @@ __all__ = [
     "TRANSLATIONS",
     "Models",
     "Nuclei",
+    "NucleiChanges",
     "Route",
     "TileCounts",
     "Translation",
     "TranslationSample",
     "Translator",
+    "beaten_by",
     "bootstrap_f1",
     "count_tile",
     "evaluate",
     "evaluate_translations",
+    "headline",
+    "nuclei_changes",
     "summarise",
     "tile_blocks",
     "translation_table",

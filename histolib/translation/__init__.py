@@ -3,6 +3,7 @@
 from .classical import StainReference, macenko, recolour_hed, recolour_od, reinhard
 from .content import MARKERS, ContentGuard, ContentLost, content_correlation, density_weights, stain_amount
 from .cyclegan import CycleGAN, TranslationSettings, linear_decay
+from .inverted import inverted_start
 from .networks import Generator, PatchDiscriminator, held_statistics
 from .pool import ImagePool
 from .training import random_crop, train, unpaired_crops
@@ -21,6 +22,7 @@ __all__ = [
     "content_correlation",
     "density_weights",
     "held_statistics",
+    "inverted_start",
     "linear_decay",
     "load_generator",
     "macenko",

@@ -23,6 +23,7 @@ from .plots import (
     figure_seeds,
 )
 from .style import COLOURS, add_scale_bar, colour, style
+from .translations import figure_criteria, figure_fields, figure_marks, figure_seams, figure_wipe
 from .widgets import browse
 
 __all__ = [
@@ -34,10 +35,13 @@ __all__ = [
     "draw_outlines",
     "draw_points",
     "figure_counts",
+    "figure_criteria",
     "figure_detections",
     "figure_distributions",
+    "figure_fields",
     "figure_losses",
     "figure_maps",
+    "figure_marks",
     "figure_outlines",
     "figure_patches",
     "figure_points",
@@ -45,7 +49,9 @@ __all__ = [
     "figure_radius",
     "figure_routes",
     "figure_scores",
+    "figure_seams",
     "figure_seeds",
+    "figure_wipe",
     "save_figure",
     "show_patch",
     "style",

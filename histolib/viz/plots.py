@@ -24,11 +24,24 @@ __all__ = [
 ]
 
 
-def figure_losses(history: pd.DataFrame, groups: Mapping[str, Sequence[str]], smooth: int = 15) -> Figure:
-    """Training curves: one panel a group of logged columns, raw values faint, a running median on top."""
+def figure_losses(
+    history: pd.DataFrame, groups: Mapping[str, Sequence[str]], smooth: int = 15, columns: int | None = None
+) -> Figure:
+    """Training curves: one panel a group of logged columns, raw values faint, a running median on top.
+
+    Args:
+        history: one row a step, as the training returns it.
+        groups: title of the panel to the columns that it shows.
+        smooth: steps of the running median.
+        columns: panels in a row; default all.
+    """
+    columns = columns or len(groups)
+    rows = -(-len(groups) // columns)
     with style():
-        figure, panels = plt.subplots(1, len(groups), figsize=(5.2 * len(groups), 3.8), squeeze=False)
-        for axes, (title, names) in zip(panels[0], groups.items(), strict=True):
+        figure, panels = plt.subplots(rows, columns, figsize=(5.2 * columns, 3.8 * rows), squeeze=False)
+        for axes in panels.flat[len(groups) :]:
+            axes.set_axis_off()
+        for axes, (title, names) in zip(panels.flat, groups.items(), strict=False):
             present = [name for name in names if name in history]
             for shade, name in zip(sns.color_palette("colorblind", max(len(present), 1)), present, strict=False):
                 line = history[name].dropna()

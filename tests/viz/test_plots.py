@@ -54,6 +54,13 @@ def test_figures_of_nothing_and_of_one_thing_are_drawn(figure):
     drawn.draw_without_rendering()
 
 
+def test_losses_stand_in_rows_of_some_columns():
+    history = pd.DataFrame({name: [1.0, 2.0] for name in "abc"})
+    figure = figure_losses(history, {name: [name] for name in "abc"}, columns=2)
+    assert figure.axes[0].get_gridspec().get_geometry() == (2, 2)
+    assert [axes.get_title() for axes in figure.axes] == ["a", "b", "c", ""]
+
+
 def test_losses_show_what_was_logged_and_a_median_on_top():
     history = pd.DataFrame({"a": [1.0, 9.0, 1.0, np.nan, 1.0], "b": np.arange(5.0)}, index=range(10, 15))
     figure = figure_losses(history, {"one": ["a", "missing"], "two": ["b"]}, smooth=3)
