@@ -55,6 +55,7 @@ def add_parsers(subparsers: argparse._SubParsersAction) -> None:
     )
     score.add_argument("--features", type=_features, help="of KID and FID: encoder (HoVer-Net's, default), inception")
     score.add_argument("--images", type=_count, help=f"take so many; phantom: draw so many, default {PHANTOM_IMAGES}")
+    score.add_argument("--tissue", help="phantom: one of PanNuke's names; default: all, a slide each")
     score.add_argument("--seed", type=_natural, default=0, help="of phantom slides, and of intervals of translations")
     score.add_argument("--radius-um", type=_positive, default=3.0, help="largest distance of a hit in microns")
     score.add_argument(

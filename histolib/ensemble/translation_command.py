@@ -74,6 +74,7 @@ def score_translations(args: argparse.Namespace) -> dict[str, Any]:
         "dataset": args.dataset,
         "split": str(args.split) if args.split else None,
         "he_split": str(args.he_split) if args.he_split else None,
+        "tissue": args.tissue,
         "histolib": __version__,
     }
     return results
@@ -138,9 +139,16 @@ def score_material(
     return results
 
 
-def phantom_material(images: int = PHANTOM_IMAGES, seed: int = 0) -> Material:
-    """Twins of slides that no writer of the phantom's data sets draws, a slide each."""
-    drawn = (phantom.draw(seed, PHANTOM_PX, PHANTOM_MPP, slide=PHANTOM_SLIDE + i) for i in range(images))
+def phantom_material(images: int = PHANTOM_IMAGES, seed: int = 0, tissue: str | None = None) -> Material:
+    """Twins of slides that no writer of the phantom's data sets draws, a slide each.
+
+    Args:
+        images: how many.
+        seed: of the phantom.
+        tissue: one of PanNuke's names; None draws all 19, of which the phantom's EndoNuke set shows "Uterus" alone.
+    """
+    slides = range(PHANTOM_SLIDE, PHANTOM_SLIDE + images)
+    drawn = (phantom.draw(seed, PHANTOM_PX, PHANTOM_MPP, slide=slide, tissue=tissue) for slide in slides)
     return Material((TranslationSample(twin.ihc, twin.ihc.name, twin.he, twin.xy) for twin in drawn), images)
 
 
@@ -155,7 +163,7 @@ def _bci(args: argparse.Namespace) -> Material:
 
 
 def _phantom(args: argparse.Namespace) -> Material:
-    return phantom_material(args.images or PHANTOM_IMAGES, args.seed)
+    return phantom_material(args.images or PHANTOM_IMAGES, args.seed, args.tissue)
 
 
 def _endonuke(args: argparse.Namespace) -> Material:

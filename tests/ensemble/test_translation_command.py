@@ -183,3 +183,15 @@ def test_a_leak_is_a_group_that_training_saw_or_an_id_in_a_block_of_it():
     assert _leaked(["train_1", "5"], scored) == ["train_1"], "groups without a stain are of H&E"
     assert _leaked({}, scored) == []
     assert _leaked(None, scored) is None
+
+
+def test_twins_may_be_of_one_tissue(monkeypatch, weights, capsys):
+    asked = []
+    draw = phantom.draw
+    monkeypatch.setattr(phantom, "draw", lambda *a, **k: asked.append(k["tissue"]) or draw(*a, **k))
+    options = ("--dataset", "phantom", "--images", 1, "--weights", weights, "--translations", "identity")
+    assert evaluate(*options, "--tissue", "Uterus") == 0
+    assert evaluate(*options) == 0
+    assert asked == ["Uterus", None]
+    assert evaluate(*options, "--tissue", "Elbow") == 2
+    assert "expected a tissue of" in capsys.readouterr().err
