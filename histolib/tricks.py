@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 
 from . import __version__
-from .config import Paths, profile, replacing, writable_folder
+from .config import Paths, profile, writable_folder
 from .data import PanNuke
 from .ensemble import HOVERNET, TRANSLATIONS, Models
 from .ensemble.translation_command import phantom_material, score_material
 from .ensemble.translation_table import headline
 from .materials import Patches, split_runs
 from .recipes import Sets, hover_settings, open_sets, train_cyclegan, train_hovernet, translation_settings
+from .results import write_results
 from .translation import TranslationSettings
 from .viz import figure_seeds, save_figure
 
@@ -102,8 +103,7 @@ def run(args: argparse.Namespace) -> int:
             "histolib": __version__,
         },
     }
-    with replacing(args.output / f"{NAME}.json") as temporary:
-        temporary.write_text(json.dumps(results, indent=1, allow_nan=False) + "\n")
+    write_results(args.output / f"{NAME}.json", results)
     save_figure(figure(results), NAME, args.output)
     print(table(results))
     return 0
@@ -177,8 +177,7 @@ def _row(sets: Sets, settings: TranslationSettings, folder: Path, detector: Path
     found = score_material(phantom_material(IMAGES), Models(folder, detector), ["cyclegan"])
     row = {"settings": json.loads(made_by), "scores": headline(found["translations"]["cyclegan"]["to_he"])}
     row["seconds"] = round(seconds, 1)
-    with replacing(file) as temporary:
-        temporary.write_text(json.dumps(row))
+    write_results(file, row)
     return {"scores": row["scores"], "seconds": row["seconds"]}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -12,9 +11,10 @@ from typing import Any
 from tqdm import tqdm
 
 from .. import __version__
-from ..config import replacing, writable_folder
+from ..config import writable_folder
 from ..data import EndoNuke, KeypointSample, read_split, split_ids
 from ..nuclei import evaluate_outlined
+from ..results import write_results
 from .evaluation import evaluate, tile_blocks
 from .models import HOVERNET, Models
 from .routes import ROUTES
@@ -49,8 +49,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
         results = _score_routes(args)
         table = _route_table(results["routes"])
     if args.output:
-        with replacing(args.output) as temporary:
-            temporary.write_text(json.dumps(results, indent=2, allow_nan=False) + "\n")
+        write_results(args.output, results)
     print(table)
     return 0
 

@@ -23,6 +23,7 @@ from ..metrics import (
 )
 from ..nuclei import detect_log
 from ..nuclei.log_detector import THRESHOLDS
+from ..results import plain
 from ..translation import density_weights, to_tensor
 from .evaluation import TileCounts, count_points, summarise
 from .feature_sets import DISTANCES, FIELD_UM, Features, FeatureSet
@@ -164,7 +165,7 @@ def evaluate_translations(
             "seed": seed,
         },
     }
-    return _plain(result)
+    return plain(result)
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,14 +254,3 @@ class _Scores:
 
     def _count(self, what: str, patch: Patch, pred_xy: np.ndarray, true_xy: np.ndarray, group: str) -> None:
         self.counts[what].append(count_points(pred_xy, true_xy, patch.mpp, self.how.radius_um, group))
-
-
-def _plain(value: Any) -> Any:
-    """The same in plain values of six digits, so that it is valid JSON."""
-    if isinstance(value, Mapping):
-        return {name: _plain(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float | np.floating):
-        return float(f"{value:.6g}") if math.isfinite(value) else None
-    return value

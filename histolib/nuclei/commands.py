@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from ..config import best_device, replacing, writable_folder
+from ..config import best_device, writable_folder
 from ..data import in_groups, open_outlined, read_split
+from ..results import write_results
 from .evaluation import evaluate_nuclei
 from .weights import load_hovernet
 
@@ -44,8 +44,7 @@ def evaluate_outlined(
         )
     result["protocol"] |= {"weights": str(weights), "split": str(split) if split else None}
     if output:
-        with replacing(output) as temporary:
-            temporary.write_text(json.dumps(result, indent=2, allow_nan=False) + "\n")
+        write_results(output, result)
     print(table(result))
     return result
 

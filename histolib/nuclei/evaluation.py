@@ -24,6 +24,7 @@ from ..metrics import (
     type_table,
     typed_quality,
 )
+from ..results import plain
 from .hovernet import HoVerNet
 from .inference import predict_maps
 from .postprocess import describe_instances, postprocess, published_thresholds
@@ -114,7 +115,7 @@ def evaluate_nuclei(
             for t, name in enumerate(types, 1)
         }
         result["pannuke"]["per_type"] = dict(zip(types, result["pannuke"]["per_type"], strict=True))
-    return _plain(result)
+    return plain(result)
 
 
 def _score(
@@ -161,14 +162,3 @@ def _detection(tables: Sequence[np.ndarray], blocks: Sequence[Any]) -> dict[str,
 def _mean(values: Sequence[float]) -> float:
     known = [value for value in values if not math.isnan(value)]
     return float(np.mean(known)) if known else math.nan
-
-
-def _plain(value: Any) -> Any:
-    """The same with Python's own numbers, so that it is valid JSON."""
-    if isinstance(value, Mapping):
-        return {name: _plain(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float | np.floating):
-        return None if math.isnan(value) else float(value)
-    return int(value) if isinstance(value, np.integer) else value
