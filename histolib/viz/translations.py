@@ -15,12 +15,12 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import Normal, Stroke
 
 from ..imaging import Patch
-from .images import draw_points, show_patch
-from .style import style
+from .images import show_patch
+from .style import colour, style
 
 __all__ = ["figure_criteria", "figure_fields", "figure_marks", "figure_seams", "figure_wipe"]
 
-MARKERS = {"lost": "X", "new": "^", "kept": "o"}
+MARKERS = {"lost": "o", "new": "^", "kept": "s"}
 FRAME = "#FFEE33"
 
 
@@ -77,11 +77,9 @@ def figure_fields(
             rim = [Stroke(linewidth=5, foreground="black"), Normal()]
             top.add_patch(Rectangle(corner, size, size, fill=False, edgecolor=FRAME, linewidth=2.5, path_effects=rim))
             shown = bottom.imshow(scores[name], "cividis", vmin=0, vmax=1)
-            bottom.add_patch(
-                Rectangle(
-                    (cell[1] - 0.5, cell[0] - 0.5), 1, 1, fill=False, edgecolor=FRAME, linewidth=2.5, path_effects=rim
-                )
-            )
+            # A frame around the score and its neighbours, so that the score itself can be seen.
+            corner = (cell[1] - 1.5, cell[0] - 1.5)
+            bottom.add_patch(Rectangle(corner, 3, 3, fill=False, edgecolor=FRAME, linewidth=2.5, path_effects=rim))
             bottom.set_title(f"mean score {scores[name].mean():.2f}")
             bottom.set_axis_off()
         bar = figure.colorbar(shown, ax=list(grid[1]), extend="both", ticks=[0, 0.5, 1])
@@ -95,7 +93,7 @@ def figure_marks(
     titles: Sequence[str] = (),
     side: float = 3.4,
 ) -> Figure:
-    """A grid of patches with named points, a shape and a colour a name; one legend for all.
+    """A grid of patches with named points, hollow so that what they mark is seen; one legend for all.
 
     Args:
         rows: name of the row to its patches.
@@ -108,7 +106,7 @@ def figure_marks(
         figure, grid = plt.subplots(
             len(rows), columns, figsize=(side * columns + 0.6, (side + 0.35) * len(rows) + 0.3), squeeze=False
         )
-        spare = cycle("sD")
+        spare = cycle("Dp")
         shapes: dict[str, str] = dict(MARKERS)
         handles: dict[str, Artist] = {}
         for line, (name, patches) in zip(grid, rows.items(), strict=True):
@@ -118,7 +116,12 @@ def figure_marks(
             for column, patch in enumerate(patches):
                 show_patch(line[column], patch, over[column] if over else "")
                 for label, xy in marks.get(name, [{}] * columns)[column].items():
-                    draw_points(line[column], xy, label, shapes.setdefault(label, next(spare)), 70)
+                    xy = np.asarray(xy, float).reshape(-1, 2)
+                    looks = {"marker": shapes.setdefault(label, next(spare)), "s": 150, "facecolors": "none"}
+                    rim = [Stroke(linewidth=4.0, foreground="white"), Normal()]
+                    line[column].scatter(
+                        *xy.T, edgecolors=colour(label), linewidths=2.0, label=label, path_effects=rim, **looks
+                    )
                 handles |= dict(zip(*reversed(line[column].get_legend_handles_labels()), strict=True))
             line[0].text(
                 -0.06, 0.5, name, rotation=90, transform=line[0].transAxes, ha="right", va="center", fontsize=14
@@ -165,9 +168,9 @@ def figure_seams(
     """
     with style():
         height, width = next(iter(strips.values())).image.shape[:2]
-        tall = 11 * height / width + 0.5
+        tall = 10 * height / width + 0.5
         figure, panels = plt.subplots(
-            len(strips) + 1, 1, figsize=(11, tall * len(strips) + 2.6), height_ratios=[tall] * len(strips) + [2.6]
+            len(strips) + 1, 1, figsize=(10, tall * len(strips) + 2.6), height_ratios=[tall] * len(strips) + [2.6]
         )
         for axes, (name, strip) in zip(panels, strips.items(), strict=False):
             show_patch(axes, strip, bar=name == list(strips)[-1])
@@ -182,5 +185,6 @@ def figure_seams(
             last.axvline(column, color="#D55E00", linestyle=":", linewidth=1.2)
         last.set(xlabel="column (px)", ylabel="jump to the\nnext column", xlim=(0, width))
         if jumps:
+            last.set_ylim(0, 1.4 * max(values.max() for values in jumps.values()))  # room for the legend
             last.legend(loc="upper right", ncols=len(jumps))
     return figure

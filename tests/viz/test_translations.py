@@ -35,7 +35,7 @@ def test_a_field_is_framed_where_the_marked_score_looks():
     assert real.get_title() == "real"
     (frame,) = real.patches
     assert (frame.get_xy(), frame.get_width()) == ((0.5, 4.5), 10)
-    assert map_real.patches[0].get_xy() == (0.5, 1.5)
+    assert (map_real.patches[0].get_xy(), map_real.patches[0].get_width()) == ((-0.5, 0.5), 3), "the score is inside"
     assert (map_real.get_title(), map_translated.get_title()) == ("mean score 1.00", "mean score 0.00")
     assert map_real.images[0].get_clim() == (0, 1)
     figure.draw_without_rendering()
@@ -53,6 +53,7 @@ def test_marks_have_the_colour_and_shape_of_what_happened():
     assert lost.get_offsets().tolist() == [[3, 4]]
     assert new.get_offsets().tolist() == [[1, 2], [5, 6]]
     assert len(lost.get_paths()[0]) != len(new.get_paths()[0])
+    assert len(lost.get_facecolors()) == 0, "hollow"
     assert colour("lost") != colour("new")
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["lost", "new"]
     assert figure_marks({"a": [BLACK]}, {}).legends == []
