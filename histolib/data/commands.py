@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 from histolib.config import PROFILES, profile
@@ -55,6 +56,9 @@ def add_parsers(subparsers: argparse._SubParsersAction) -> None:
     drawing = actions.add_parser("phantom", parents=[common], help="draw the synthetic stand-ins of all three sets")
     drawing.add_argument("--seed", type=int, default=0, help="the same seed gives the same bytes (default: 0)")
     drawing.add_argument("--profile", choices=sorted(PROFILES), default="quick", help="how much (default: quick)")
+    drawing.add_argument(
+        "--slides", type=int, metavar="N", help="spread EndoNuke's tiles over so many slides, a run of ids each"
+    )
     drawing.set_defaults(run=_phantom)
 
 
@@ -180,8 +184,11 @@ def _phantom(args: argparse.Namespace) -> int:
     from histolib.data.phantom import write_all  # imports OpenCV, which the other actions do without
 
     size = profile(args.profile)
-    folders = write_all(
-        args.root / "phantom", size.pannuke_per_fold, size.endonuke_runs, size.bci_pairs, size.bci_px, args.seed
-    )
+    runs = size.endonuke_runs
+    if args.slides is not None:
+        if not 1 <= args.slides <= sum(runs):
+            raise ValueError(f"--slides: expected 1 to {sum(runs)}, the number of tiles, found {args.slides}")
+        runs = tuple(map(len, np.array_split(np.arange(sum(runs)), args.slides)))
+    folders = write_all(args.root / "phantom", size.pannuke_per_fold, runs, size.bci_pairs, size.bci_px, args.seed)
     print(*folders.values(), sep="\n")
     return 0

@@ -196,6 +196,17 @@ def test_phantom_draws_the_three_sets_below_the_root(tmp_path, capsys, monkeypat
         run("phantom", "--root", tmp_path, "--seed", "4")
 
 
+def test_the_phantoms_tiles_are_spread_over_slides(tmp_path, monkeypatch):
+    tiny = commands.profile("quick").__class__("quick", 1, (2, 3), (1, 1), 64, 1, 1, 1, 1, 1.0, 1, 1)
+    monkeypatch.setattr(commands, "profile", lambda name: tiny)
+    assert run("phantom", "--root", tmp_path, "--slides", "3") == 0
+    images = (tmp_path / "phantom/endonuke/dataset/images").iterdir()
+    assert sorted(int(path.stem) for path in images) == [1000, 1001, 2000, 2001, 3000]
+    for slides in ("0", "6"):
+        with pytest.raises(ValueError, match=f"--slides: expected 1 to 5, the number of tiles, found {slides}"):
+            run("phantom", "--root", tmp_path, "--slides", slides)
+
+
 def test_no_action_imports_torch(root):
     script = (
         "import sys; from histolib.cli import main; code = main(sys.argv[1:]); sys.exit(code or 'torch' in sys.modules)"
