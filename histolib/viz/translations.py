@@ -70,7 +70,7 @@ def figure_fields(
     """
     start, jump, size = field
     with style():
-        figure, grid = plt.subplots(2, len(patches), figsize=(3.6 * len(patches) + 1, 7.4), squeeze=False)
+        figure, grid = plt.subplots(2, len(patches), figsize=(3.1 * len(patches) + 1, 6.5), squeeze=False)
         for (top, bottom), (name, patch) in zip(grid.T, patches.items(), strict=True):
             show_patch(top, patch, name)
             corner = (start + jump * cell[1] - 0.5, start + jump * cell[0] - 0.5)
