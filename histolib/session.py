@@ -83,4 +83,4 @@ def _show_small_pictures() -> None:
     if get_ipython() is not None:
         from matplotlib_inline.backend_inline import set_matplotlib_formats
 
-        set_matplotlib_formats("jpeg", dpi=72, pil_kwargs={"quality": 85})
+        set_matplotlib_formats("jpeg", dpi=72, pil_kwargs={"quality": 80})
