@@ -21,10 +21,9 @@ from ..metrics import (
     half_size,
     image_scores,
 )
-from ..nuclei import detect_log
-from ..nuclei.log_detector import THRESHOLDS
 from ..results import plain
 from ..translation import density_weights, to_tensor
+from .changes import nuclei_changes
 from .evaluation import TileCounts, count_points, summarise
 from .feature_sets import DISTANCES, FIELD_UM, Features, FeatureSet
 from .translations import Translator
@@ -217,9 +216,12 @@ class _Scores:
         if self.source == "ihc":
             gain = self.how.gain if translator.restains else 1.0
             if gain is not None:
-                self._count("nuclei", translated, self._blobs(translated, gain), self._blobs(patch, 1.0), group)
+                found = nuclei_changes(patch, translated, gain, self.how.marker, self.how.radius_um)
+                hits, new, lost = len(found.kept), len(found.new), len(found.lost)
+                self.counts["nuclei"].append(TileCounts(group, hits, new, lost, math.nan))
             if detect is not None and true_xy is not None:
-                self._count("detection", translated, detect(translated), true_xy, group)
+                counts = count_points(detect(translated), true_xy, translated.mpp, self.how.radius_um, group)
+                self.counts["detection"].append(counts)
 
     def result(self, real: FeatureSet) -> dict[str, Any] | None:
         """The scores; None where nothing was translated."""
@@ -248,9 +250,3 @@ class _Scores:
         known = [value for value in values if not math.isnan(value)]
         interval = bootstrap_mean(np.array(values), groups, self.how.seed)
         return {"mean": float(np.mean(known)) if known else math.nan, "ci95": list(interval)}
-
-    def _blobs(self, patch: Patch, gain: float) -> np.ndarray:
-        return detect_log(patch, marker=self.how.marker, threshold=THRESHOLDS[self.how.marker] * gain)[0]
-
-    def _count(self, what: str, patch: Patch, pred_xy: np.ndarray, true_xy: np.ndarray, group: str) -> None:
-        self.counts[what].append(count_points(pred_xy, true_xy, patch.mpp, self.how.radius_um, group))
