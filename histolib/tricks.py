@@ -19,7 +19,7 @@ from .data import PanNuke
 from .ensemble import HOVERNET, TRANSLATIONS, Models
 from .ensemble.translation_command import phantom_material, score_material
 from .ensemble.translation_table import headline
-from .materials import Patches, split_runs
+from .materials import open_stain
 from .recipes import Sets, hover_settings, open_sets, train_cyclegan, train_hovernet, translation_settings
 from .results import write_results
 from .translation import TranslationSettings
@@ -143,7 +143,7 @@ def figure(results: Mapping[str, Any]) -> Any:
 def table(results: Mapping[str, Any]) -> str:
     """The summary for a person."""
     width = max(map(len, results["summary"]))
-    lines = [f"{'':<{width}}  {'F1 ↑':>6} {'change':>17} {'KID ↓':>7} {'SSIM ↑':>7} {'density ↑':>9} {'cycle ↓':>8}"]
+    lines = [f"{'':<{width}}  {'F1 ↑':>6} {'change':>21} {'KID ↓':>7} {'SSIM ↑':>7} {'density ↑':>9} {'cycle ↓':>8}"]
     for name, row in results["summary"].items():
         change = row.get("change")
         moved = f"{change['mean']:+.3f} ({change['low']:+.2f}..{change['high']:+.2f})" if change else ""
@@ -169,10 +169,9 @@ def _row(sets: Sets, settings: TranslationSettings, folder: Path, detector: Path
         row = json.loads(file.read_text())
         if row["settings"] == json.loads(made_by):
             return {"scores": row["scores"], "seconds": row["seconds"]}
-    positions, _ = split_runs(sets.endonuke.ids)
-    he = PanNuke(sets.pannuke.root, folds=(1, 2))
+    ihc, he = open_stain(sets.endonuke.root, "ihc"), open_stain(sets.pannuke.root, "he")
     start = time.process_time()
-    train_cyclegan(Patches(sets.endonuke, positions), Patches(he), settings, folder, resume=True)
+    train_cyclegan(ihc.patches, he.patches, settings, folder, resume=True)
     seconds = time.process_time() - start
     found = score_material(phantom_material(IMAGES), Models(folder, detector), ["cyclegan"])
     row = {"settings": json.loads(made_by), "scores": headline(found["translations"]["cyclegan"]["to_he"])}
