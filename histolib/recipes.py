@@ -40,6 +40,7 @@ logger = logging.getLogger(__name__)
 
 QUICK_MPP = 0.5  # of HoVer-Net on the quick profile: EndoNuke's own scale, a quarter of the pixels
 OUTLINED = "PanNuke's layout (folds 1 and 2 are used) or CoNSeP's tiles"
+LEARNT_FROM = f"{OUTLINED}, or EndoNuke's layout, whose points become discs"
 IHC_LAYOUTS = "folder in EndoNuke's layout (without a split its last runs are held out) or BCI's (train is used)"
 HE_LAYOUTS = f"{OUTLINED}, or BCI's (train is used)"
 Settings = TypeVar("Settings", HoverSettings, TranslationSettings)
@@ -168,13 +169,14 @@ def add_parsers(subparsers: argparse._SubParsersAction) -> None:
     )
     translating.set_defaults(run=_run_cyclegan)
     finding = networks.add_parser("hovernet", parents=[common], help="nuclei on H&E", epilog=_settings(HoverSettings))
-    finding.add_argument("--data", type=Path, required=True, help=OUTLINED)
+    finding.add_argument("--data", type=Path, required=True, help=LEARNT_FROM)
     finding.add_argument(
         "--split", type=Path, help="JSON of the groups to train on, to choose by and to leave for a test"
     )
     finding.add_argument(
         "--encoder", type=Path, help="ImageNet weights to begin with (see `data download resnetv2-50`)"
     )
+    finding.add_argument("--start", type=Path, help="HoVer-Net weights of an earlier run to fine-tune")
     finding.set_defaults(run=_run_hovernet)
 
 
@@ -227,6 +229,7 @@ def _run_hovernet(args: argparse.Namespace) -> int:
         groups=(*parts["train"], *parts["val"]),
         trained_on=f"{args.data.name}: {', '.join(parts['train'])}; chosen by: {', '.join(parts['val']) or 'the same'}",
         encoder=args.encoder,
+        start=args.start,
         **_loop(args),
     )
     print(f"{len(history)} steps; weights in {args.output}")

@@ -6,10 +6,11 @@ from histolib.data.endonuke import EndoNuke, id_runs
 from histolib.data.instance_tiles import InstanceTiles, consep_images, stitch
 from histolib.data.outlined import open_outlined
 from histolib.data.pannuke import PanNuke
+from histolib.data.point_discs import PointDiscs, draw_discs
 from histolib.data.prepare import prepare_pannuke
 from histolib.data.samples import InstanceReader, InstanceSample, KeypointSample, PairSample
 from histolib.data.sources import Source, sources
-from histolib.data.splits import Subset, in_groups, read_split, split_ids
+from histolib.data.splits import Subset, in_groups, read_split, split_ids, within
 
 __all__ = [
     "BCI",
@@ -20,10 +21,12 @@ __all__ = [
     "KeypointSample",
     "PairSample",
     "PanNuke",
+    "PointDiscs",
     "Source",
     "Subset",
     "consep_images",
     "download",
+    "draw_discs",
     "id_runs",
     "in_groups",
     "open_outlined",
@@ -33,4 +36,5 @@ __all__ = [
     "split_ids",
     "stitch",
     "unpack",
+    "within",
 ]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from histolib.data.samples import InstanceReader, InstanceSample, shorten
 
-__all__ = ["Subset", "in_groups", "read_split", "split_ids"]
+__all__ = ["Subset", "in_groups", "read_split", "split_ids", "within"]
 
 PARTS = ("train", "val", "test")
 
@@ -37,15 +37,28 @@ def in_groups(samples: InstanceReader, groups: Collection[str]) -> Subset:
 
     Args:
         samples: the whole set.
-        groups: which of them to keep.
+        groups: which of them to keep; of samples whose groups are ids also blocks such as "321-784".
 
     Raises:
         ValueError: a group is not there.
     """
-    absent = sorted(set(groups) - set(samples.groups))
+    there = set(samples.groups)
+    absent = sorted(group for group in groups if not any(within(one, [group]) for one in there))
     if absent:
-        raise ValueError(f"expected groups out of {shorten(sorted(set(samples.groups)))}, found no {shorten(absent)}")
-    return Subset(samples, [position for position, group in enumerate(samples.groups) if group in set(groups)])
+        raise ValueError(f"expected groups out of {shorten(sorted(there))}, found no {shorten(absent)}")
+    kept = {group for group in there if within(group, groups)}
+    return Subset(samples, [position for position, group in enumerate(samples.groups) if group in kept])
+
+
+def within(group: str, groups: Collection[str]) -> bool:
+    """Whether a group is one of some, or an id in one of their blocks ("321-784", both ends included)."""
+    return group in groups or (group.isdecimal() and any(int(group) in _block(name) for name in groups))
+
+
+def _block(name: str) -> range:
+    """The ids of a block; empty where the name is none."""
+    ends = re.fullmatch(r"(\d+)-(\d+)", name)
+    return range(int(ends[1]), int(ends[2]) + 1) if ends else range(0)
 
 
 def split_ids(ids: Sequence[int], split: Mapping[str, Collection[str]]) -> dict[str, list[int]]:
@@ -66,10 +79,9 @@ def split_ids(ids: Sequence[int], split: Mapping[str, Collection[str]]) -> dict[
     for part, blocks in split.items():
         parts[part] = []
         for block in blocks:
-            ends = re.fullmatch(r"(\d+)-(\d+)", block)
-            if not ends:
+            if not _block(block):
                 raise ValueError(f"expected blocks of ids such as 321-784, found {block!r}")
-            found = [position for position, i in enumerate(ids) if int(ends[1]) <= i <= int(ends[2])]
+            found = [position for position, i in enumerate(ids) if i in _block(block)]
             if not found:
                 raise ValueError(f"expected samples with ids {block}, found none in {min(ids)}-{max(ids)}")
             shared = next((position for position in found if position in taken), None)

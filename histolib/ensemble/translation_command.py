@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,7 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from .. import __version__
-from ..data import BCI, EndoNuke, PanNuke, in_groups, open_outlined, phantom, read_split, split_ids
+from ..data import BCI, EndoNuke, PanNuke, in_groups, open_outlined, phantom, read_split, split_ids, within
 from ..imaging import Patch
 from ..metrics import inception_features
 from ..nuclei import encoder_features
@@ -193,13 +192,7 @@ def _leaked(trained: Mapping[str, Sequence[str]] | Sequence[str] | None, scored:
     if trained is None:
         return None
     by_stain = trained if isinstance(trained, Mapping) else {"he": trained}
-    return sorted({g for stain, groups in scored.items() for g in groups if _within(g, by_stain.get(stain, ()))})
-
-
-def _within(group: str, trained: Sequence[str]) -> bool:
-    """Whether a group, or the block of ids around it ("321-784"), is one of these."""
-    blocks = [re.fullmatch(r"(\d+)-(\d+)", name) for name in trained] if group.isdecimal() else []
-    return group in trained or any(int(block[1]) <= int(group) <= int(block[2]) for block in blocks if block)
+    return sorted({g for stain, groups in scored.items() for g in groups if within(g, by_stain.get(stain, ()))})
 
 
 def _features(asked: Sequence[str] | None, models: Models) -> dict[str, Features]:

@@ -1,10 +1,11 @@
 """Metrics shared by all rooms: arrays in, numbers out."""
 
-from .bootstrap import bootstrap_f1, bootstrap_mean
+from .bootstrap import bootstrap_f1, bootstrap_f1_difference, bootstrap_mean
 from .classification import type_counts, type_scores, type_table
 from .feature_spread import Spread, feature_floor, feature_spread, half_size
 from .inception import inception_features
 from .instances import segmentation_scores
+from .keypoint_precision import keypoint_average_precision
 from .panoptic import pannuke_scores, typed_quality
 from .points import Match, detection_scores, match_points, match_points_then_threshold, scores_from_counts
 from .quality import IMAGE_SCORE_DIRECTION, density_correlation, frechet_distance, image_scores, kernel_distance
@@ -14,6 +15,7 @@ __all__ = [
     "Match",
     "Spread",
     "bootstrap_f1",
+    "bootstrap_f1_difference",
     "bootstrap_mean",
     "density_correlation",
     "detection_scores",
@@ -24,6 +26,7 @@ __all__ = [
     "image_scores",
     "inception_features",
     "kernel_distance",
+    "keypoint_average_precision",
     "match_points",
     "match_points_then_threshold",
     "pannuke_scores",

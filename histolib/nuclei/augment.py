@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 
 from ..imaging import STAIN_VECTORS, rgb_from_density, separate_stains
+from .painting import paint_ihc, recolour_by_density
+from .settings import HoverSettings
 
 __all__ = ["augment", "restain"]
 
@@ -19,31 +21,37 @@ SEEDS = 2**32
 
 
 def augment(
-    image: np.ndarray, ids: np.ndarray, affine: float, jitter: float, rng: np.random.Generator
+    image: np.ndarray, ids: np.ndarray, settings: HoverSettings, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Change a crop as tissue, slide and scanner do, and its nuclei with it.
 
     Geometry, blur and noise are albumentations' and follow the published code in kind (Graham et al. 2019, section
-    3.4); colour changes in stain space (`restain`) instead of by hue.
+    3.4); colour changes in stain space (`restain`) instead of by hue. Some crops become another stain altogether:
+    painted as IHC (`paint_ihc`), or in one colour scale of their density (`recolour_by_density`).
 
     Args:
         image: uint8 (H, W, 3).
         ids: instance ids (H, W), below 2^24.
-        affine: half width of the random zoom; any rotation and some shear come with it. At 0 there are quarter turns
-            and mirrors alone, which do not resample.
-        jitter: strength of `restain`; at 0 there is no blur and no noise either.
+        settings: of them `affine`, at 0 of which there are quarter turns and mirrors alone, which do not resample;
+            `jitter`, at 0 of which there is no blur and no noise either; `painted`, `recoloured` and `mpp`.
         rng: draws everything.
 
     Returns:
         uint8 (H, W, 3) and float32 ids (H, W). Both are mirrored where the turned crop ends.
     """
-    geometry, optics = _pipelines(affine)
+    geometry, optics = _pipelines(settings.affine)
     geometry.set_random_seed(int(rng.integers(SEEDS)))
     turned = geometry(image=image, mask=ids.astype(np.float32))
     image = turned["image"]
-    if jitter:
+    if settings.painted or settings.recoloured:
+        choice = rng.random()
+        if choice < settings.painted:
+            image = paint_ihc(image, turned["mask"], settings.mpp, rng)
+        elif choice < settings.painted + settings.recoloured:
+            image = recolour_by_density(image, rng)
+    if settings.jitter:
         optics.set_random_seed(int(rng.integers(SEEDS)))
-        image = optics(image=restain(image, jitter, rng))["image"]
+        image = optics(image=restain(image, settings.jitter, rng))["image"]
     return image, turned["mask"]
 
 

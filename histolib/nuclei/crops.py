@@ -61,7 +61,7 @@ def crops(samples: Sequence[InstanceSample], settings: HoverSettings) -> Callabl
             for spare in np.subtract(instances.shape, settings.map_px)
         ]
         area = np.ix_(*(mirrored(at - margin, side, size) for at, size in zip(starts, instances.shape, strict=True)))
-        pixels, ids = augment(image[area], instances[area], settings.affine, settings.jitter, rng)
+        pixels, ids = augment(image[area], instances[area], settings, rng)
         nuclei = ids.astype(np.int64)
         hv = hover_targets(label(nuclei))[centre, centre]
         sample = {

@@ -32,12 +32,15 @@ class HoverSettings:
         learning_rate: peak of the schedule.
         affine: half width of the random zoom, see `augment`.
         jitter: strength of the colour augmentation: standard deviation of the logarithm of each stain's amount.
+        painted: share of the crops that are shown as nuclear IHC, see `paint_ihc`.
+        recoloured: share of the crops that are shown in one random colour scale of their density, see
+            `recolour_by_density`; painted and recoloured are together at most 1.
         validate_every: steps between looks at the validation samples; 0 looks at the end alone.
         patience: steps without a better validation score after which the run ends early; 0 goes to the end.
         seed: of the weights and of every crop.
 
     Raises:
-        ValueError: the schedule is unknown.
+        ValueError: the schedule is unknown, or the shares of crops in another stain are none.
     """
 
     mode: str = "fast"
@@ -53,6 +56,8 @@ class HoverSettings:
     learning_rate: float = 1e-3
     affine: float = 0.2
     jitter: float = 0.15
+    painted: float = 0.0
+    recoloured: float = 0.0
     validate_every: int = 0
     patience: int = 0
     seed: int = 0
@@ -60,6 +65,11 @@ class HoverSettings:
     def __post_init__(self) -> None:
         if self.schedule not in SCHEDULES:
             raise ValueError(f"schedule: expected one of {', '.join(SCHEDULES)}, found {self.schedule!r}")
+        if not (min(self.painted, self.recoloured) >= 0 and self.painted + self.recoloured <= 1):
+            raise ValueError(
+                "painted, recoloured: expected shares of the crops, together at most 1, found "
+                f"{self.painted:g} and {self.recoloured:g}"
+            )
 
     def batch_at(self, step: int) -> int:
         """Crops of the step after so many."""

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from histolib.metrics import bootstrap_f1, bootstrap_mean
+from histolib.metrics import bootstrap_f1, bootstrap_f1_difference, bootstrap_mean
 
 
 def test_the_percentiles_are_those_of_blocks_drawn_by_hand():
@@ -43,3 +43,19 @@ def test_the_mean_of_one_is_certain_and_of_none_unknown():
     assert bootstrap_mean([5.0], ["a"]) == (5.0, 5.0)
     assert np.isnan(bootstrap_mean([], [])).all()
     assert np.isnan(bootstrap_mean([np.nan], ["a"])).all()
+
+
+def test_a_difference_is_paired_block_by_block():
+    rng = np.random.default_rng(0)
+    hits = rng.integers(10, 100, 12)
+    reference = np.stack([hits, 100 - hits, 100 - hits], axis=1)
+    better = np.stack([hits + 5, 95 - hits, 95 - hits], axis=1)
+    low, high = bootstrap_f1_difference(better, reference)
+    assert low == pytest.approx(0.05)  # every block gains the same, however much blocks differ
+    assert high == pytest.approx(0.05)
+    assert bootstrap_f1_difference(reference, better) == pytest.approx((-high, -low))
+
+
+def test_a_difference_of_other_blocks_is_refused():
+    with pytest.raises(ValueError, match="same blocks"):
+        bootstrap_f1_difference(np.ones((3, 3)), np.ones((2, 3)))

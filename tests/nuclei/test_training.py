@@ -248,3 +248,18 @@ def test_building_a_task_leaves_the_global_chance_alone_and_repeats_by_its_seed(
     assert torch.equal(torch.rand(3), expected)
     assert torch.equal(one.conv_bot.weight, two.conv_bot.weight)
     assert not torch.equal(one.conv_bot.weight, other.conv_bot.weight)
+
+
+def test_a_training_may_start_from_an_earlier_network_and_says_so(tiles, tmp_path):
+    train(tiles, TINY, tmp_path / "first")
+    begun = tmp_path / "first" / "hovernet.safetensors"
+    first, _ = load_hovernet(begun)
+    task = HoverTask(TINY, start=begun)
+    assert all(torch.equal(value, task.net.state_dict()[name]) for name, value in first.state_dict().items())
+    train(tiles, replace(TINY, seed=1), tmp_path / "second", start=begun)
+    _, card = load_hovernet(tmp_path / "second" / "hovernet.safetensors")
+    assert card["start"].startswith("first ")
+    with pytest.raises(ValueError, match="start"):
+        train(tiles, replace(TINY, seed=1), tmp_path / "second", resume=True)
+    with pytest.raises(ValueError, match="expected a HoVer-Net of"):
+        HoverTask(replace(TINY, width=1 / 8), start=begun)
