@@ -21,6 +21,7 @@ COMMANDS = {
     "evaluate": "histolib.ensemble.commands",
     "train": "histolib.recipes",
     "tricks": "histolib.tricks",
+    "ablate": "histolib.ensemble.ablation_command",
     "data": "histolib.data.commands",
 }
 

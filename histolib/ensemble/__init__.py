@@ -3,7 +3,18 @@
 from .changes import NucleiChanges, nuclei_changes
 from .evaluation import TileCounts, bootstrap_f1, count_tile, evaluate, summarise, tile_blocks
 from .export import EXPORTS, write_csv, write_geojson
-from .models import HE_REFERENCE, HE_TO_IHC, HOVERNET, IHC_REFERENCE, IHC_TO_HE, Models
+from .fusion import Fusion, choose_fusion
+from .models import (
+    FUSION,
+    HE_REFERENCE,
+    HE_TO_IHC,
+    HOVERNET,
+    IHC_REFERENCE,
+    IHC_TO_HE,
+    SUPERVISED,
+    SYNTHETIC,
+    Models,
+)
 from .nuclei import Nuclei
 from .routes import ROUTES, Route
 from .translation_scores import TranslationSample, evaluate_translations
@@ -12,13 +23,17 @@ from .translations import TRANSLATIONS, Translation, Translator
 
 __all__ = [
     "EXPORTS",
+    "FUSION",
     "HE_REFERENCE",
     "HE_TO_IHC",
     "HOVERNET",
     "IHC_REFERENCE",
     "IHC_TO_HE",
     "ROUTES",
+    "SUPERVISED",
+    "SYNTHETIC",
     "TRANSLATIONS",
+    "Fusion",
     "Models",
     "Nuclei",
     "NucleiChanges",
@@ -29,6 +44,7 @@ __all__ = [
     "Translator",
     "beaten_by",
     "bootstrap_f1",
+    "choose_fusion",
     "count_tile",
     "evaluate",
     "evaluate_translations",

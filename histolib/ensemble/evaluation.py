@@ -117,10 +117,15 @@ def summarise(tiles: Sequence[TileCounts], seed: int = 0) -> dict[str, Any]:
 
 def bootstrap_f1(tiles: Sequence[TileCounts], seed: int = 0) -> tuple[float, float]:
     """95 % interval of the pooled F1, by drawing whole blocks of tiles with replacement (percentiles 2.5 and 97.5)."""
+    return bootstrap_counts(block_counts(tiles), seed, BOOTSTRAP_DRAWS)
+
+
+def block_counts(tiles: Sequence[TileCounts]) -> np.ndarray:
+    """(tp, fp, fn) summed over each block, (B, 3), in order of the blocks' names."""
     names, block = np.unique([tile.block for tile in tiles], return_inverse=True)
     table = np.zeros((len(names), 3))
     np.add.at(table, block, [(tile.tp, tile.fp, tile.fn) for tile in tiles])
-    return bootstrap_counts(table, seed, BOOTSTRAP_DRAWS)
+    return table
 
 
 def tile_blocks(ids: Sequence[int]) -> list[str]:

@@ -9,10 +9,24 @@ from pathlib import Path
 from ..config import best_device
 from ..nuclei import HoVerNet, load_hovernet
 from ..translation import Generator, StainReference, load_generator
+from .fusion import Fusion
 
-__all__ = ["HE_REFERENCE", "HE_TO_IHC", "HOVERNET", "IHC_REFERENCE", "IHC_TO_HE", "Models"]
+__all__ = [
+    "FUSION",
+    "HE_REFERENCE",
+    "HE_TO_IHC",
+    "HOVERNET",
+    "IHC_REFERENCE",
+    "IHC_TO_HE",
+    "SUPERVISED",
+    "SYNTHETIC",
+    "Models",
+]
 
 HOVERNET = "hovernet.safetensors"
+ROLES = ("synthetic", "supervised")  # folders of HoVer-Nets that no route takes for the one of H&E
+SYNTHETIC, SUPERVISED = (f"{role}/{HOVERNET}" for role in ROLES)
+FUSION = "fusion.json"
 IHC_TO_HE = "ihc_to_he.safetensors"
 HE_TO_IHC = "he_to_ihc.safetensors"
 HE_REFERENCE = "he_reference.safetensors"
@@ -35,7 +49,8 @@ class Models:
     def find(self, name: str) -> Path | None:
         """The first file of that name, or None."""
         for folder in self.folders:
-            for path in (folder / name, *sorted(folder.glob(f"*/{name}"))):
+            below = (path for path in sorted(folder.glob(f"*/{name}")) if path.parent.name not in ROLES)
+            for path in (folder / name, *below):
                 if path.is_file():
                     return path
         return None
@@ -71,8 +86,22 @@ class Models:
     @cached_property
     def hovernet(self) -> tuple[HoVerNet, dict]:
         """The network that finds nuclei on H&E, and its card."""
-        net, card = load_hovernet(self.path(HOVERNET))
-        return net.to(best_device()), card
+        return self._on_device(HOVERNET)
+
+    @cached_property
+    def synthetic(self) -> tuple[HoVerNet, dict]:
+        """The network that learnt from H&E translated to IHC, and its card."""
+        return self._on_device(SYNTHETIC)
+
+    @cached_property
+    def supervised(self) -> tuple[HoVerNet, dict]:
+        """The network that learnt from IHC's own labels, and its card."""
+        return self._on_device(SUPERVISED)
+
+    @cached_property
+    def fusion(self) -> Fusion:
+        """How the route `ensemble` merges others."""
+        return Fusion.load(self.path(FUSION))
 
     @cached_property
     def ihc_to_he(self) -> tuple[Generator, dict]:
@@ -95,6 +124,10 @@ class Models:
     def ihc_reference(self) -> StainReference:
         """Colours of unlabelled IHC, for the one global gain of the route `od`."""
         return StainReference.load(self.path(IHC_REFERENCE))
+
+    def _on_device(self, name: str) -> tuple[HoVerNet, dict]:
+        net, card = load_hovernet(self.path(name))
+        return net.to(best_device()), card
 
     def path(self, name: str) -> Path:
         """The first file of that name, or a FileNotFoundError that says how to get it."""

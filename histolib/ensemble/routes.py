@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from ..config import MARKERS
 from ..imaging import Patch
-from ..nuclei import detect_log, find_nuclei
-from .models import HOVERNET, Models
+from ..nuclei import HoVerNet, detect_log, find_nuclei
+from .models import FUSION, HOVERNET, SUPERVISED, SYNTHETIC, Models
 from .nuclei import Nuclei
 from .translations import TRANSLATIONS
 
@@ -64,7 +65,10 @@ def _log(patch: Patch, marker: str, models: Models) -> Nuclei:
 
 def find_on_he(patch: Patch, models: Models) -> Nuclei:
     """Nuclei that HoVer-Net finds on H&E, or on what passes for it."""
-    net, card = models.hovernet
+    return _find(patch, *models.hovernet)
+
+
+def _find(patch: Patch, net: HoVerNet, card: Mapping[str, Any]) -> Nuclei:
     table = find_nuclei(patch, net, mpp=card["mpp"], thresholds=card.get("thresholds"))
     names = np.array(["unknown", *card["types"]], dtype=object)
     return Nuclei(
@@ -86,9 +90,27 @@ def _after(translation: str, about: str = "") -> Route:
     )
 
 
+def _ensemble(patch: Patch, marker: str, models: Models) -> Nuclei:
+    fusion = models.fusion
+    for name in fusion.weights:
+        models.require(ROUTES[name].needs, f"route {name}, a part of ensemble")
+    return fusion({name: ROUTES[name].run(patch, marker, models) for name in fusion.weights}, patch.mpp)
+
+
 ROUTES: dict[str, Route] = {
     "log": Route("Laplacian of Gaussian on optical density: no learning at all", _log),
     "direct": _after("identity", "HoVer-Net on the IHC as it is"),
     **{name: _after(name) for name in ("od", "hed", "reinhard", "macenko")},
     "cyclegan": _after("cyclegan", "translated to H&E by the CycleGAN: the course's pipeline"),
+    "synthetic": Route(
+        "HoVer-Net that learnt from H&E translated to IHC, on the IHC as it is",
+        lambda patch, marker, models: _find(patch, *models.synthetic),
+        (SYNTHETIC,),
+    ),
+    "ensemble": Route("what several of the other routes see, merged by votes", _ensemble, (FUSION,)),
+    "supervised": Route(
+        "HoVer-Net that learnt from labels of IHC: a reference, not a rival",
+        lambda patch, marker, models: _find(patch, *models.supervised),
+        (SUPERVISED,),
+    ),
 }
