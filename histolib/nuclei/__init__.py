@@ -10,6 +10,7 @@ from .hovernet import HoVerNet
 from .inference import find_nuclei, predict_maps
 from .log_detector import detect_log
 from .losses import hover_losses
+from .painting import paint_samples
 from .postprocess import WatershedSteps, describe_instances, postprocess, published_thresholds, watershed_steps
 from .settings import HoverSettings
 from .targets import hover_targets
@@ -33,6 +34,7 @@ __all__ = [
     "hover_targets",
     "load_encoder",
     "load_hovernet",
+    "paint_samples",
     "postprocess",
     "predict_maps",
     "published_thresholds",

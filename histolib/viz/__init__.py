@@ -16,6 +16,7 @@ from .images import (
 from .plots import (
     figure_counts,
     figure_distributions,
+    figure_gains,
     figure_losses,
     figure_radius,
     figure_routes,
@@ -39,6 +40,7 @@ __all__ = [
     "figure_detections",
     "figure_distributions",
     "figure_fields",
+    "figure_gains",
     "figure_losses",
     "figure_maps",
     "figure_marks",

@@ -16,6 +16,7 @@ from .style import COLOURS, colour, style
 __all__ = [
     "figure_counts",
     "figure_distributions",
+    "figure_gains",
     "figure_losses",
     "figure_radius",
     "figure_routes",
@@ -115,6 +116,31 @@ def figure_routes(routes: Mapping[str, Mapping[str, Any]], title: str = "") -> F
         axes.set(xlim=(0, 1), xlabel="F1 with 95 % interval", title=title)
         if named:
             figure.legend(loc="outside lower center", ncols=2)
+    return figure
+
+
+def figure_gains(routes: Mapping[str, Mapping[str, Any]], reference: str, title: str = "") -> Figure:
+    """What each route gains over another on the same tiles: difference of F1 with its paired 95 % interval.
+
+    Args:
+        routes: name to a dictionary with difference {reference: {f1, ci95}}, as `ensemble.ablate` gives it; those
+            without this reference are left out.
+        reference: route at zero.
+        title: says data and protocol.
+    """
+    gains = {n: s["difference"][reference] for n, s in routes.items() if reference in s.get("difference", {})}
+    order = sorted(gains, key=lambda name: -gains[name]["f1"])
+    with style():
+        figure, axes = plt.subplots(figsize=(9, 0.5 * len(order) + 1.9))
+        axes.axvline(0, color=colour(reference), linewidth=2)
+        for row, name in enumerate(order):
+            low, high = gains[name]["ci95"]
+            axes.plot([low, high], [row, row], color=colour(name), linewidth=4, solid_capstyle="butt")
+            axes.plot(gains[name]["f1"], row, "o", color=colour(name), markeredgecolor="black", markersize=9)
+            axes.text(1.02, row, f"{gains[name]['f1']:+.3f}", va="center", transform=axes.get_yaxis_transform())
+        axes.set_yticks(range(len(order)), order)
+        axes.invert_yaxis()
+        axes.set(xlabel=f"F1 minus that of {reference}, paired 95 % interval", title=title)
     return figure
 
 

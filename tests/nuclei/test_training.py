@@ -263,3 +263,7 @@ def test_a_training_may_start_from_an_earlier_network_and_says_so(tiles, tmp_pat
         train(tiles, replace(TINY, seed=1), tmp_path / "second", resume=True)
     with pytest.raises(ValueError, match="expected a HoVer-Net of"):
         HoverTask(replace(TINY, width=1 / 8), start=begun)
+    for types in ((), ("a", "b", "c")):
+        other = HoverTask(replace(TINY, types=types), start=begun).net.state_dict()
+        assert torch.equal(other["conv0.conv.weight"], first.state_dict()["conv0.conv.weight"])
+        assert any(name.startswith("decoder.tp") for name in other) == bool(types)

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from histolib.viz import (
     figure_counts,
     figure_distributions,
+    figure_gains,
     figure_losses,
     figure_radius,
     figure_routes,
@@ -18,6 +19,7 @@ from histolib.viz import (
 )
 
 SCORES = {"f1": 0.8, "f1_ci95": [0.75, 0.85], "precision": 0.9, "recall": 0.7}
+GAIN = {"f1": 0.1, "ci95": [0.05, 0.2]}
 NOTHING = {"f1": None, "f1_ci95": [None, None], "precision": None, "recall": None}
 
 
@@ -45,6 +47,8 @@ def no_warnings():
         lambda: figure_seeds({}, {}, "F1"),
         lambda: figure_scores({"Liver": {"mpq": None}}),
         lambda: figure_radius({}, 3.0),
+        lambda: figure_gains({}, "log"),
+        lambda: figure_gains({"log": {"difference": {}}, "od": {"difference": {"log": GAIN}}}, "log"),
         lambda: figure_radius({"log": {3.0: 0.5}}, 3.0),
     ],
 )
@@ -106,6 +110,15 @@ def test_the_protocols_radius_is_marked():
     axes = figure_radius({"log": {1.0: 0.2, 3.0: 0.8}, "od": {1.0: 0.1, 3.0: 0.5}}, 3.0).axes[0]
     assert axes.lines[0].get_xydata().tolist() == [[1, 0.2], [3, 0.8]]
     assert axes.lines[-1].get_xdata() == [3.0, 3.0]
+
+
+def test_a_gain_is_drawn_with_its_interval_the_largest_on_top():
+    routes = {"log": {}, "od": {"difference": {"log": GAIN}}}
+    routes["cyclegan"] = {"difference": {"log": {"f1": 0.3, "ci95": [0.2, 0.4]}}}
+    axes = figure_gains(routes, "log").axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["cyclegan", "od"]
+    assert list(axes.lines[1].get_xdata()) == [0.2, 0.4]
+    assert list(axes.lines[2].get_xdata()) == [0.3]
 
 
 def test_every_seed_is_a_dot_with_a_bar_at_the_mean():
