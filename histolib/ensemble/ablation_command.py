@@ -21,6 +21,7 @@ from ..data import EndoNuke, KeypointSample, read_split, split_ids, within
 from ..metrics import match_points
 from ..nuclei import detect_log
 from ..results import write_results
+from ..viz import figure_detections
 from .ablation import Found, ablate
 from .evaluation import tile_blocks
 from .fusion import Fusion, choose_fusion
@@ -62,6 +63,7 @@ def add_parsers(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--radius-um", type=float, default=3.0, help="largest distance of a hit in microns")
     parser.add_argument("--seed", type=int, default=0, help="of the bootstraps")
     parser.add_argument("--output", type=Path, required=True, help="JSON file for the results")
+    parser.add_argument("--atlas", type=Path, help="folder for pictures of the tiles where each route loses most")
     parser.set_defaults(run=run_ablation)
 
 
@@ -144,6 +146,8 @@ def run_ablation(args: argparse.Namespace) -> int:
         },
     }
     write_results(args.output, results)
+    if args.atlas:
+        _draw_atlas(args.atlas, samples, found, results["routes"], args.radius_um)
     print(_table(results["routes"]))
     return 0
 
@@ -205,6 +209,31 @@ def _refuse_leaks(models: Models, names: Sequence[str], blocks: Sequence[str], i
                 f"route {name}: expected weights that saw nothing of {', '.join(blocks)}, found {len(leaked)} tiles "
                 f"among what they were trained on or chosen by ({', '.join(leaked[:3])}, ...)"
             )
+
+
+def _draw_atlas(
+    folder: Path,
+    samples: Sequence[KeypointSample],
+    found: Mapping[str, Sequence[tuple[Nuclei, float]]],
+    routes: Mapping[str, Any],
+    radius_um: float,
+) -> None:
+    """Draw the worst tiles of each route beside what the simplest makes of them; real tiles, so not for publishing."""
+    writable_folder(folder)
+    position = {sample.patch.name: i for i, sample in enumerate(samples)}
+    for name, scores in routes.items():
+        for rank, tile in enumerate(scores["worst"], 1):
+            i = position[tile]
+            patches, outcomes = {}, {}
+            for route in ("log", name):
+                nuclei, sample = found[route][i][0], samples[i]
+                match = match_points(nuclei.xy * sample.patch.mpp, sample.xy * sample.patch.mpp, radius_um)
+                _, fp, fn = routes[route]["tiles"][tile]
+                title = f"{route}, {tile}: {fp} false, {fn} missed"
+                patches[title] = sample.patch
+                outcomes[title] = (nuclei.xy, sample.xy, match.pred, match.true)
+            figure = figure_detections(patches, outcomes, side=6)
+            figure.savefig(folder / f"{name.replace(' ', '_')}_{rank:02d}_{tile}.png", dpi=70)
 
 
 def _table(routes: Mapping[str, Any]) -> str:

@@ -101,10 +101,12 @@ def test_the_command_tunes_inside_folds_and_scores_each_tile_once(tmp_path, caps
         (tmp_path / f"weights-{number}").mkdir()
         folds += ["--fold", f"{tmp_path / str(number)}.json={tmp_path / f'weights-{number}'}"]
     output = tmp_path / "results.json"
-    assert main(["ablate", str(tmp_path / "set"), *folds, "--output", str(output)]) == 0
+    atlas = tmp_path / "atlas"
+    assert main(["ablate", str(tmp_path / "set"), *folds, "--output", str(output), "--atlas", str(atlas)]) == 0
     results = json.loads(output.read_text())
     assert set(results["routes"]) == {"log", "ensemble"}
     assert len(results["routes"]["log"]["tiles"]) == 4
     assert [fold["tiles"] for fold in results["folds"]] == [2, 2]
     assert results["routes"]["log"]["f1"] > 0.5
+    assert len(list(atlas.iterdir())) == len(results["routes"]["ensemble"]["worst"])
     assert "log" in capsys.readouterr().out
