@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, overload
 
@@ -11,6 +11,7 @@ from .data import (
     BCI,
     EndoNuke,
     InstanceReader,
+    InstanceSample,
     KeypointSample,
     PanNuke,
     id_runs,
@@ -24,7 +25,7 @@ from .metrics import detection_scores, scores_from_counts
 from .nuclei import HoVerNet, find_nuclei
 from .translation import Generator, translate
 
-__all__ = ["Patches", "StainSet", "detection_after", "open_stain", "split_runs", "training_groups"]
+__all__ = ["Patches", "StainSet", "Translated", "detection_after", "open_stain", "split_runs", "training_groups"]
 
 RADIUS_UM = 3.0
 
@@ -53,6 +54,30 @@ class Patches(Sequence[Patch]):
         if isinstance(index, slice):
             return [self[position] for position in range(*index.indices(len(self)))]
         return getattr(self.samples[self.positions[index]], self.stain)
+
+
+class Translated(InstanceReader):
+    """Outlined samples whose images went through a generator, their outlines kept; each is translated when asked for.
+
+    Args:
+        samples: with H&E.
+        generator: H&E to IHC.
+    """
+
+    def __init__(self, samples: InstanceReader, generator: Generator) -> None:
+        self.samples, self.generator = samples, generator
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Group of each sample."""
+        return self.samples.groups
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def _read(self, index: int) -> InstanceSample:
+        sample = self.samples[index]
+        return replace(sample, patch=translate(sample.patch, self.generator))
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from .config import PROFILES, Profile, profile
 from .data import BCI, EndoNuke, InstanceSample, PanNuke, in_groups, open_outlined, phantom, read_split
 from .ensemble import HE_REFERENCE, IHC_REFERENCE
 from .imaging import Patch
-from .materials import Patches, StainSet, detection_after, open_stain, split_runs, training_groups
+from .materials import Patches, StainSet, Translated, detection_after, open_stain, split_runs, training_groups
 from .nuclei import HoverSettings
 from .parameters import assignment, check_parameters
 from .translation import ContentLost, StainReference, TranslationSettings
@@ -25,6 +25,7 @@ __all__ = [
     "Patches",
     "Sets",
     "StainSet",
+    "Translated",
     "add_parsers",
     "detection_after",
     "hover_settings",
@@ -177,6 +178,9 @@ def add_parsers(subparsers: argparse._SubParsersAction) -> None:
         "--encoder", type=Path, help="ImageNet weights to begin with (see `data download resnetv2-50`)"
     )
     finding.add_argument("--start", type=Path, help="HoVer-Net weights of an earlier run to fine-tune")
+    finding.add_argument(
+        "--translate", type=Path, help="generator weights: learn from what they make of the H&E, as IHC, say"
+    )
     finding.set_defaults(run=_run_hovernet)
 
 
@@ -218,6 +222,11 @@ def _run_cyclegan(args: argparse.Namespace) -> int:
 
 def _run_hovernet(args: argparse.Namespace) -> int:
     samples, types = open_outlined(args.data)
+    through, ihc_seen = "", ()
+    if args.translate:
+        generator, card = translation.load_generator(args.translate)
+        samples, ihc_seen = Translated(samples, generator), (card.get("groups") or {}).get("ihc", ())
+        through = f"; through {args.translate.stem} ({card.get('trained_on')})"
     settings = _changed(hover_settings(profile(args.profile), types, args.seed), args.set)
     parts = read_split(args.split) if args.split else {"train": training_groups(samples), "val": ()}
     history = train_hovernet(
@@ -226,8 +235,9 @@ def _run_hovernet(args: argparse.Namespace) -> int:
         args.output,
         args.resume,
         validation=in_groups(samples, parts["val"]),
-        groups=(*parts["train"], *parts["val"]),
-        trained_on=f"{args.data.name}: {', '.join(parts['train'])}; chosen by: {', '.join(parts['val']) or 'the same'}",
+        groups=(*parts["train"], *parts["val"], *ihc_seen),
+        trained_on=f"{args.data.name}: {', '.join(parts['train'])}; chosen by: {', '.join(parts['val']) or 'the same'}"
+        + through,
         encoder=args.encoder,
         start=args.start,
         **_loop(args),

@@ -17,9 +17,9 @@ from histolib.config import PROFILES, profile
 from histolib.data import EndoNuke, PanNuke, open_outlined, phantom
 from histolib.ensemble import Models
 from histolib.imaging import Patch
-from histolib.nuclei import HoVerNet, save_hovernet
+from histolib.nuclei import HoVerNet, load_hovernet, save_hovernet
 from histolib.training import load_checkpoint, read_log
-from histolib.translation import load_generator
+from histolib.translation import Generator, load_generator, save_generator
 
 
 @pytest.fixture(scope="module")
@@ -143,6 +143,24 @@ def test_a_translator_is_kept_from_what_its_splits_hold_out_and_its_card_says_wh
     assert card["groups"] == {"ihc": blocks[:2], "he": ["fold3"]}
     assert card["trained_on"] == f"IHC of endonuke: {blocks[0]}; chosen by: {blocks[1]}; H&E of pannuke: fold3"
     assert "val_f1" in (tmp_path / "out/log.csv").read_text()
+
+
+def test_a_network_that_learns_from_translations_is_kept_from_what_the_translator_saw(root, tmp_path):
+    card = {"groups": {"ihc": ["1-5"], "he": ["fold1"]}, "trained_on": "somewhere", "direction": "he_to_ihc"}
+    generator = Generator(4, 1)
+    generator.mpp = 0.5
+    save_generator(tmp_path / "he_to_ihc.safetensors", generator, card)
+    small = ["--set=steps=1", "--set=width=0.0625", "--set=map_px=36", "--set=batch_size=1"]
+    command = ["train", "hovernet", "--data", str(root / "pannuke"), "--output", str(tmp_path / "out"), *small]
+    assert main([*command, "--translate", str(tmp_path / "he_to_ihc.safetensors")]) == 0
+    _, learnt = load_hovernet(tmp_path / "out/hovernet.safetensors")
+    assert "1-5" in learnt["groups"]
+    assert learnt["trained_on"].endswith("; through he_to_ihc (somewhere)")
+    samples, _ = open_outlined(root / "pannuke")
+    shown = recipes.Translated(samples, generator)
+    assert shown.groups == samples.groups
+    assert not np.array_equal(shown[0].patch.image, samples[0].patch.image)
+    assert np.array_equal(shown[0].instances, samples[0].instances)
 
 
 def test_without_splits_the_last_run_and_the_third_fold_are_held_out(root):
