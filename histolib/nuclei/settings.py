@@ -35,6 +35,7 @@ class HoverSettings:
         painted: share of the crops that are shown as nuclear IHC, see `paint_ihc`.
         recoloured: share of the crops that are shown in one random colour scale of their density, see
             `recolour_by_density`; painted and recoloured are together at most 1.
+        ema: memory of an exponential mean of the weights, which is then what is validated and saved; 0 is off.
         validate_every: steps between looks at the validation samples; 0 looks at the end alone.
         patience: steps without a better validation score after which the run ends early; 0 goes to the end.
         seed: of the weights and of every crop.
@@ -58,6 +59,7 @@ class HoverSettings:
     jitter: float = 0.15
     painted: float = 0.0
     recoloured: float = 0.0
+    ema: float = 0.0
     validate_every: int = 0
     patience: int = 0
     seed: int = 0

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
+from ..training import average_weights
 from .content import DENSITY_STEP, ContentGuard, content_correlation, density_weights, stain_amount
 from .networks import Generator, PatchDiscriminator
 from .pool import ImagePool
@@ -188,7 +189,8 @@ class CycleGAN:
                 scheduler.step()
             # Every process sees the same number, so that all of them stop or none.
             self.guard.update(float(accelerator.reduce(losses["correlation"].detach(), "mean")))
-        self._average_weights()
+        for name, average in self.averages.items():
+            average_weights(average, self.generators[name], self.settings.ema, self.steps_done)
         self.steps_done += 1
         return {name: value.detach() for name, value in losses.items()}
 
@@ -264,14 +266,6 @@ class CycleGAN:
         table = self.tables[target].to(images.device)
         bins = (stain_amount(images, self.weights[source]) / DENSITY_STEP).long().clamp(0, len(table) - 1)
         return table[bins].permute(0, 3, 1, 2)
-
-    @torch.no_grad()
-    def _average_weights(self) -> None:
-        # A shorter memory at first, so that the initial weights are soon forgotten.
-        memory = min(self.settings.ema, (1 + self.steps_done) / (10 + self.steps_done))
-        for name, average in self.averages.items():
-            for mean, value in zip(average.parameters(), self.generators[name].parameters(), strict=True):
-                mean.data = mean.data.to(value.device).lerp(value, 1 - memory)
 
     def generator(self, direction: str) -> Generator:
         """The generator to keep for "ihc_to_he" or "he_to_ihc": the averaged one where `ema` is on."""

@@ -265,5 +265,22 @@ def test_a_training_may_start_from_an_earlier_network_and_says_so(tiles, tmp_pat
         HoverTask(replace(TINY, width=1 / 8), start=begun)
     for types in ((), ("a", "b", "c")):
         other = HoverTask(replace(TINY, types=types), start=begun).net.state_dict()
-        assert torch.equal(other["conv0.conv.weight"], first.state_dict()["conv0.conv.weight"])
+        assert torch.equal(other["conv0./.weight"], first.state_dict()["conv0./.weight"])
         assert any(name.startswith("decoder.tp") for name in other) == bool(types)
+
+
+def test_averaged_weights_are_what_is_kept_and_survive_a_stop(tiles, tmp_path):
+    settings = replace(TINY, ema=0.9, steps=4)
+    train(tiles, settings, tmp_path / "whole")
+    train(tiles, replace(settings, ema=0.0), tmp_path / "plain")
+    whole, plain = (
+        load_hovernet(tmp_path / run / "hovernet.safetensors")[0].state_dict() for run in ("whole", "plain")
+    )
+    assert any(not torch.equal(value, plain[name]) for name, value in whole.items())
+    task = HoverTask(settings)
+    task.steps_done = 3
+    task.average.conv0.bn.running_mean.fill_(7)
+    again = HoverTask(settings)
+    again.load_extra_state(task.extra_state())
+    assert again.steps_done == 3
+    assert (again.kept()["net"].conv0.bn.running_mean == 7).all()
