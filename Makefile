@@ -5,7 +5,7 @@ PROFILE ?= quick
 # Threads that wait by spinning slow torch down tenfold where another process wants a core too.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: setup course test lint notebooks
+.PHONY: setup course test figures lint notebooks
 
 setup: .venv/.installed
 
@@ -22,6 +22,9 @@ course: setup  ## execute the four notebooks, write runs/ and figures/
 
 test: setup  ## run the tests
 	$(BIN)/python -m pytest
+
+figures: setup  ## every figure of the talk with manifest and contact sheet, into figures/
+	$(BIN)/histolib figures --profile $(PROFILE)
 
 lint: setup  ## style, types, and the import contract
 	$(BIN)/ruff check .

@@ -22,6 +22,7 @@ COMMANDS = {
     "train": "histolib.recipes",
     "tricks": "histolib.tricks",
     "ablate": "histolib.ensemble.ablation_command",
+    "figures": "histolib.figures",
     "report": "histolib.report",
     "data": "histolib.data.commands",
 }

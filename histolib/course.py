@@ -21,7 +21,15 @@ from .config import HEADLESS, PROFILES, Paths, replacing, writable_folder
 from .config import profile as known_profile
 from .parameters import assignment, check_parameters
 
-__all__ = ["add_parsers", "check_injected", "code_hash", "notebook_files", "parameters_of", "run_course"]
+__all__ = [
+    "add_parsers",
+    "check_injected",
+    "code_hash",
+    "collect_figures",
+    "notebook_files",
+    "parameters_of",
+    "run_course",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -161,7 +169,7 @@ def run_course(
             ) from None
         if update:
             _write_back(file, copy, profile)
-    return _collect_figures(folder / "figures", folder / "figures" if output else paths.figures)
+    return collect_figures(folder / "figures", folder / "figures" if output else paths.figures)
 
 
 @contextmanager
@@ -208,7 +216,8 @@ def _without_noise(output: NotebookNode) -> NotebookNode | None:
     return None if VIEW_MIMETYPE in data else output
 
 
-def _collect_figures(made: Path, target: Path) -> list[Path]:
+def collect_figures(made: Path, target: Path) -> list[Path]:
+    """Copy the figures (PNG and PDF) of a run to another folder; returns their paths there."""
     files = sorted(path for kind in ("png", "pdf") for path in made.glob(f"*.{kind}"))
     target.mkdir(parents=True, exist_ok=True)
     if made != target:

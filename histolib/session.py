@@ -45,9 +45,18 @@ class Session:
         path.mkdir(parents=True, exist_ok=True)
         return path
 
-    def keep(self, figure: Figure, name: str) -> Figure:
-        """Save a figure of the presentation as PNG and PDF, and hand it back to be shown."""
-        save_figure(figure, name, self.output / "figures")
+    def keep(self, figure: Figure, name: str, committed: bool = False) -> Figure:
+        """Save a figure of the presentation as PNG and PDF, and hand it back to be shown.
+
+        Args:
+            figure: to save; below what was made on the quick profile the saved one says so.
+            name: `NN_what`, after the notebook.
+            committed: it shows committed results, which no profile made.
+        """
+        source = "committed results" if committed else f"{self.profile.name} profile"
+        about = {"profile": "" if committed else self.profile.name, "seed": self.seed, "shows": source}
+        note = f"{source}, phantom tissue unless said otherwise" if source == "quick profile" else ""
+        save_figure(figure, name, self.output / "figures", about=about, note=note)
         return figure
 
 

@@ -23,6 +23,7 @@ from .plots import (
     figure_scores,
     figure_seeds,
 )
+from .sheet import contact_sheet
 from .style import COLOURS, add_scale_bar, colour, style
 from .translations import figure_criteria, figure_fields, figure_marks, figure_seams, figure_wipe
 from .widgets import browse
@@ -32,6 +33,7 @@ __all__ = [
     "add_scale_bar",
     "browse",
     "colour",
+    "contact_sheet",
     "draw_detections",
     "draw_outlines",
     "draw_points",
