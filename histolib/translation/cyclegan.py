@@ -35,6 +35,7 @@ class TranslationSettings:
         mpp, patch_px: scale of the images and side of the square crops that it is trained on.
         marker: what the brown of the IHC stains, "nuclear", "membrane" or "cytoplasm".
         width, blocks: size of the generators; discriminator_width, spectral_norm: of the discriminators.
+        on_od: generators paint on top of the `od` recolouring and begin with it, in place of a warm start.
         batch_size: crops of each stain a step.
         warm_steps: steps of imitating the `od` recolouring in both directions, before the adversarial ones.
         steps: adversarial steps.
@@ -61,6 +62,7 @@ class TranslationSettings:
     marker: str = "nuclear"
     width: int = 64
     blocks: int = 9
+    on_od: bool = False
     discriminator_width: int = 64
     spectral_norm: bool = False
     batch_size: int = 1
@@ -112,28 +114,30 @@ class CycleGAN:
     Args:
         settings: what to train and how.
         tables: for the warm start, by target domain the colour (B, 3) in [0, 255] for each bin of the amount of stain
-            in the source (`StainReference.colours`); not needed where `warm_steps` is 0.
+            in the source (`StainReference.colours`); not needed where `warm_steps` is 0 and `on_od` off.
 
     Raises:
-        ValueError: a warm start without tables.
+        ValueError: a warm start, or `on_od`, without tables.
         ContentLost: from `step`, where the translations stop showing the tissue.
     """
 
     def __init__(self, settings: TranslationSettings, tables: Mapping[str, np.ndarray] | None = None) -> None:
-        if settings.warm_steps and (tables is None or not {"he", "ihc"} <= tables.keys()):
-            raise ValueError(f"CycleGAN: {settings.warm_steps} warm steps need colour tables of both domains")
+        if (settings.warm_steps or settings.on_od) and (tables is None or not {"he", "ihc"} <= tables.keys()):
+            raise ValueError(f"CycleGAN: {settings.warm_steps} warm steps or on_od need colour tables of both domains")
         self.settings = settings
         self.tables = {domain: torch.from_numpy(table).float() / 255 for domain, table in (tables or {}).items()}
         self.weights = {domain: torch.from_numpy(density_weights(domain, settings.marker)) for domain in ("he", "ihc")}
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
-            self.generators = {name: Generator(settings.width, settings.blocks) for name in DIRECTIONS}
+            self.generators = {name: Generator(settings.width, settings.blocks, settings.on_od) for name in DIRECTIONS}
             self.discriminators = {
                 domain: PatchDiscriminator(settings.discriminator_width, spectral_norm=settings.spectral_norm)
                 for domain in ("he", "ihc")
             }
-        for generator in self.generators.values():
-            generator.mpp = settings.mpp
+        for name, (source, target) in DIRECTIONS.items():
+            self.generators[name].mpp = settings.mpp
+            if settings.on_od:
+                self.generators[name].begin_with(self.tables[target], self.weights[source])
         # Accelerate replaces the entries of `modules` by wrappers that share the parameters of the networks above.
         self.modules: dict[str, nn.Module] = {
             **self.generators,

@@ -10,8 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm as spectrally_normalised
 
+from .content import DENSITY_BINS, DENSITY_STEP, stain_amount
+
 __all__ = ["Generator", "PatchDiscriminator", "held_statistics"]
 
+PALEST = 0.98  # of colours in (-1, 1) that a generator begins with: beyond, tanh has no slope to learn by
 SMALLEST_PX = 8  # at a quarter of this size a reflection by one pixel still has a pixel to reflect
 
 
@@ -95,6 +98,24 @@ class Enlargement(nn.Module):
         return F.conv_transpose2d(x, torch.stack(shifts).sum(0), stride=2, padding=1)
 
 
+class Recolouring(nn.Module):
+    """`recolour_od` as a layer: each pixel in the colour of its amount of stain, linear between bins."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table: Tensor
+        self.weights: Tensor
+        self.register_buffer("table", torch.ones(DENSITY_BINS, 3))
+        self.register_buffer("weights", torch.ones(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images (N, 3, H, W) in [0, 1] to the same."""
+        place = (stain_amount(x, self.weights) / DENSITY_STEP - 0.5).clamp(0, DENSITY_BINS - 1.001)
+        low = place.detach().long()
+        share = (place - low).unsqueeze(-1)
+        return torch.lerp(self.table[low], self.table[low + 1], share).permute(0, 3, 1, 2)
+
+
 class Generator(nn.Module):
     """ResNet generator of CycleGAN: images of one stain to images of the other, same size.
 
@@ -105,15 +126,17 @@ class Generator(nn.Module):
     Args:
         width: channels at full resolution; 2x at a half, 4x at a quarter.
         blocks: residual blocks at a quarter of the resolution.
+        on_od: paint on top of the `od` recolouring, with which it then begins (see `begin_with`), so that nothing fine
+            is lost on the way through a quarter of the resolution. As published there is nothing below.
 
     Attributes:
         mpp: microns per pixel of the images that it was trained on, or None while that is unknown.
         reach_px: how far an output pixel sees, in pixels to each side, once normalisation statistics are held.
     """
 
-    def __init__(self, width: int = 64, blocks: int = 9) -> None:
+    def __init__(self, width: int = 64, blocks: int = 9, on_od: bool = False) -> None:
         super().__init__()
-        self.config = {"width": width, "blocks": blocks}
+        self.config: dict[str, int | bool] = {"width": width, "blocks": blocks, **({"on_od": True} if on_od else {})}
         self.mpp: float | None = None
         self.encoder = nn.Sequential(
             nn.Conv2d(3, width, 7, padding=3, padding_mode="reflect", bias=False),  # H
@@ -137,6 +160,20 @@ class Generator(nn.Module):
             nn.Conv2d(width, 3, 7, padding=3, padding_mode="reflect"),
         )
         self.apply(_initialise)
+        self.recolouring = Recolouring() if on_od else None
+        if on_od:
+            self.decoder[-1].weight.data.zero_()  # type: ignore[operator]
+
+    def begin_with(self, table: Tensor, weights: Tensor) -> None:
+        """Begin with the `od` recolouring: the colour (B, 3) in [0, 1] of each bin of the amount of stain.
+
+        Args:
+            table: bins of width `DENSITY_STEP`.
+            weights: of the optical densities in the amount of stain, (3,).
+        """
+        assert self.recolouring is not None, "a generator with on_od"
+        self.recolouring.table.copy_(table)
+        self.recolouring.weights.copy_(weights)
 
     @property
     def reach_px(self) -> int:
@@ -149,8 +186,11 @@ class Generator(nn.Module):
         # Padding at the bottom and right alone keeps the strided grid where it is, so that tiles stay aligned.
         padding = (0, _missing(width), 0, _missing(height))
         x = F.pad(2 * x - 1, padding, mode="replicate") if any(padding) else 2 * x - 1
-        y = self.decoder(self.blocks(self.encoder(x)))
-        return (torch.tanh(y[..., :height, :width]) + 1) / 2
+        y = self.decoder(self.blocks(self.encoder(x)))[..., :height, :width]
+        if self.recolouring is not None:
+            below = 2 * self.recolouring((x[..., :height, :width] + 1) / 2) - 1
+            y = y + torch.atanh(below.clamp(-PALEST, PALEST))
+        return (torch.tanh(y) + 1) / 2
 
 
 class PatchDiscriminator(nn.Module):

@@ -150,7 +150,7 @@ def build(
         if not len(patches):
             raise ValueError(f"train: expected {domain} patches, found none")
     tables = {}
-    if settings.warm_steps:
+    if settings.warm_steps or settings.on_od:
         references = {}
         for domain, patches in domains.items():
             some = range(0, len(patches), -(-len(patches) // REFERENCE_PATCHES))

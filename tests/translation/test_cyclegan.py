@@ -18,6 +18,7 @@ from histolib.translation import (
     to_tensor,
 )
 from histolib.translation.content import DENSITY_BINS
+from histolib.translation.cyclegan import DIRECTIONS
 
 torch.set_num_threads(1)
 SMALL = TranslationSettings(width=4, blocks=1, discriminator_width=4, patch_px=32, warm_steps=0, steps=10, pool=2)
@@ -201,9 +202,22 @@ def test_the_target_of_the_warm_start_is_the_classical_recolouring(marker, tissu
     assert (difference > 1).mean() < 0.01, "float rounding at the edge of a bin aside"
 
 
+@pytest.mark.parametrize("marker", ["nuclear", "membrane"])
+def test_on_od_both_generators_begin_as_the_classical_recolouring(marker, tissue):
+    reference = StainReference.fit([tissue], "he")
+    tables = {"he": reference.colours(marker), "ihc": reference.colours(marker)}
+    task = CycleGAN(replace(SMALL, on_od=True, marker=marker), tables)
+    pixels = to_tensor(tissue.image)[None]
+    for direction, (source, target) in DIRECTIONS.items():
+        with torch.no_grad():
+            painted = task.generator(direction)(pixels)
+        assert (painted - task._recoloured(pixels, source, target)).abs().mean() < 0.02
+
+
 def test_a_warm_start_without_tables_is_refused():
-    with pytest.raises(ValueError, match="2 warm steps"):
-        CycleGAN(replace(SMALL, warm_steps=2))
+    for change in ({"warm_steps": 2}, {"on_od": True}):
+        with pytest.raises(ValueError, match=r"need colour tables"):
+            CycleGAN(replace(SMALL, **change))
 
 
 @pytest.mark.parametrize("inverts", [True, False])
