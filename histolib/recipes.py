@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from . import nuclei, translation
+from .agreement import NucleiAgreement
 from .config import PROFILES, Profile, profile
 from .data import BCI, EndoNuke, InstanceSample, PanNuke, in_groups, open_outlined, phantom, read_split
 from .ensemble import HE_REFERENCE, IHC_REFERENCE
@@ -164,6 +165,12 @@ def add_parsers(subparsers: argparse._SubParsersAction) -> None:
     translating.add_argument(
         "--detector", type=Path, help="HoVer-Net weights: keep the generators whose val part gives it the best F1"
     )
+    translating.add_argument(
+        "--agree-with",
+        type=Path,
+        help="weights of a HoVer-Net for IHC: with --detector, and he_reference.safetensors beside it, they are the "
+        "task of the setting `agreement`",
+    )
     translating.add_argument("--validate-every", type=int, metavar="STEPS", help="default: with every checkpoint")
     translating.add_argument(
         "--patience", type=int, default=0, metavar="STEPS", help="end when no F1 was better for so long (0: never)"
@@ -201,6 +208,8 @@ def _run_cyclegan(args: argparse.Namespace) -> int:
         more["validate_every"] = args.validate_every
     if args.detector:
         more |= {"validate": detection_after(*nuclei.load_hovernet(args.detector), ihc.chosen_by), "monitor": "val_f1"}
+    if args.agree_with:
+        more["agreement"] = _agreement(args, _changed(settings, args.set).mpp)
     try:
         history = train_cyclegan(
             ihc.patches,
@@ -218,6 +227,17 @@ def _run_cyclegan(args: argparse.Namespace) -> int:
         return 2
     print(f"{len(history)} steps; weights in {args.output}")
     return 0
+
+
+def _agreement(args: argparse.Namespace, mpp: float) -> NucleiAgreement:
+    if not args.detector:
+        raise ValueError("--agree-with: expected --detector with the HoVer-Net of the H&E, found none")
+    he_net, card = nuclei.load_hovernet(args.detector)
+    ihc_net, other = nuclei.load_hovernet(args.agree_with)
+    for path, found in ((args.detector, card["mpp"]), (args.agree_with, other["mpp"])):
+        if found != mpp:
+            raise ValueError(f"{path}: expected {mpp} microns per pixel as the translation, found {found}")
+    return NucleiAgreement(he_net, ihc_net, StainReference.load(args.detector.parent / HE_REFERENCE), mpp)
 
 
 def _run_hovernet(args: argparse.Namespace) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
@@ -41,6 +41,7 @@ class TranslationSettings:
         steps: adversarial steps.
         decay_from: share of the adversarial steps after which the learning rates fall linearly to zero.
         cycle, identity, content: weights of these losses beside the adversarial one; 0 computes nothing of it.
+        agreement: weight of the loss that a caller brings along (see `CycleGAN`); 0 computes nothing of it.
         label_smoothing: discriminators aim at 1 minus this on real images.
         lr_generator, lr_discriminator: learning rates of Adam.
         pool: past translations that each discriminator is shown again.
@@ -72,6 +73,7 @@ class TranslationSettings:
     cycle: float = 10.0
     identity: float = 5.0
     content: float = 3.0
+    agreement: float = 0.0
     label_smoothing: float = 0.0
     lr_generator: float = 2e-4
     lr_discriminator: float = 2e-4
@@ -102,6 +104,7 @@ class CycleGAN:
         cycle          + cycle    * ( |F(G(x)) - x| + |G(F(y)) - y| )
         identity       + identity * ( |G(y) - y| + |F(x) - x| )
         content        + content  * ( 1 - r(s(x), s(G(x))) + 1 - r(s(y), s(F(y))) )
+        agreement      + agreement * a(x, G(x))
 
     and then each discriminator, on a real image and on one from its pool of past translations,
 
@@ -115,16 +118,25 @@ class CycleGAN:
         settings: what to train and how.
         tables: for the warm start, by target domain the colour (B, 3) in [0, 255] for each bin of the amount of stain
             in the source (`StainReference.colours`); not needed where `warm_steps` is 0 and `on_od` off.
+        agreement: a, of IHC images and their translations, (N, 3, H, W) in [0, 1] each: how far a task done on the one
+            differs from the same done on the other (semantic consistency; Hoffman et al. 2018, arXiv:1711.03213).
 
     Raises:
-        ValueError: a warm start, or `on_od`, without tables.
+        ValueError: a warm start, or `on_od`, without tables; a weight of the agreement without it.
         ContentLost: from `step`, where the translations stop showing the tissue.
     """
 
-    def __init__(self, settings: TranslationSettings, tables: Mapping[str, np.ndarray] | None = None) -> None:
+    def __init__(
+        self,
+        settings: TranslationSettings,
+        tables: Mapping[str, np.ndarray] | None = None,
+        agreement: Callable[[Tensor, Tensor], Tensor] | None = None,
+    ) -> None:
         if (settings.warm_steps or settings.on_od) and (tables is None or not {"he", "ihc"} <= tables.keys()):
             raise ValueError(f"CycleGAN: {settings.warm_steps} warm steps or on_od need colour tables of both domains")
-        self.settings = settings
+        if settings.agreement and agreement is None:
+            raise ValueError(f"CycleGAN: expected a loss for an agreement of {settings.agreement:g}, found none")
+        self.settings, self.agreement = settings, agreement
         self.tables = {domain: torch.from_numpy(table).float() / 255 for domain, table in (tables or {}).items()}
         self.weights = {domain: torch.from_numpy(density_weights(domain, settings.marker)) for domain in ("he", "ihc")}
         with torch.random.fork_rng(devices=[]):
@@ -230,6 +242,9 @@ class CycleGAN:
                     terms["correlation"] = self._correlation(batch[source], fake, source, target)
                 if settings.content:
                     total = total + settings.content * (1 - terms["correlation"])
+                if settings.agreement and self.agreement is not None and source == "ihc":
+                    terms["agreement"] = self.agreement(batch[source], fake)
+                    total = total + settings.agreement * terms["agreement"]
                 accelerator.backward(total)
                 if settings.identity:
                     terms["identity"] = F.l1_loss(self.modules[name](batch[target]), batch[target])

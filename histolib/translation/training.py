@@ -32,6 +32,7 @@ def train(
     folder: str | Path,
     *,
     validate: Callable[[Mapping[str, Generator]], Mapping[str, float]] | None = None,
+    agreement: Callable[[Tensor, Tensor], Tensor] | None = None,
     start: str | Path | None = None,
     groups: Mapping[str, Sequence[str]] | None = None,
     trained_on: str = "",
@@ -50,6 +51,7 @@ def train(
         validate: scores the generators, {"ihc_to_he", "he_to_ihc"}, as they would be saved (in evaluation mode, the
             averaged ones where `ema` is on). Its numbers join the log after every `validate_every` steps, and the
             generators saved are those of the highest `monitor`: a kernel distance goes in as its negative.
+        agreement: a loss between IHC and its translation, as of `CycleGAN`.
         start: folder of an earlier run to begin with: its generators and, where its checkpoint is there, its
             discriminators as they were last. Usually without `warm_steps`, which would undo them.
         groups: by stain, which groups (id block, image, fold) training and validation saw, for the card.
@@ -68,7 +70,7 @@ def train(
             start, or the networks of `start` are not of the settings' size.
         ContentLost: the translations stopped showing the tissue.
     """
-    task, draw = build(ihc, he, settings)
+    task, draw = build(ihc, he, settings, agreement)
     made_by = asdict(settings)
     if start is not None:
         made_by["start"] = start_from(task, start)
@@ -142,7 +144,10 @@ def start_from(task: CycleGAN, folder: str | Path) -> str:
 
 
 def build(
-    ihc: Sequence[Patch], he: Sequence[Patch], settings: TranslationSettings
+    ihc: Sequence[Patch],
+    he: Sequence[Patch],
+    settings: TranslationSettings,
+    agreement: Callable[[Tensor, Tensor], Tensor] | None = None,
 ) -> tuple[CycleGAN, Callable[[int], dict[str, Tensor]]]:
     """The task and the stream of samples that `train` gives to the loop."""
     domains = {"ihc": ihc, "he": he}
@@ -158,7 +163,7 @@ def build(
         for source, target in DIRECTIONS.values():
             gain = references[target].gain(references[source], settings.marker)
             tables[target] = references[target].colours(settings.marker, gain)
-    return CycleGAN(settings, tables), unpaired_crops(ihc, he, settings)
+    return CycleGAN(settings, tables, agreement), unpaired_crops(ihc, he, settings)
 
 
 def unpaired_crops(

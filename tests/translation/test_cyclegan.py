@@ -214,6 +214,27 @@ def test_on_od_both_generators_begin_as_the_classical_recolouring(marker, tissue
         assert (painted - task._recoloured(pixels, source, target)).abs().mean() < 0.02
 
 
+def test_an_agreement_is_asked_of_ihc_alone_and_teaches_its_translator(accelerator):
+    asked = []
+
+    def agree(ihc, translated):
+        asked.append(ihc)
+        return translated.mean()
+
+    task = CycleGAN(replace(SMALL, agreement=1e6, content_limit=-1.0), agreement=agree)
+    sample = batch()
+    losses = task.step(sample, accelerator)
+    assert torch.equal(asked[0], sample["ihc"])
+    assert len(asked) == 1
+    means = [losses["agreement"].item()]
+    means += [task.step(sample, accelerator)["agreement"].item() for _ in range(5)]
+    assert means[-1] < means[0]
+    CycleGAN(SMALL, agreement=agree).step(sample, accelerator)
+    assert len(asked) == 6
+    with pytest.raises(ValueError, match="agreement of 1"):
+        CycleGAN(replace(SMALL, agreement=1.0))
+
+
 def test_a_warm_start_without_tables_is_refused():
     for change in ({"warm_steps": 2}, {"on_od": True}):
         with pytest.raises(ValueError, match=r"need colour tables"):
