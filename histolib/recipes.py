@@ -201,12 +201,12 @@ def _run_cyclegan(args: argparse.Namespace) -> int:
     settings = translation_settings(profile(args.profile), args.seed)
     if args.start:
         settings = replace(settings, warm_steps=0)
-    if args.detector and not ihc.chosen_by:
+    if args.detector and not ihc.chosen_by and not args.agree_with:
         raise ValueError("--detector: expected --ihc-split with EndoNuke's id blocks to choose by, found none")
     more = {"patience": args.patience, **_loop(args)}
     if args.validate_every:
         more["validate_every"] = args.validate_every
-    if args.detector:
+    if args.detector and ihc.chosen_by:
         more |= {"validate": detection_after(*nuclei.load_hovernet(args.detector), ihc.chosen_by), "monitor": "val_f1"}
     if args.agree_with:
         more["agreement"] = _agreement(args, _changed(settings, args.set).mpp)

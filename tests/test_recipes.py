@@ -19,7 +19,7 @@ from histolib.ensemble import Models
 from histolib.imaging import Patch
 from histolib.nuclei import HoVerNet, load_hovernet, save_hovernet
 from histolib.training import load_checkpoint, read_log
-from histolib.translation import Generator, load_generator, save_generator
+from histolib.translation import Generator, StainReference, load_generator, save_generator
 
 
 @pytest.fixture(scope="module")
@@ -266,3 +266,19 @@ def test_held_out_folds_are_not_trained_on(root):
     samples, types = open_outlined(root / "pannuke")
     assert recipes.training_groups(samples) == ("fold1", "fold2")
     assert types == list(PanNuke.types.values())
+
+
+def test_agreement_is_asked_of_two_networks_of_the_translations_scale(root, tmp_path, capsys):
+    for name, mpp in (("he", 0.5), ("ihc", 0.5), ("other", 0.25)):
+        (tmp_path / name).mkdir()
+        path = tmp_path / name / "hovernet.safetensors"
+        save_hovernet(path, HoVerNet("fast", None, 1 / 16), {"mpp": mpp, "types": [], "thresholds": {}})
+    StainReference.fit(recipes.Patches(PanNuke(root / "pannuke")), "he").save(tmp_path / "he/he_reference.safetensors")
+    options = ["--detector", str(tmp_path / "he/hovernet.safetensors"), "--set=agreement=1.0", "--set=patch_px=64"]
+    options += ["--set=mpp=0.5"]
+    command = translate_command(root / "endonuke", root / "pannuke", tmp_path / "out", *options)
+    assert main([*command, "--agree-with", str(tmp_path / "ihc/hovernet.safetensors")]) == 0
+    assert "agreement" in (tmp_path / "out/log.csv").read_text()
+    assert "val_f1" not in (tmp_path / "out/log.csv").read_text()
+    assert main([*command, "--agree-with", str(tmp_path / "other/hovernet.safetensors")]) == 2
+    assert "expected 0.5 microns per pixel as the translation, found 0.25" in capsys.readouterr().err

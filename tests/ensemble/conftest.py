@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from histolib.ensemble import ROUTES, Nuclei, Route
+from histolib.config import MARKERS
+from histolib.ensemble import ROUTES, Nuclei, Route, commands
 from histolib.imaging import Patch
 
 # Tile -> its side in pixels (100 microns each), annotated points, and the points that the planted route finds.
@@ -31,7 +32,8 @@ def planted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def route_that(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Patch], Nuclei]], None]:
-    """Put a function from a patch to its nuclei in the place of the route `log`."""
+    """Put a function from a patch to its nuclei in the place of the route `log`, and make that the default."""
+    monkeypatch.setattr(commands, "DEFAULT_ROUTES", dict.fromkeys(MARKERS, "log"))
 
     def put(run: Callable[[Patch], Nuclei]) -> None:
         monkeypatch.setitem(ROUTES, "log", Route("fake", lambda patch, marker, models: run(patch)))

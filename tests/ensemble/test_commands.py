@@ -312,3 +312,18 @@ def test_log_reaches_its_score_on_real_tiles(tmp_path):
     scores = json.loads((tmp_path / "r.json").read_text())["routes"]["log"]
     assert scores["f1"] >= 0.77
     assert scores["f1_ci95"][0] < scores["f1"] < scores["f1_ci95"][1]
+
+
+def test_without_weights_the_default_is_the_simplest_route_and_that_is_said(tmp_path, caplog):
+    image = tmp_path / "a.png"
+    Image.fromarray(np.full((60, 60, 3), 240, np.uint8)).save(image)
+    (tmp_path / "empty").mkdir()
+    command = [image, "--mpp", "0.5", "--output", tmp_path / "out", "--weights", tmp_path / "empty"]
+    assert detect(*command) == 0
+    assert "route log in place of synthetic" in caplog.text
+    caplog.clear()
+    assert detect(*command, "--marker", "membrane") == 0
+    assert "route log in place of od" in caplog.text
+    caplog.clear()
+    assert detect(*command, "--route", "log") == 0
+    assert "in place" not in caplog.text
