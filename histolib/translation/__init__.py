@@ -2,10 +2,11 @@
 
 from .classical import StainReference, macenko, recolour_hed, recolour_od, reinhard
 from .content import MARKERS, ContentGuard, ContentLost, content_correlation, density_weights, stain_amount
-from .cyclegan import CycleGAN, TranslationSettings, linear_decay
+from .cyclegan import CycleGAN, linear_decay
 from .inverted import inverted_start
 from .networks import Generator, PatchDiscriminator, held_statistics
 from .pool import ImagePool
+from .settings import TranslationSettings
 from .training import random_crop, train, unpaired_crops
 from .translate import load_generator, save_generator, to_image, to_tensor, translate
 

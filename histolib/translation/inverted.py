@@ -13,7 +13,8 @@ import torch
 from ..imaging import Patch
 from ..training import fit
 from .content import DENSITY_STEP, stain_amount
-from .cyclegan import DIRECTIONS, TranslationSettings
+from .cyclegan import DIRECTIONS
+from .settings import TranslationSettings
 from .training import build
 from .translate import save_generator
 

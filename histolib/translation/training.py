@@ -16,8 +16,9 @@ from torch import Tensor
 from ..imaging import Patch, resample
 from ..training import CHECKPOINT, fit, load_checkpoint
 from .classical import StainReference
-from .cyclegan import DIRECTIONS, CycleGAN, TranslationSettings
+from .cyclegan import DIRECTIONS, CycleGAN
 from .networks import Generator
+from .settings import TranslationSettings
 from .translate import load_generator, save_generator, to_tensor
 
 __all__ = ["random_crop", "train", "unpaired_crops"]
