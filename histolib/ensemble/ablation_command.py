@@ -64,6 +64,11 @@ def add_parsers(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the bootstraps")
     parser.add_argument("--output", type=Path, required=True, help="JSON file for the results")
     parser.add_argument("--atlas", type=Path, help="folder for pictures of the tiles where each route loses most")
+    parser.add_argument(
+        "--fusion",
+        type=Path,
+        help="JSON file for votes chosen on all scored tiles, for weights that ship (the results do not use them)",
+    )
     parser.set_defaults(run=run_ablation)
 
 
@@ -95,14 +100,8 @@ def run_ablation(args: argparse.Namespace) -> int:
             members = [name for name in candidates if name in wanted]
             if not members:
                 continue
-            fusions[title] = choose_fusion(
-                [{name: seen[name][i] for name in candidates} for i in range(len(val))],
-                [sample.xy for sample in val],
-                [sample.patch.mpp for sample in val],
-                members,
-                args.radius_um,
-                f"{args.root.name}: {', '.join(read_split(split)['val'])}",
-            )
+            about = f"{args.root.name}: {', '.join(read_split(split)['val'])}"
+            fusions[title] = _choose(val, seen, members, args.radius_um, about)
             here[title] = [
                 _fused(fusions[title], {n: here[n][i] for n in fusions[title].weights}, sample.patch.mpp)
                 for i, sample in enumerate(test)
@@ -123,6 +122,10 @@ def run_ablation(args: argparse.Namespace) -> int:
                 },
             }
         )
+    if args.fusion:
+        seen = {name: [nuclei for nuclei, _ in found[name]] for name in FUSED if name in found}
+        about = f"{args.root.name}: {len(samples)} tiles, each by weights that never saw its run of ids"
+        _choose(samples, seen, list(seen), args.radius_um, about).save(args.fusion)
     results: dict[str, Any] = {
         "routes": ablate(
             samples,
@@ -172,6 +175,18 @@ def tune_log(samples: Sequence[KeypointSample], radius_um: float = 3.0) -> dict[
             best_f1 = float(f1.max())
             best = dict(zip(names, (sigma, LOG_GRID["threshold"][int(f1.argmax())], window), strict=True))
     return best
+
+
+def _choose(
+    samples: Sequence[KeypointSample],
+    seen: Mapping[str, Sequence[Nuclei]],
+    routes: Sequence[str],
+    radius_um: float,
+    about: str,
+) -> Fusion:
+    found = [{name: seen[name][i] for name in routes} for i in range(len(samples))]
+    mpp = [sample.patch.mpp for sample in samples]
+    return choose_fusion(found, [sample.xy for sample in samples], mpp, routes, radius_um, about)
 
 
 def _log(sample: KeypointSample, settings: Mapping[str, Any]) -> tuple[Nuclei, float]:

@@ -5,7 +5,7 @@ import pytest
 
 from histolib.cli import main
 from histolib.data import KeypointSample, phantom
-from histolib.ensemble import Nuclei
+from histolib.ensemble import Fusion, Nuclei
 from histolib.ensemble.ablation import Found, ablate, is_brown
 from histolib.imaging import STAIN_VECTORS, Patch, rgb_from_density
 
@@ -102,7 +102,9 @@ def test_the_command_tunes_inside_folds_and_scores_each_tile_once(tmp_path, caps
         folds += ["--fold", f"{tmp_path / str(number)}.json={tmp_path / f'weights-{number}'}"]
     output = tmp_path / "results.json"
     atlas = tmp_path / "atlas"
-    assert main(["ablate", str(tmp_path / "set"), *folds, "--output", str(output), "--atlas", str(atlas)]) == 0
+    options = ["--output", str(output), "--atlas", str(atlas), "--fusion", str(tmp_path / "fusion.json")]
+    assert main(["ablate", str(tmp_path / "set"), *folds, *options]) == 0
+    assert dict(Fusion.load(tmp_path / "fusion.json").weights) == {"log": 1.0}
     results = json.loads(output.read_text())
     assert set(results["routes"]) == {"log", "ensemble"}
     assert len(results["routes"]["log"]["tiles"]) == 4
