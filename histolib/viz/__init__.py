@@ -26,7 +26,7 @@ from .plots import (
 from .sheet import contact_sheet
 from .style import COLOURS, add_scale_bar, colour, style
 from .translations import figure_criteria, figure_fields, figure_marks, figure_seams, figure_wipe
-from .widgets import browse
+from .widgets import browse, upload
 
 __all__ = [
     "COLOURS",
@@ -59,4 +59,5 @@ __all__ = [
     "save_figure",
     "show_patch",
     "style",
+    "upload",
 ]

@@ -4,7 +4,7 @@ import ipywidgets
 import pytest
 from matplotlib.figure import Figure
 
-from histolib.viz import browse, figure_counts
+from histolib.viz import browse, figure_counts, upload
 
 
 @pytest.fixture
@@ -74,3 +74,37 @@ def test_pairs_are_values_and_not_labels(draw, calls, monkeypatch):
     (tile,), *_ = parts(browse(draw, {"tile": [("fold", 1), ("fold", 2)]}))
     tile.value = ("fold", 2)
     assert [first for first, _ in calls] == [("fold", 1), ("fold", 2)]
+
+
+def found(content, name, mpp):
+    if content == b"broken":
+        raise ValueError(f"{name}: expected an image")
+    return figure_counts({"nuclei": len(content)}, f"{mpp:g}"), {f"{name}.csv": b"x,y"}
+
+
+@pytest.mark.parametrize("version", [7, 8])
+def test_an_uploaded_picture_is_looked_at_and_its_results_can_be_downloaded(monkeypatch, version):
+    monkeypatch.delenv("HISTOLIB_HEADLESS", raising=False)
+
+    def give(content):
+        record = {"name": "a<b.png", "content": memoryview(content)}
+        return ({record["name"]: record} if version == 7 else (record,)), content
+
+    bar, links, picture = upload(found, mpp=0.25).children
+    chosen, scale, start, status = bar.children
+    start.click()
+    assert status.value == "choose a picture first"
+    assert scale.value == 0.25
+    for content, fails in ((b"abc", False), (b"broken", True), (b"abcd", False)):
+        value, _ = give(content)
+        monkeypatch.setattr(type(chosen), "value", value)
+        start.click()
+        assert status.value == ("a<b.png: expected an image" if fails else "")
+        assert ('download="a&lt;b.png.csv"' in links.value) != fails
+        assert not start.disabled
+    assert bytes(picture.value).startswith(b"\x89PNG")
+
+
+def test_headless_an_upload_says_what_to_do(monkeypatch):
+    monkeypatch.setenv("HISTOLIB_HEADLESS", "1")
+    assert "browser" in upload(found)
