@@ -75,8 +75,9 @@ def upload(find: Callable[[bytes, str, float], tuple[Figure, Mapping[str, bytes]
         return "Run this cell in a browser to choose a picture of your own."
     import ipywidgets as widgets
 
+    whole = {"description_width": "initial"}
     chosen = widgets.FileUpload(accept="image/*", multiple=False, description="picture")
-    scale = widgets.BoundedFloatText(value=mpp, min=0.05, max=2.0, step=0.01, description="µm per pixel")
+    scale = widgets.BoundedFloatText(value=mpp, min=0.05, max=2.0, step=0.01, description="µm per pixel", style=whole)
     start = widgets.Button(description="find nuclei", button_style="primary")
     status, links = widgets.Label(""), widgets.HTML("")
     picture = widgets.Image(format="png", layout=widgets.Layout(max_width="100%", display="none"))
