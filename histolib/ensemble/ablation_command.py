@@ -33,7 +33,7 @@ __all__ = ["add_parsers", "run_ablation", "tune_log"]
 
 logger = logging.getLogger(__name__)
 
-FUSED = ("log", "direct", "od", "macenko", "cyclegan", "synthetic")
+FUSED = ("log", "od", "macenko", "cyclegan", "synthetic")
 FUSIONS = {"ensemble": FUSED, "ensemble without log": FUSED[1:]}
 NETWORKS = {"hovernet": "hovernet", "cyclegan": "ihc_to_he", "synthetic": "synthetic", "supervised": "supervised"}
 LOG_GRID = {

@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 # Best label-free routes: of a nuclear marker by the cross-fit validation tiles of data/results/endonuke.json; of others
 # by eye on skimage.data.immunohistochemistry(), for lack of annotated tiles. Without weights there is the Laplacian.
-DEFAULT_ROUTES = {"nuclear": "synthetic", "membrane": "od", "cytoplasm": "od"}
+DEFAULT_ROUTES = {"nuclear": "ensemble", "membrane": "od", "cytoplasm": "od"}
 
 
 def add_parsers(subparsers: argparse._SubParsersAction) -> None:

@@ -320,7 +320,7 @@ def test_without_weights_the_default_is_the_simplest_route_and_that_is_said(tmp_
     (tmp_path / "empty").mkdir()
     command = [image, "--mpp", "0.5", "--output", tmp_path / "out", "--weights", tmp_path / "empty"]
     assert detect(*command) == 0
-    assert "route log in place of synthetic" in caplog.text
+    assert "route log in place of ensemble" in caplog.text
     caplog.clear()
     assert detect(*command, "--marker", "membrane") == 0
     assert "route log in place of od" in caplog.text

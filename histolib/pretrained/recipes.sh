@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# How the shipped and the cross-fit weights are made. One recipe a call, on one CPU core, resumable:
+#
+#   recipes.sh RECIPE [FOLD]      with CONSEP, ENDONUKE and RUNS naming folders
+#
+#   consep          HoVer-Net on CoNSeP                                      62 minutes
+#   hovernet        ... then with a third of the crops recoloured            31 minutes  (needs consep)
+#   synthetic       ... then with most crops painted as IHC                  50 minutes  (needs consep)
+#   cyclegan FOLD   EndoNuke IHC to CoNSeP H&E, FOLD 1, 2 or all             22 minutes  (needs hovernet, synthetic)
+#   supervised FOLD HoVer-Net on EndoNuke's own points, a reference          10 minutes  (needs synthetic)
+#   fold FOLD       links the weights of a fold into RUNS/fold-FOLD for `histolib ablate`
+#
+# Each peaks below 3 GB. On a GPU the same commands run as they are; the published size is HOVER_WIDTH=1 and
+# GENERATOR_WIDTH=64, which was not run here.
+set -euo pipefail
+
+: "${CONSEP:=data/consep}" "${ENDONUKE:=data/endonuke}" "${RUNS:=runs}"
+: "${HOVER_WIDTH:=0.1875}" "${GENERATOR_WIDTH:=24}" "${PRECISION:=bf16}"
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
+
+hovernet() { # OUTPUT STEPS RATE, then more options
+  histolib train hovernet --data "$CONSEP" --split data/splits/consep.json --profile full --output "$RUNS/$1" --resume \
+    --mixed-precision "$PRECISION" --save-every 100 --set width="$HOVER_WIDTH" --set mpp=0.5 --set batch_size=4 \
+    --set steps="$2" --set learning_rate="$3" "${@:4}"
+}
+
+cyclegan() { # OUTPUT FOLD STEPS, then more options
+  histolib train cyclegan --ihc "$ENDONUKE" --he "$CONSEP" --ihc-split "data/splits/endonuke_$2.json" \
+    --he-split data/splits/consep.json --output "$RUNS/$1-$2" --resume --set mpp=0.5 --set patch_px=112 \
+    --set width="$GENERATOR_WIDTH" --set blocks=6 --set on_od=True --set discriminator_width=32 --set warm_steps=0 \
+    --set steps="$3" --set lr_generator=2e-4 --set lr_discriminator=5e-5 --set label_smoothing=0.1 --set content=5 \
+    --set identity=2 --set ema=0.99 "${@:4}"
+}
+
+case "${1:-}" in
+  consep)
+    hovernet consep 2000 4e-3 --set validate_every=250 --set jitter=0.2 ;;
+  hovernet)
+    hovernet he 900 2e-3 --start "$RUNS/consep/hovernet.safetensors" --set validate_every=225 --set jitter=0.25 \
+      --set recoloured=0.35 ;;
+  synthetic)
+    hovernet synthetic 900 2e-3 --start "$RUNS/consep/hovernet.safetensors" --set validate_every=225 --set jitter=0.2 \
+      --set affine=0.25 --set painted=0.65 --set recoloured=0.15 ;;
+  cyclegan)
+    fold=${2:?which fold: 1, 2 or all}
+    judge=(--detector "$RUNS/he/hovernet.safetensors")
+    if [ "$fold" = all ]; then
+      cyclegan cyclegan all 750 --save-every 150
+      steps=500
+    else
+      cyclegan cyclegan "$fold" 1050 --save-every 150 --validate-every 150 "${judge[@]}"
+      steps=600
+    fi
+    cyclegan agree "$fold" "$steps" --save-every 100 --validate-every 100 --start "$RUNS/cyclegan-$fold" "${judge[@]}" \
+      --agree-with "$RUNS/synthetic/hovernet.safetensors" --set agreement=3 ;;
+  supervised)
+    fold=${2:?which fold: 1 or 2}
+    histolib train hovernet --data "$ENDONUKE" --split "data/splits/endonuke_$fold.json" --profile full \
+      --output "$RUNS/supervised-$fold" --resume --start "$RUNS/synthetic/hovernet.safetensors" \
+      --mixed-precision "$PRECISION" --save-every 100 --set width="$HOVER_WIDTH" --set mpp=0.5 --set map_px=100 \
+      --set batch_size=4 --set steps=300 --set learning_rate=2e-3 --set validate_every=150 --set jitter=0.15 \
+      --set ema=0.98 ;;
+  fold)
+    fold=${2:?which fold: 1 or 2}
+    mkdir -p "$RUNS/fold-$fold"
+    for link in he:hovernet synthetic:synthetic "agree-$fold:cyclegan" "supervised-$fold:supervised"; do
+      ln -sfn "../${link%%:*}" "$RUNS/fold-$fold/${link##*:}"
+    done ;;
+  *)
+    sed -n '2,14p' "$0"
+    exit 2 ;;
+esac
