@@ -34,7 +34,7 @@ def save_figure(
     """
     written = []
     with style():
-        words = figure.text(0.5, -0.005, note, ha="center", va="top", fontsize=10, color="#777777") if note else None
+        words = figure.text(0.5, -0.03, note, ha="center", va="top", fontsize=10, color="#777777") if note else None
         for kind in ("png", "pdf"):
             path = Path(folder) / f"{name}.{kind}"
             stamp: dict[str, Any] = {"Software": None} if kind == "png" else {"CreationDate": None, "ModDate": None}
