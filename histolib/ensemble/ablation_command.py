@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from .. import __version__
 from ..config import writable_folder
-from ..data import EndoNuke, KeypointSample, read_split, split_ids, within
+from ..data import EndoNuke, KeypointSample, read_split, split_ids
 from ..metrics import match_points
 from ..nuclei import detect_log
 from ..results import write_results
@@ -25,6 +25,7 @@ from ..viz import figure_detections
 from .ablation import Found, ablate
 from .evaluation import tile_blocks
 from .fusion import Fusion, choose_fusion
+from .leaks import leaked_tiles
 from .models import Models
 from .nuclei import Nuclei
 from .routes import ROUTES
@@ -213,17 +214,11 @@ def _missing(needs: Sequence[str], folds: Sequence[tuple[Path, Models]]) -> list
 
 def _refuse_leaks(models: Models, names: Sequence[str], blocks: Sequence[str], ids: Sequence[int]) -> None:
     """Raise where a network's card says that it saw a tile that it is to be scored on."""
-    for name in names:
-        if name not in NETWORKS:
-            continue
-        groups = getattr(models, NETWORKS[name])[1].get("groups")
-        saw = groups.get("ihc", ()) if isinstance(groups, Mapping) else groups or ()
-        leaked = [str(tile) for tile in ids if within(str(tile), saw)]
-        if leaked:
-            raise ValueError(
-                f"route {name}: expected weights that saw nothing of {', '.join(blocks)}, found {len(leaked)} tiles "
-                f"among what they were trained on or chosen by ({', '.join(leaked[:3])}, ...)"
-            )
+    for name, leaked in leaked_tiles(models, names, ids).items():
+        raise ValueError(
+            f"route {name}: expected weights that saw nothing of {', '.join(blocks)}, found {len(leaked)} tiles among "
+            f"what they were trained on or chosen by ({', '.join(leaked[:3])}, ...)"
+        )
 
 
 def _draw_atlas(

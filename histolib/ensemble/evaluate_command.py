@@ -16,6 +16,7 @@ from ..data import EndoNuke, KeypointSample, read_split, split_ids
 from ..nuclei import evaluate_outlined
 from ..results import write_results
 from .evaluation import evaluate, tile_blocks
+from .leaks import leaked_tiles
 from .models import HOVERNET, Models
 from .routes import ROUTES
 from .translation_command import score_translations
@@ -72,6 +73,9 @@ def _score_routes(args: argparse.Namespace) -> dict[str, Any]:
     if args.split:
         positions = split_ids(ids, read_split(args.split))["test"]
         samples, ids = [data[i] for i in positions], [ids[i] for i in positions]
+    leaked = leaked_tiles(models, names, ids)
+    for name, tiles in leaked.items():
+        logger.warning("LEAKED: route %s saw %d of these %d tiles in training", name, len(tiles), len(set(ids)))
     with tqdm(samples, unit="tile", disable=None) as bar:
         results = evaluate(samples, routes, radius_um=args.radius_um, blocks=tile_blocks(ids), progress=lambda _: bar)
     results["protocol"] |= {
@@ -80,6 +84,7 @@ def _score_routes(args: argparse.Namespace) -> dict[str, Any]:
         "split": str(args.split) if args.split else None,
         "annotators": list(data.annotators),
         "marker": data.marker,
+        "leaked": {name: len(tiles) for name, tiles in leaked.items()},
         "weights": {name: {need: str(models.find(need)) for need in ROUTES[name].needs} for name in names},
         "histolib": __version__,
     }
