@@ -36,7 +36,9 @@ def test_a_group_that_is_not_there_is_named():
 @pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.name)
 def test_every_committed_split_keeps_its_parts_apart(path):
     split = read_split(path)
-    assert all(split.values())
+    assert split["train"]
+    if not path.stem.endswith("_all"):  # of weights that ship, which nothing is left to score
+        assert all(split.values())
 
 
 def test_the_official_splits_of_pannuke_test_on_each_what_they_never_trained_on():

@@ -90,6 +90,7 @@ def test_needs_are_the_files_that_are_read():
 
 
 def test_a_bound_translation_has_a_way_back_where_its_weights_are(ihc, models, tmp_path):
+    models.folders = (tmp_path,)
     bound = TRANSLATIONS["od"].bind("nuclear", models)
     np.testing.assert_array_equal(bound.to_he(ihc).image, TRANSLATIONS["od"](ihc, "nuclear", models).image)
     assert bound.to_ihc is None, "the files of these references are nowhere"
