@@ -203,18 +203,19 @@ def _run_cyclegan(args: argparse.Namespace) -> int:
         settings = replace(settings, warm_steps=0)
     if args.detector and not ihc.chosen_by and not args.agree_with:
         raise ValueError("--detector: expected --ihc-split with EndoNuke's id blocks to choose by, found none")
+    settings = _changed(settings, args.set)
     more = {"patience": args.patience, **_loop(args)}
     if args.validate_every:
         more["validate_every"] = args.validate_every
     if args.detector and ihc.chosen_by:
         more |= {"validate": detection_after(*nuclei.load_hovernet(args.detector), ihc.chosen_by), "monitor": "val_f1"}
     if args.agree_with:
-        more["agreement"] = _agreement(args, _changed(settings, args.set).mpp)
+        more["agreement"] = _agreement(args, settings.mpp)
     try:
         history = train_cyclegan(
             ihc.patches,
             he.patches,
-            _changed(settings, args.set),
+            settings,
             args.output,
             args.resume,
             start=args.start,

@@ -79,9 +79,10 @@ def split_ids(ids: Sequence[int], split: Mapping[str, Collection[str]]) -> dict[
     for part, blocks in split.items():
         parts[part] = []
         for block in blocks:
-            if not _block(block):
+            held = _block(block)
+            if not held:
                 raise ValueError(f"expected blocks of ids such as 321-784, found {block!r}")
-            found = [position for position, i in enumerate(ids) if i in _block(block)]
+            found = [position for position, i in enumerate(ids) if i in held]
             if not found:
                 raise ValueError(f"expected samples with ids {block}, found none in {min(ids)}-{max(ids)}")
             shared = next((position for position in found if position in taken), None)

@@ -12,10 +12,10 @@ from ..data import KeypointSample
 from ..imaging import Patch, separate_stains
 from ..metrics import (
     bootstrap_f1_difference,
+    f1_from_counts,
     keypoint_average_precision,
     match_points,
     match_points_then_threshold,
-    scores_from_counts,
 )
 from .evaluation import TileCounts, block_counts, count_points, summarise
 from .nuclei import Nuclei
@@ -105,7 +105,7 @@ def ablate(
                 SIMILARITY_SIGMA_UM,
             ),
             "seconds_per_mm2": float(np.sum(route.seconds)) / area_mm2,
-            "tiles": {s.patch.name: [t.tp, t.fp, t.fn] for s, t in zip(samples, counts[name], strict=True)},
+            "tiles": {s.patch.name: list(t.counts) for s, t in zip(samples, counts[name], strict=True)},
             "worst": _worst(samples, counts[name], counts[against[0]]) if against[0] in counts else [],
         }
     return results
@@ -135,8 +135,8 @@ def _along(route: Found, samples: Sequence[KeypointSample], blocks: Sequence[str
 
 def _difference(tiles: Sequence[TileCounts], others: Sequence[TileCounts], seed: int) -> dict[str, Any]:
     pair = block_counts(tiles), block_counts(others)
-    f1, other = (scores_from_counts(*map(int, table.sum(axis=0)))["f1"] for table in pair)
-    return {"f1": f1 - other, "ci95": list(bootstrap_f1_difference(*pair, seed))}
+    f1, other = (f1_from_counts(table.sum(axis=0)) for table in pair)
+    return {"f1": float(f1 - other), "ci95": list(bootstrap_f1_difference(*pair, seed))}
 
 
 def _recalls(
@@ -167,12 +167,11 @@ def _recalls(
 
 
 def _f1(samples: Sequence[KeypointSample], route: Found, radius_um: float, matcher: Any = match_points) -> float:
-    tp = fp = fn = 0
-    for nuclei, sample in zip(route.nuclei, samples, strict=True):
-        mpp = sample.patch.mpp
-        hits = len(matcher(nuclei.xy * mpp, sample.xy * mpp, radius_um).pred)
-        tp, fp, fn = tp + hits, fp + len(nuclei) - hits, fn + len(sample.xy) - hits
-    return scores_from_counts(tp, fp, fn)["f1"]
+    tiles = [
+        count_points(nuclei.xy, sample.xy, sample.patch.mpp, radius_um, matcher=matcher).counts
+        for nuclei, sample in zip(route.nuclei, samples, strict=True)
+    ]
+    return float(f1_from_counts(np.sum(tiles, axis=0)))
 
 
 def _worst(samples: Sequence[KeypointSample], tiles: Sequence[TileCounts], others: Sequence[TileCounts]) -> list[str]:

@@ -18,15 +18,15 @@ from tqdm import tqdm
 from .. import __version__
 from ..config import writable_folder
 from ..data import EndoNuke, KeypointSample, read_split, split_ids
-from ..metrics import match_points
+from ..metrics import f1_from_counts, match_points
 from ..nuclei import detect_log
 from ..results import write_results
 from ..viz import figure_detections
 from .ablation import Found, ablate
-from .evaluation import tile_blocks
+from .evaluation import count_points, tile_blocks
 from .fusion import Fusion, choose_fusion
 from .leaks import leaked_tiles
-from .models import Models
+from .models import IHC_TO_HE, SUPERVISED, SYNTHETIC, Models
 from .nuclei import Nuclei
 from .routes import ROUTES
 
@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 FUSED = ("log", "od", "macenko", "cyclegan", "synthetic")
 FUSIONS = {"ensemble": FUSED, "ensemble without log": FUSED[1:]}
-NETWORKS = {"hovernet": "hovernet", "cyclegan": "ihc_to_he", "synthetic": "synthetic", "supervised": "supervised"}
+OWN = {"cyclegan": IHC_TO_HE, "synthetic": SYNTHETIC, "supervised": SUPERVISED}  # network of a route alone
 LOG_GRID = {
     "sigma_um": (1.5, 1.75, 2.0, 2.25, 2.5),
     "threshold": (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5),
@@ -86,8 +86,9 @@ def run_ablation(args: argparse.Namespace) -> int:
     found: dict[str, list[tuple[Nuclei, float]]] = {}
     chosen = []
     for split, models in folds:
-        parts = split_ids(data.ids, read_split(split))
-        _refuse_leaks(models, names, read_split(split)["test"], [data.ids[i] for i in parts["test"]])
+        blocks = read_split(split)
+        parts = split_ids(data.ids, blocks)
+        _refuse_leaks(models, names, blocks["test"], [data.ids[i] for i in parts["test"]])
         tuning = [data[i] for i in (*parts["train"], *parts["val"])]
         log = tune_log(tuning, args.radius_um)
         routes = {"log": partial(_log, settings=log)}
@@ -101,7 +102,7 @@ def run_ablation(args: argparse.Namespace) -> int:
             members = [name for name in candidates if name in wanted]
             if not members:
                 continue
-            about = f"{args.root.name}: {', '.join(read_split(split)['val'])}"
+            about = f"{args.root.name}: {', '.join(blocks['val'])}"
             fusions[title] = _choose(val, seen, members, args.radius_um, about)
             here[title] = [
                 _fused(fusions[title], {n: here[n][i] for n in fusions[title].weights}, sample.patch.mpp)
@@ -118,9 +119,7 @@ def run_ablation(args: argparse.Namespace) -> int:
                 "log": log,
                 "fusions": {title: {"weights": f.weights, "threshold": f.threshold} for title, f in fusions.items()},
                 "weights": {name: {n: str(models.find(n)) for n in ROUTES[name].needs} for name in names},
-                "trained_on": {
-                    n: getattr(models, attr)[1].get("trained_on") for n, attr in NETWORKS.items() if n in names
-                },
+                "trained_on": {n: models.card(need).get("trained_on") for n, need in OWN.items() if n in names},
             }
         )
     if args.fusion:
@@ -165,13 +164,10 @@ def tune_log(samples: Sequence[KeypointSample], radius_um: float = 3.0) -> dict[
     for sigma, window in product(LOG_GRID["sigma_um"], LOG_GRID["window_um"]):
         counts = np.zeros((len(LOG_GRID["threshold"]), 3), int)
         for sample in samples:
-            mpp = sample.patch.mpp
             xy, score = detect_log(sample.patch, sigma_um=sigma, threshold=lowest, window_um=window)
             for row, threshold in enumerate(LOG_GRID["threshold"]):
-                kept = xy[score > threshold]
-                hits = len(match_points(kept * mpp, sample.xy * mpp, radius_um).pred)
-                counts[row] += hits, len(kept) - hits, len(sample.xy) - hits
-        f1 = 2 * counts[:, 0] / np.maximum(2 * counts[:, 0] + counts[:, 1] + counts[:, 2], 1)
+                counts[row] += count_points(xy[score > threshold], sample.xy, sample.patch.mpp, radius_um).counts
+        f1 = np.nan_to_num(f1_from_counts(counts))
         if f1.max() > best_f1:
             best_f1 = float(f1.max())
             best = dict(zip(names, (sigma, LOG_GRID["threshold"][int(f1.argmax())], window), strict=True))

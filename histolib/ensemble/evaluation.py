@@ -11,8 +11,8 @@ import numpy as np
 
 from ..data import KeypointSample, id_runs
 from ..imaging import Patch
+from ..metrics import Match, match_points, scores_from_counts
 from ..metrics import bootstrap_f1 as bootstrap_counts
-from ..metrics import match_points, scores_from_counts
 from .nuclei import Nuclei
 
 __all__ = ["TileCounts", "bootstrap_f1", "count_tile", "evaluate", "summarise", "tile_blocks"]
@@ -37,15 +37,27 @@ class TileCounts:
     fn: int
     distance_um: float
 
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """tp, fp, fn."""
+        return self.tp, self.fp, self.fn
+
 
 def count_tile(nuclei: Nuclei, sample: KeypointSample, radius_um: float, block: str = "") -> TileCounts:
     """Match the nuclei of one tile with its annotations, in microns."""
     return count_points(nuclei.xy, sample.xy, sample.patch.mpp, radius_um, block)
 
 
-def count_points(pred_xy: np.ndarray, true_xy: np.ndarray, mpp: float, radius_um: float, block: str = "") -> TileCounts:
+def count_points(
+    pred_xy: np.ndarray,
+    true_xy: np.ndarray,
+    mpp: float,
+    radius_um: float,
+    block: str = "",
+    matcher: Callable[[np.ndarray, np.ndarray, float], Match] = match_points,
+) -> TileCounts:
     """Match the points of one tile, both (K, 2) in its pixels, in microns."""
-    match = match_points(np.asarray(pred_xy) * mpp, np.asarray(true_xy) * mpp, radius_um)
+    match = matcher(np.asarray(pred_xy) * mpp, np.asarray(true_xy) * mpp, radius_um)
     hits = len(match.pred)
     return TileCounts(block, hits, len(pred_xy) - hits, len(true_xy) - hits, float(match.distance.sum()))
 
@@ -124,7 +136,7 @@ def block_counts(tiles: Sequence[TileCounts]) -> np.ndarray:
     """(tp, fp, fn) summed over each block, (B, 3), in order of the blocks' names."""
     names, block = np.unique([tile.block for tile in tiles], return_inverse=True)
     table = np.zeros((len(names), 3))
-    np.add.at(table, block, [(tile.tp, tile.fp, tile.fn) for tile in tiles])
+    np.add.at(table, block, [tile.counts for tile in tiles])
     return table
 
 

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from scipy.spatial import cKDTree
 
-from ..metrics import match_points
+from ..metrics import f1_from_counts
 from ..results import write_results
+from .evaluation import count_points
 from .nuclei import Nuclei
 
 __all__ = ["Fusion", "choose_fusion"]
@@ -117,10 +118,8 @@ def choose_fusion(
         for nuclei, truth, scale in zip(found, true_xy, mpp, strict=True):
             merged = Fusion(weights, 0.0, radius_um).merge(nuclei, scale)
             for row, share in enumerate(SHARES):
-                kept = merged.xy[merged.score >= share]
-                hits = len(match_points(kept * scale, truth * scale, radius_um).pred)
-                counts[row] += hits, len(kept) - hits, len(truth) - hits
-        f1 = 2 * counts[:, 0] / np.maximum(2 * counts[:, 0] + counts[:, 1] + counts[:, 2], 1)
+                counts[row] += count_points(merged.xy[merged.score >= share], truth, scale, radius_um).counts
+        f1 = np.nan_to_num(f1_from_counts(counts))
         if f1.max() > best_f1 + 1e-9:
             best, best_f1 = Fusion(weights, SHARES[int(f1.argmax())], radius_um, chosen_on), float(f1.max())
     return best

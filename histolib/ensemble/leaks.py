@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from ..data import within
-from .models import FUSION, HOVERNET, IHC_TO_HE, SUPERVISED, SYNTHETIC, Models
+from .models import FUSION, NETWORKS, Models
 from .routes import ROUTES
 
 __all__ = ["leaked_tiles"]
-
-CARDS = {HOVERNET: "hovernet", IHC_TO_HE: "ihc_to_he", SYNTHETIC: "synthetic", SUPERVISED: "supervised"}
 
 
 def leaked_tiles(models: Models, routes: Iterable[str], ids: Sequence[int]) -> dict[str, list[str]]:
@@ -30,8 +28,8 @@ def leaked_tiles(models: Models, routes: Iterable[str], ids: Sequence[int]) -> d
         if FUSION in needs:
             needs |= {need for member in models.fusion.weights for need in ROUTES[member].needs}
         seen: set[str] = set()
-        for need in needs & CARDS.keys():
-            groups = getattr(models, CARDS[need])[1].get("groups") or ()
+        for need in needs & NETWORKS.keys():
+            groups = models.card(need).get("groups") or ()
             seen |= set(groups.get("ihc", ()) if isinstance(groups, Mapping) else groups)
         leaked = [str(tile) for tile in sorted(set(ids)) if within(str(tile), seen)]
         if leaked:

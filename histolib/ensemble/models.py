@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from ..config import best_device
 from ..nuclei import HoVerNet, load_hovernet
@@ -18,6 +19,7 @@ __all__ = [
     "HOVERNET",
     "IHC_REFERENCE",
     "IHC_TO_HE",
+    "NETWORKS",
     "SUPERVISED",
     "SYNTHETIC",
     "Models",
@@ -31,6 +33,15 @@ IHC_TO_HE = "ihc_to_he.safetensors"
 HE_TO_IHC = "he_to_ihc.safetensors"
 HE_REFERENCE = "he_reference.safetensors"
 IHC_REFERENCE = "ihc_reference.safetensors"
+
+# Attribute of `Models` that holds the network, with its card, of each file.
+NETWORKS = {
+    HOVERNET: "hovernet",
+    SYNTHETIC: "synthetic",
+    SUPERVISED: "supervised",
+    IHC_TO_HE: "ihc_to_he",
+    HE_TO_IHC: "he_to_ihc",
+}
 
 HOW_TO_GET = "make them with `histolib run --only 02,03` (or `histolib train`) and pass --weights with their folder"
 SHIPPED = Path(__file__).resolve().parent.parent / "pretrained"
@@ -54,6 +65,10 @@ class Models:
                 if path.is_file():
                     return path
         return None
+
+    def card(self, name: str) -> dict[str, Any]:
+        """The card of a network's file, one of `NETWORKS`."""
+        return getattr(self, NETWORKS[name])[1]
 
     @property
     def places(self) -> str:

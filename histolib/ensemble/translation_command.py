@@ -28,7 +28,6 @@ __all__ = ["PHANTOM_IMAGES", "Material", "phantom_material", "score_material", "
 
 logger = logging.getLogger(__name__)
 
-NETWORKS = {HOVERNET: "hovernet", IHC_TO_HE: "ihc_to_he", HE_TO_IHC: "he_to_ihc"}
 PHANTOM_IMAGES = 24
 PHANTOM_PX, PHANTOM_MPP = 400, 0.25  # 100 microns, as EndoNuke's tiles
 PHANTOM_SLIDE = 100_000  # the writers of the phantom's sets use smaller numbers, so no network saw these
@@ -129,7 +128,7 @@ def score_material(
         )
     needs = {need for name in names for need in (*TRANSLATIONS[name].needs, *TRANSLATIONS[name].back_needs)}
     files = [need for need in sorted({*needs, HOVERNET}) if models.find(need)]
-    cards = {name: getattr(models, net)[1] for name, net in NETWORKS.items() if name in files}
+    cards = {name: models.card(name) for name in (HOVERNET, IHC_TO_HE, HE_TO_IHC) if name in files}
     results["protocol"] |= {
         "weights": {name: str(models.find(name)) for name in files},
         "trained_on": {name: card.get("trained_on") or "unknown" for name, card in cards.items()},

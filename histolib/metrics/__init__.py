@@ -7,7 +7,14 @@ from .inception import inception_features
 from .instances import segmentation_scores
 from .keypoint_precision import keypoint_average_precision
 from .panoptic import pannuke_scores, typed_quality
-from .points import Match, detection_scores, match_points, match_points_then_threshold, scores_from_counts
+from .points import (
+    Match,
+    detection_scores,
+    f1_from_counts,
+    match_points,
+    match_points_then_threshold,
+    scores_from_counts,
+)
 from .quality import IMAGE_SCORE_DIRECTION, density_correlation, frechet_distance, image_scores, kernel_distance
 
 __all__ = [
@@ -19,6 +26,7 @@ __all__ = [
     "bootstrap_mean",
     "density_correlation",
     "detection_scores",
+    "f1_from_counts",
     "feature_floor",
     "feature_spread",
     "frechet_distance",

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from .points import f1_from_counts
+
 __all__ = ["bootstrap_f1", "bootstrap_f1_difference", "bootstrap_mean"]
 
 
@@ -59,9 +61,7 @@ def _drawn_f1(counts: np.ndarray, seed: int, draws: int) -> np.ndarray:
         )
     share = np.full(len(counts), 1 / len(counts))
     times = np.random.default_rng(seed).multinomial(len(counts), share, draws)  # how often each block is drawn
-    tp, fp, fn = (times @ counts).T
-    whole = 2 * tp + fp + fn
-    return np.divide(2 * tp, whole, out=np.full_like(tp, np.nan), where=whole > 0)
+    return f1_from_counts(times @ counts)
 
 
 def _interval(values: np.ndarray) -> tuple[float, float]:

@@ -11,7 +11,14 @@ from scipy.spatial.distance import cdist
 
 from .assignment import best_assignment
 
-__all__ = ["Match", "detection_scores", "match_points", "match_points_then_threshold", "scores_from_counts"]
+__all__ = [
+    "Match",
+    "detection_scores",
+    "f1_from_counts",
+    "match_points",
+    "match_points_then_threshold",
+    "scores_from_counts",
+]
 
 MOST_NEAR_PAIRS = 2**25
 MOST_PAIRS = 2**28
@@ -120,6 +127,13 @@ def scores_from_counts(tp: int, fp: int, fn: int) -> dict[str, float]:
         "recall": ratio(tp, tp + fn),
         "f1": ratio(2 * tp, 2 * tp + fp + fn),
     }
+
+
+def f1_from_counts(counts: np.ndarray) -> np.ndarray:
+    """F1 (K,) of each row (tp, fp, fn) of counts (K, 3), which may be weighted; NaN where nothing was there."""
+    tp, fp, fn = np.asarray(counts, np.float64).T
+    whole = 2 * tp + fp + fn
+    return np.divide(2 * tp, whole, out=np.full_like(tp, np.nan), where=whole > 0)
 
 
 def _checked(pred_xy: np.ndarray, true_xy: np.ndarray, radius: float, name: str) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.optimize import linear_sum_assignment
 
-from histolib.metrics import detection_scores, match_points, match_points_then_threshold, points
+from histolib.metrics import (
+    detection_scores,
+    f1_from_counts,
+    match_points,
+    match_points_then_threshold,
+    points,
+    scores_from_counts,
+)
 
 NONE = np.zeros((0, 2))
 clouds = st.integers(0, 12).flatmap(lambda k: arrays(np.float64, (k, 2), elements=st.integers(0, 20).map(float)))
@@ -121,3 +128,12 @@ def test_bad_input_is_named(pred, radius, message):
         match_points(np.asarray(pred), np.array([[0.0, 0.0]]), radius)
     with pytest.raises(ValueError, match=message):
         match_points_then_threshold(np.asarray(pred), np.array([[0.0, 0.0]]), radius)
+
+
+def test_f1_of_many_counts_is_that_of_each():
+    counts = np.array([[3, 1, 2], [0, 4, 0], [0, 0, 0], [1.5, 0, 0.5]])
+    found = f1_from_counts(counts)
+    assert found[:2] == pytest.approx([scores_from_counts(*map(int, row))["f1"] for row in counts[:2]])
+    assert np.isnan(found[2])
+    assert found[3] == pytest.approx(3 / 3.5)
+    assert f1_from_counts(counts[0]) == found[0]
