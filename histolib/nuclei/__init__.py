@@ -7,7 +7,7 @@ from .encoder import load_encoder
 from .evaluation import evaluate_nuclei
 from .features import encoder_features
 from .hovernet import HoVerNet
-from .inference import find_nuclei, predict_maps
+from .inference import find_nuclei, patch_maps, predict_maps
 from .log_detector import detect_log
 from .losses import hover_losses
 from .painting import paint_samples
@@ -35,6 +35,7 @@ __all__ = [
     "load_encoder",
     "load_hovernet",
     "paint_samples",
+    "patch_maps",
     "postprocess",
     "predict_maps",
     "published_thresholds",

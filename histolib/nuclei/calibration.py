@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from ..data import InstanceSample
-from ..imaging import map_points, resample
+from ..imaging import map_points
 from ..metrics import match_points, scores_from_counts
 from .hovernet import HoVerNet
-from .inference import predict_maps
-from .postprocess import describe_instances, postprocess, published_thresholds
+from .inference import patch_maps
+from .postprocess import describe_instances, published_thresholds
 
 __all__ = ["choose_thresholds"]
 
@@ -37,7 +37,7 @@ def choose_thresholds(
         radius_um: largest distance of a hit.
 
     Returns:
-        keyword arguments of `postprocess`.
+        keyword arguments of `postprocess` at `mpp`.
     """
     published = published_thresholds(mpp)
     pairs = sorted(
@@ -47,15 +47,13 @@ def choose_thresholds(
     counts = np.zeros((len(pairs), 3), int)
     for position in np.unique(np.linspace(0, len(samples) - 1, SAMPLES).astype(int)):
         sample = samples[int(position)]
-        image = resample(sample.patch.image, sample.patch.mpp / mpp)
-        scale = sample.patch.image.shape[1] / image.shape[1], sample.patch.image.shape[0] / image.shape[0]
-        maps, true_xy = predict_maps(net, image), sample.xy * sample.patch.mpp
+        found, true_xy = patch_maps(sample.patch, net, mpp), sample.xy * sample.patch.mpp
         for row, (edge, opening) in enumerate(pairs):
-            chosen: dict[str, Any] = {**published, "edge_threshold": edge, "opening_px": opening}
-            labels = postprocess(maps["np"], maps["hv"], **chosen)
-            found = map_points(describe_instances(labels)[["x", "y"]].to_numpy(np.float64), scale) * sample.patch.mpp
-            hits = len(match_points(found, true_xy, radius_um).pred)
-            counts[row] += hits, len(found) - hits, len(true_xy) - hits
+            labels = found.instances({**published, "edge_threshold": edge, "opening_px": opening}, mpp)
+            centres = describe_instances(labels)[["x", "y"]].to_numpy(np.float64)
+            pred_xy = map_points(centres, found.scale) * sample.patch.mpp
+            hits = len(match_points(pred_xy, true_xy, radius_um).pred)
+            counts[row] += hits, len(pred_xy) - hits, len(true_xy) - hits
     f1 = [np.nan_to_num(scores_from_counts(*map(int, row))["f1"]) for row in counts]
     edge, opening = pairs[int(np.argmax(f1))]
     return {**published, "edge_threshold": edge, "opening_px": opening}

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from ..data import InstanceSample
-from ..imaging import map_points, resample
+from ..imaging import map_points
 from ..metrics import (
     bootstrap_f1,
     match_points,
@@ -26,8 +26,8 @@ from ..metrics import (
 )
 from ..results import plain
 from .hovernet import HoVerNet
-from .inference import predict_maps
-from .postprocess import describe_instances, postprocess, published_thresholds
+from .inference import patch_maps
+from .postprocess import describe_instances, published_thresholds
 
 __all__ = ["evaluate_nuclei"]
 
@@ -122,16 +122,13 @@ def _score(
     net: HoVerNet, card: Mapping[str, Any], sample: InstanceSample, classes: int, radius_um: float, how: dict[str, Any]
 ) -> _Scored:
     mpp = sample.patch.mpp
-    image = resample(sample.patch.image, mpp / card["mpp"])
-    maps = predict_maps(net, image, **how)
-    labels = postprocess(maps["np"], maps["hv"], **(card.get("thresholds") or published_thresholds(card["mpp"])))
-    table = describe_instances(labels, maps.get("tp"))
+    found = patch_maps(sample.patch, net, card["mpp"], **how)
+    labels = found.instances(card.get("thresholds"), card["mpp"])
+    table = describe_instances(labels, found.maps.get("tp"))
     kinds = table["type"].to_numpy() if classes > 1 else np.zeros(len(table), int)
     true_kinds = sample.types if classes > 1 else np.zeros(len(sample.types), int)
-    height, width = sample.instances.shape
-    scale = width / image.shape[1], height / image.shape[0]
-    xy = map_points(table[["x", "y"]].to_numpy(np.float64), scale) * mpp
-    labels = cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+    xy = map_points(table[["x", "y"]].to_numpy(np.float64), found.scale) * mpp
+    labels = cv2.resize(labels, sample.instances.shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
     kept = np.isin(table["id"], np.unique(labels))  # one of a pixel may be lost
     return _Scored(
         segmentation_scores(labels, sample.instances),

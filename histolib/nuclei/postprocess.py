@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,14 @@ from skimage.segmentation import watershed
 
 from ..metrics.overlaps import compact_ids
 
-__all__ = ["WatershedSteps", "describe_instances", "postprocess", "published_thresholds", "watershed_steps"]
+__all__ = [
+    "WatershedSteps",
+    "describe_instances",
+    "postprocess",
+    "published_thresholds",
+    "thresholds_at",
+    "watershed_steps",
+]
 
 PUBLISHED_MPP = 0.25  # the published thresholds are pixels of this size
 
@@ -98,12 +106,28 @@ def watershed_steps(
 
 def published_thresholds(mpp: float) -> dict[str, int]:
     """The thresholds of `postprocess` that are pixels, taken from the published 0.25 microns per pixel to `mpp`."""
-    factor = PUBLISHED_MPP / mpp
+    return thresholds_at({"min_area_px": 10, "sobel_px": 21, "opening_px": 5}, PUBLISHED_MPP, mpp)
 
-    def odd(pixels: float) -> int:
-        return int(np.clip(2 * round((pixels * factor - 1) / 2) + 1, 3, 31))  # 31 is as large as OpenCV's Sobel goes
 
-    return {"min_area_px": max(3, round(10 * factor**2)), "sobel_px": odd(21), "opening_px": odd(5)}
+def thresholds_at(thresholds: Mapping[str, Any], mpp: float, new_mpp: float) -> dict[str, Any]:
+    """Thresholds of `postprocess` taken from one scale to another: those that are pixels follow, the others stay.
+
+    Args:
+        thresholds: any of the keyword arguments of `postprocess`.
+        mpp: microns per pixel that they hold at.
+        new_mpp: microns per pixel of the maps that they are wanted for.
+
+    Returns:
+        the same names. Sides stay odd, 3 px or more and 31 at most, which is as large as OpenCV's Sobel goes; an
+        opening of 1 px, which is none, stays none.
+    """
+    factor = mpp / new_mpp
+
+    def odd(side: int) -> int:
+        return 1 if side == 1 else int(np.clip(2 * round((side * factor - 1) / 2) + 1, 3, 31))
+
+    rules = {"min_area_px": lambda area: max(3, round(area * factor**2)), "sobel_px": odd, "opening_px": odd}
+    return {name: rules[name](value) if name in rules else value for name, value in thresholds.items()}
 
 
 def describe_instances(instances: np.ndarray, type_map: np.ndarray | None = None) -> pd.DataFrame:

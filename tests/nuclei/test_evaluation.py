@@ -8,7 +8,7 @@ import torch
 
 from histolib.data import InstanceSample
 from histolib.imaging import Patch
-from histolib.nuclei import evaluate_nuclei, evaluation, hover_targets
+from histolib.nuclei import evaluate_nuclei, hover_targets, inference
 from histolib.nuclei.commands import table
 
 CARD = {"mpp": 0.25, "types": ["round", "odd"], "thresholds": None, "groups": ["seen"], "trained_on": "discs"}
@@ -32,7 +32,7 @@ def truthful(monkeypatch):
             "hv": hover_targets(instances),
             "tp": np.concatenate([[0], types]).astype(np.uint8)[instances],
         }
-        monkeypatch.setattr(evaluation, "predict_maps", lambda *_, **__: maps)
+        monkeypatch.setattr(inference, "predict_maps", lambda *_, **__: maps)
 
     return say
 

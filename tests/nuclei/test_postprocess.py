@@ -6,6 +6,7 @@ from skimage.measure import regionprops
 from skimage.segmentation import watershed
 
 from histolib.nuclei import describe_instances, hover_targets, postprocess, published_thresholds, watershed_steps
+from histolib.nuclei.postprocess import thresholds_at
 
 
 def recipe(probability, horizontal, vertical):
@@ -129,6 +130,15 @@ def test_thresholds_in_pixels_follow_the_scale():
         sides = published_thresholds(mpp)
         assert sides["sobel_px"] % 2 == sides["opening_px"] % 2 == 1
         assert 3 <= sides["sobel_px"] <= 31
+
+
+def test_chosen_thresholds_follow_the_scale_as_the_published_ones_do():
+    chosen = {"np_threshold": 0.6, "edge_threshold": 0.45, "opening_px": 1, "sobel_px": 21}
+    assert thresholds_at(chosen, 0.25, 0.25) == chosen
+    assert thresholds_at(chosen, 0.25, 0.5) == chosen | {"sobel_px": 11}, "no opening stays none"
+    assert thresholds_at({}, 0.25, 0.5) == {}
+    for mpp in (0.25, 0.3, 0.5, 1.0):
+        assert thresholds_at(published_thresholds(0.25), 0.25, mpp) == published_thresholds(mpp)
 
 
 def test_the_table_agrees_with_an_independent_measurement(discs):
