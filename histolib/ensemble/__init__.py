@@ -1,7 +1,7 @@
 """Ensemble room: routes from an IHC patch to nucleus centroids, their evaluation and export."""
 
 from .changes import NucleiChanges, nuclei_changes
-from .evaluation import TileCounts, bootstrap_f1, count_tile, evaluate, summarise, tile_blocks
+from .evaluation import TileCounts, bootstrap_f1, count_tile, evaluate, evaluate_found, summarise, tile_blocks
 from .export import EXPORTS, write_csv, write_geojson
 from .fusion import Fusion, choose_fusion
 from .models import (
@@ -47,6 +47,7 @@ __all__ = [
     "choose_fusion",
     "count_tile",
     "evaluate",
+    "evaluate_found",
     "evaluate_translations",
     "headline",
     "nuclei_changes",

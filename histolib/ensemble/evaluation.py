@@ -15,7 +15,7 @@ from ..metrics import Match, match_points, scores_from_counts
 from ..metrics import bootstrap_f1 as bootstrap_counts
 from .nuclei import Nuclei
 
-__all__ = ["TileCounts", "bootstrap_f1", "count_tile", "evaluate", "summarise", "tile_blocks"]
+__all__ = ["TileCounts", "bootstrap_f1", "count_tile", "evaluate", "evaluate_found", "summarise", "tile_blocks"]
 
 BOOTSTRAP_DRAWS = 2000
 TILES_PER_BLOCK = 10
@@ -87,13 +87,36 @@ def evaluate(
     Raises:
         ValueError: there is no sample.
     """
-    if not len(samples):
-        raise ValueError("evaluate: expected at least one annotated tile, found none")
     blocks = blocks or [str(i) for i in range(len(samples))]
     counts: dict[str, list[TileCounts]] = {name: [] for name in routes}
     for sample, block in zip(progress(samples), blocks, strict=True):
         for name, route in routes.items():
             counts[name].append(count_tile(route(sample.patch), sample, radius_um, block))
+    return _result(counts, radius_um, blocks, seed)
+
+
+def evaluate_found(
+    samples: Sequence[KeypointSample],
+    found: Mapping[str, Sequence[Nuclei]],
+    *,
+    radius_um: float = 3.0,
+    blocks: Sequence[str] | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """`evaluate` for nuclei that were found before: by name of the route, those of each sample, in order."""
+    blocks = blocks or [str(i) for i in range(len(samples))]
+    counts = {
+        name: [count_tile(*pair, radius_um, block) for *pair, block in zip(nuclei, samples, blocks, strict=True)]
+        for name, nuclei in found.items()
+    }
+    return _result(counts, radius_um, blocks, seed)
+
+
+def _result(
+    counts: Mapping[str, Sequence[TileCounts]], radius_um: float, blocks: Sequence[str], seed: int
+) -> dict[str, Any]:
+    if not len(blocks):
+        raise ValueError("evaluate: expected at least one annotated tile, found none")
     return {
         "routes": {name: summarise(tiles, seed) for name, tiles in counts.items()},
         "protocol": {
@@ -103,7 +126,7 @@ def evaluate(
             "interval": f"95 %, percentile bootstrap over {len(set(blocks))} blocks of tiles, "
             f"{BOOTSTRAP_DRAWS} draws, seed {seed}",
             "count_bias": "mean over tiles of predicted minus annotated nuclei",
-            "tiles": len(samples),
+            "tiles": len(blocks),
         },
     }
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from histolib.data import EndoNuke, KeypointSample
-from histolib.ensemble import Nuclei, TileCounts, bootstrap_f1, count_tile, evaluate, summarise
+from histolib.ensemble import Nuclei, TileCounts, bootstrap_f1, count_tile, evaluate, evaluate_found, summarise
 from histolib.imaging import Patch
 
 
@@ -60,6 +60,19 @@ def test_scores_are_those_of_the_hand_computed_case(endonuke, planted):
     assert results["protocol"]["radius_um"] == 3.0
 
 
+def test_what_was_found_before_is_scored_as_what_is_found_now(endonuke, planted):
+    from histolib.ensemble import ROUTES
+
+    tiles, blocks = EndoNuke(endonuke), ["a", "a", "b"]
+    before = {"planted": [ROUTES["planted"](tile.patch) for tile in tiles]}
+    now = evaluate(tiles, {"planted": ROUTES["planted"]}, blocks=blocks)
+    assert evaluate_found(tiles, before, blocks=blocks) == now
+    with pytest.raises(ValueError, match="longer than argument"):
+        evaluate_found(tiles, {"planted": before["planted"][:2]}, blocks=blocks)
+    with pytest.raises(ValueError, match="at least one annotated tile"):
+        evaluate_found([], before)
+
+
 def test_a_larger_radius_finds_more(endonuke, planted):
     from histolib.ensemble import ROUTES
 
@@ -73,7 +86,7 @@ def test_no_tile_is_an_error():
 
 
 def test_blocks_are_one_for_each_tile():
-    with pytest.raises(ValueError, match="shorter"):
+    with pytest.raises(ValueError, match="longer than argument"):
         evaluate([sample([]), sample([])], {}, blocks=["a"])
 
 
