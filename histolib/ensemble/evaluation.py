@@ -106,7 +106,10 @@ def evaluate_found(
     """`evaluate` for nuclei that were found before: by name of the route, those of each sample, in order."""
     blocks = blocks or [str(i) for i in range(len(samples))]
     counts = {
-        name: [count_tile(*pair, radius_um, block) for *pair, block in zip(nuclei, samples, blocks, strict=True)]
+        name: [
+            count_tile(each, sample, radius_um, block)
+            for each, sample, block in zip(nuclei, samples, blocks, strict=True)
+        ]
         for name, nuclei in found.items()
     }
     return _result(counts, radius_um, blocks, seed)
