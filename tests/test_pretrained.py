@@ -1,6 +1,12 @@
 """What ships must be small, load, work by default, and say what it is."""
 
+import argparse
+import json
+import os
 import re
+import subprocess
+import sys
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +14,14 @@ import pytest
 import skimage.data
 
 import histolib
+from histolib import recipes
 from histolib.ensemble import ROUTES, Models
 from histolib.ensemble.commands import DEFAULT_ROUTES
 from histolib.imaging import Patch
+from histolib.nuclei import HoverSettings
+from histolib.parameters import assignment
 from histolib.training import load_weights
+from histolib.translation import TranslationSettings
 
 SHIPPED = Path(histolib.__file__).parent / "pretrained"
 WEIGHTS = sorted(SHIPPED.glob("*/*.safetensors"))
@@ -54,3 +64,57 @@ def test_the_default_routes_find_nuclei_on_a_real_photograph(marker):
 def test_every_route_without_ihc_labels_has_its_weights():
     models = Models()
     assert [name for name, route in ROUTES.items() if models.missing(route.needs)] == ["supervised"]
+
+
+RECIPES = [
+    "consep",
+    "hovernet",
+    "synthetic",
+    "cyclegan 1",
+    "cyclegan 2",
+    "cyclegan all",
+    "supervised 1",
+    "supervised 2",
+]
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory):
+    """What the recipes ask `histolib` for, in order: a stand-in on the path writes down its arguments."""
+    folder = tmp_path_factory.mktemp("recipes")
+    stand_in, log = folder / "histolib", folder / "log.jsonl"
+    stand_in.write_text(
+        f"#!{sys.executable}\nimport json, sys\n"
+        f"with open({str(log)!r}, 'a') as log:\n    log.write(json.dumps(sys.argv[1:]) + '\\n')\n"
+    )
+    stand_in.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}", "RUNS": str(folder / "runs")}
+    for recipe in RECIPES:
+        subprocess.run(["bash", SHIPPED / "recipes.sh", *recipe.split()], check=True, env=environment)
+    parser = argparse.ArgumentParser()
+    recipes.add_parsers(parser.add_subparsers())
+    return [parser.parse_args(json.loads(line)) for line in log.read_text().splitlines()]
+
+
+def test_the_recipes_are_commands_that_parse_with_settings_that_exist(asked):
+    assert len(asked) == len(RECIPES) + 3, "a translation takes two trainings"
+    for args in asked:
+        known = HoverSettings if args.network == "hovernet" else TranslationSettings
+        names = {field.name for field in fields(known)}
+        assert {assignment(text)[0] for text in args.set} <= names
+        split = args.split if args.network == "hovernet" else args.ihc_split
+        assert (SHIPPED.parent.parent / split).is_file()
+
+
+def test_what_a_recipe_begins_with_an_earlier_recipe_wrote(asked):
+    written = set()
+    for args in asked:
+        for needed in (args.start, *((args.detector, args.agree_with) if args.network == "cyclegan" else ())):
+            assert needed is None or {Path(needed), Path(needed).parent} & written, needed
+        written.add(Path(args.output))
+
+
+def test_a_recipe_that_does_not_exist_lists_those_that_do():
+    done = subprocess.run(["bash", SHIPPED / "recipes.sh", "soup"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "supervised FOLD" in done.stdout

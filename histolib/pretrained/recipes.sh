@@ -10,6 +10,7 @@
 #   supervised FOLD HoVer-Net on EndoNuke's own points, a reference          10 minutes  (needs synthetic)
 #   fold FOLD       links the weights of a fold into RUNS/fold-FOLD for `histolib ablate`
 #
+# STEPS=2 rehearses: every training takes two steps, which shows in minutes whether data, options and paths are right.
 # Each peaks below 3 GB. On a GPU the same commands run as they are; the published size is HOVER_WIDTH=1 and
 # GENERATOR_WIDTH=64, which was not run here.
 set -euo pipefail
@@ -21,14 +22,14 @@ export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
 hovernet() { # OUTPUT STEPS RATE, then more options
   histolib train hovernet --data "$CONSEP" --split data/splits/consep.json --profile full --output "$RUNS/$1" --resume \
     --mixed-precision "$PRECISION" --save-every 100 --set width="$HOVER_WIDTH" --set mpp=0.5 --set batch_size=4 \
-    --set steps="$2" --set learning_rate="$3" "${@:4}"
+    --set steps="${STEPS:-$2}" --set learning_rate="$3" "${@:4}"
 }
 
 cyclegan() { # OUTPUT FOLD STEPS, then more options
   histolib train cyclegan --ihc "$ENDONUKE" --he "$CONSEP" --ihc-split "data/splits/endonuke_$2.json" \
     --he-split data/splits/consep.json --output "$RUNS/$1-$2" --resume --set mpp=0.5 --set patch_px=112 \
     --set width="$GENERATOR_WIDTH" --set blocks=6 --set on_od=True --set discriminator_width=32 --set warm_steps=0 \
-    --set steps="$3" --set lr_generator=2e-4 --set lr_discriminator=5e-5 --set label_smoothing=0.1 --set content=5 \
+    --set steps="${STEPS:-$3}" --set lr_generator=2e-4 --set lr_discriminator=5e-5 --set label_smoothing=0.1 --set content=5 \
     --set identity=2 --set ema=0.99 "${@:4}"
 }
 
@@ -58,7 +59,7 @@ case "${1:-}" in
     histolib train hovernet --data "$ENDONUKE" --split "data/splits/endonuke_$fold.json" --profile full \
       --output "$RUNS/supervised-$fold" --resume --start "$RUNS/synthetic/hovernet.safetensors" \
       --mixed-precision "$PRECISION" --save-every 100 --set width="$HOVER_WIDTH" --set mpp=0.5 --set map_px=100 \
-      --set batch_size=4 --set steps=300 --set learning_rate=2e-3 --set validate_every=150 --set jitter=0.15 \
+      --set batch_size=4 --set steps="${STEPS:-300}" --set learning_rate=2e-3 --set validate_every=150 --set jitter=0.15 \
       --set ema=0.98 ;;
   fold)
     fold=${2:?which fold: 1 or 2}
@@ -67,6 +68,6 @@ case "${1:-}" in
       ln -sfn "../${link%%:*}" "$RUNS/fold-$fold/${link##*:}"
     done ;;
   *)
-    sed -n '2,14p' "$0"
+    sed -n '2,15p' "$0"
     exit 2 ;;
 esac
