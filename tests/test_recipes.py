@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from histolib import recipes
+from histolib import materials, recipes
 from histolib.cli import main
 from histolib.config import PROFILES, profile
 from histolib.data import EndoNuke, PanNuke, open_outlined, phantom
@@ -161,6 +161,16 @@ def test_a_network_that_learns_from_translations_is_kept_from_what_the_translato
     assert shown.groups == samples.groups
     assert not np.array_equal(shown[0].patch.image, samples[0].patch.image)
     assert np.array_equal(shown[0].instances, samples[0].instances)
+
+
+def test_a_sample_is_translated_once_as_long_as_there_is_room(root, monkeypatch):
+    samples, asked = open_outlined(root / "pannuke")[0], []
+    monkeypatch.setattr(materials, "translate", lambda patch, generator: asked.append(patch.name) or patch)
+    monkeypatch.setattr(materials, "KEPT", 1)
+    shown = recipes.Translated(samples, None)
+    for index in (0, 0, 1, 1):
+        assert shown[index].patch.name == samples[index].patch.name
+    assert asked == [samples[i].patch.name for i in (0, 1, 1)]
 
 
 def test_without_splits_the_last_run_and_the_third_fold_are_held_out(root):
