@@ -26,7 +26,7 @@ from .ablation import Found, ablate
 from .evaluation import count_points, tile_blocks
 from .fusion import Fusion, choose_fusion
 from .leaks import leaked_tiles
-from .models import IHC_TO_HE, SUPERVISED, SYNTHETIC, Models
+from .models import NETWORKS, Models
 from .nuclei import Nuclei
 from .routes import ROUTES
 
@@ -36,7 +36,6 @@ logger = logging.getLogger(__name__)
 
 FUSED = ("log", "od", "macenko", "cyclegan", "synthetic")
 FUSIONS = {"ensemble": FUSED, "ensemble without log": FUSED[1:]}
-OWN = {"cyclegan": IHC_TO_HE, "synthetic": SYNTHETIC, "supervised": SUPERVISED}  # network of a route alone
 LOG_GRID = {
     "sigma_um": (1.5, 1.75, 2.0, 2.25, 2.5),
     "threshold": (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5),
@@ -112,6 +111,7 @@ def run_ablation(args: argparse.Namespace) -> int:
             found.setdefault(name, []).extend(of_tiles)
         samples += test
         ids += [data.ids[i] for i in parts["test"]]
+        asked = {need for name in names for need in ROUTES[name].needs}
         chosen.append(
             {
                 "split": str(split),
@@ -119,7 +119,7 @@ def run_ablation(args: argparse.Namespace) -> int:
                 "log": log,
                 "fusions": {title: {"weights": f.weights, "threshold": f.threshold} for title, f in fusions.items()},
                 "weights": {name: {n: str(models.find(n)) for n in ROUTES[name].needs} for name in names},
-                "trained_on": {n: models.card(need).get("trained_on") for n, need in OWN.items() if n in names},
+                "trained_on": {n: models.card(n).get("trained_on") for n in NETWORKS if n in asked},
             }
         )
     if args.fusion:
