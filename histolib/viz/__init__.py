@@ -13,6 +13,7 @@ from .images import (
     figure_profile,
     show_patch,
 )
+from .layers import CHANNELS, LAYERS, figure_layers, figure_matches
 from .plots import (
     figure_counts,
     figure_distributions,
@@ -26,10 +27,12 @@ from .plots import (
 from .sheet import contact_sheet
 from .style import COLOURS, add_scale_bar, colour, style
 from .translations import figure_criteria, figure_fields, figure_marks, figure_seams, figure_wipe
-from .widgets import browse, upload
+from .widgets import browse, upload, wipe
 
 __all__ = [
+    "CHANNELS",
     "COLOURS",
+    "LAYERS",
     "add_scale_bar",
     "browse",
     "colour",
@@ -43,9 +46,11 @@ __all__ = [
     "figure_distributions",
     "figure_fields",
     "figure_gains",
+    "figure_layers",
     "figure_losses",
     "figure_maps",
     "figure_marks",
+    "figure_matches",
     "figure_outlines",
     "figure_patches",
     "figure_points",
@@ -60,4 +65,5 @@ __all__ = [
     "show_patch",
     "style",
     "upload",
+    "wipe",
 ]

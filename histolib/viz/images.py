@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import cycle
 from typing import Any
 
@@ -29,12 +29,15 @@ __all__ = [
     "show_patch",
 ]
 
+OUTCOMES = ("matched", "missed", "false")
+
 
 def show_patch(axes: Axes, patch: Patch, title: str = "", bar: bool = True) -> None:
     """Show a patch without ticks, pixel centres at integers, with a scale bar in microns below."""
     axes.imshow(patch.image, interpolation="nearest")
     axes.autoscale(False)
     axes.set_axis_off()
+    axes.set(xticks=[], yticks=[])  # even those of hidden axes are laid out, for a third of the time of a figure
     axes.set_title(title)
     if bar:
         add_scale_bar(axes, patch.mpp, patch.image.shape[1])
@@ -65,7 +68,12 @@ def draw_outlines(axes: Axes, instances: np.ndarray, types: Sequence[str] | None
 
 
 def draw_detections(
-    axes: Axes, pred_xy: np.ndarray, true_xy: np.ndarray, matched_pred: np.ndarray, matched_true: np.ndarray
+    axes: Axes,
+    pred_xy: np.ndarray,
+    true_xy: np.ndarray,
+    matched_pred: np.ndarray,
+    matched_true: np.ndarray,
+    kinds: Collection[str] = OUTCOMES,
 ) -> None:
     """Mark matched, missed and false nuclei, told apart by shape as well as by colour.
 
@@ -75,13 +83,15 @@ def draw_detections(
         true_xy: annotations (T, 2) in pixels.
         matched_pred: indices of the detections that hit.
         matched_true: indices of the annotations that were hit.
+        kinds: which of matched, missed and false are drawn.
     """
     pred_xy, true_xy = (np.asarray(xy, np.float64).reshape(-1, 2) for xy in (pred_xy, true_xy))
     hits, hit = (np.asarray(index, int) for index in (matched_pred, matched_true))
     false, missed = np.delete(pred_xy, hits, axis=0), np.delete(true_xy, hit, axis=0)
-    draw_points(axes, pred_xy[hits], "matched", "o")
-    draw_points(axes, missed, "missed", "X", 55)
-    draw_points(axes, false, "false", "^", 45)
+    marks = {"matched": (pred_xy[hits], "o", 40), "missed": (missed, "X", 55), "false": (false, "^", 45)}
+    for name, (xy, marker, size) in marks.items():
+        if name in kinds:
+            draw_points(axes, xy, name, marker, size)
 
 
 def figure_patches(rows: Mapping[str, Sequence[Patch]], titles: Sequence[str] = (), side: float = 2.6) -> Figure:
@@ -107,11 +117,11 @@ def figure_points(
 ) -> Figure:
     """Patches in a row, each with named sets of points (K, 2) in its pixels, a shape a set; one legend for all."""
     with style():
-        figure, row = _row(patches, titles, side)
+        figure, row = patch_row(patches, titles, side)
         for axes, sets in zip(row, points, strict=True):
             for (name, xy), marker in zip(sets.items(), cycle("o^sD")):
                 draw_points(axes, xy, name, marker)
-        _legend(figure, row)
+        one_legend(figure, row)
     return figure
 
 
@@ -124,13 +134,13 @@ def figure_outlines(
 ) -> Figure:
     """Patches in a row, each with the outlines of its instance map (H, W), coloured by the names of their types."""
     with style():
-        figure, row = _row(patches, titles, side)
+        figure, row = patch_row(patches, titles, side)
         for i, axes in enumerate(row):
             draw_outlines(axes, instances[i], None if types is None else types[i])
         if types is not None:
             for name in dict.fromkeys(name for names in types for name in names):
                 row[0].plot([], [], color=colour(name), label=name)
-            _legend(figure, row)
+            one_legend(figure, row)
     return figure
 
 
@@ -138,25 +148,27 @@ def figure_detections(
     patches: Mapping[str, Patch],
     detections: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]],
     side: float = 4.0,
+    kinds: Collection[str] = OUTCOMES,
 ) -> Figure:
     """Patches by name in a row, each with what `draw_detections` takes: matched, missed and false nuclei."""
     with style():
-        figure, row = _row(list(patches.values()), list(patches), side)
+        figure, row = patch_row(list(patches.values()), list(patches), side)
         for axes, name in zip(row, patches, strict=True):
             if name in detections:
-                draw_detections(axes, *detections[name])
-        _legend(figure, row)
+                draw_detections(axes, *detections[name], kinds)
+        one_legend(figure, row)
     return figure
 
 
-def _row(patches: Sequence[Patch], titles: Sequence[str], side: float) -> tuple[Figure, Sequence[Axes]]:
+def patch_row(patches: Sequence[Patch], titles: Sequence[str], side: float) -> tuple[Figure, Sequence[Axes]]:
+    """A figure with patches in a row, and its axes."""
     figure, grid = plt.subplots(1, len(patches), figsize=(side * len(patches), side + 0.5), squeeze=False)
     for i, (axes, patch) in enumerate(zip(grid[0], patches, strict=True)):
         show_patch(axes, patch, titles[i] if titles else "")
     return figure, list(grid[0])
 
 
-def _legend(figure: Figure, row: Sequence[Axes]) -> None:
+def one_legend(figure: Figure, row: Sequence[Axes]) -> None:
     """One legend below the row, each name once."""
     handles = {label: handle for axes in row for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
     if handles:

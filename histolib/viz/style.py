@@ -24,6 +24,7 @@ COLOURS = {
     "matched": "#009E73",
     "missed": "#D55E00",
     "false": "#0072B2",
+    "found": "#F0E442",
     "kept": "#009E73",
     "lost": "#D55E00",
     "new": "#0072B2",

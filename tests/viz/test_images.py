@@ -77,6 +77,12 @@ def test_detections_are_told_apart_by_shape(axes):
     assert len({len(each.get_paths()[0]) for each in axes.collections}) == 3
 
 
+def test_only_the_asked_kinds_of_detections_are_drawn(axes):
+    one = np.array([[1.0, 1]])
+    draw_detections(axes, one, one + 9, np.zeros(0, int), np.zeros(0, int), kinds=("false",))
+    assert marks(axes) == {"false": [[1, 1]]}
+
+
 @pytest.mark.parametrize("empty", [NONE, np.array([]), []])
 def test_detections_of_nothing_are_drawn(axes, empty):
     draw_detections(axes, empty, empty, np.zeros(0, int), [])
