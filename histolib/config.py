@@ -13,7 +13,17 @@ from uuid import uuid4
 
 import numpy as np
 
-__all__ = ["PROFILES", "Paths", "Profile", "best_device", "profile", "replacing", "seed_everything", "writable_folder"]
+__all__ = [
+    "PROFILES",
+    "Paths",
+    "Profile",
+    "best_device",
+    "phantom_folder",
+    "profile",
+    "replacing",
+    "seed_everything",
+    "writable_folder",
+]
 
 MARKERS = ("nuclear", "membrane", "cytoplasm")
 HEADLESS = "HISTOLIB_HEADLESS"  # set in the environment where nobody can click a viewer
@@ -102,6 +112,11 @@ class Paths:
             if (folder / "pyproject.toml").is_file() and (folder / "notebooks").is_dir():
                 return cls(folder)
         return cls(start)
+
+
+def phantom_folder(data: str | Path, size: Profile, seed: int = 0) -> Path:
+    """Where phantom tissue of a profile lies below the data folder; each seed has its own."""
+    return Path(data) / "phantom" / (size.name if seed == 0 else f"{size.name}-{seed}")
 
 
 def seed_everything(seed: int) -> np.random.Generator:

@@ -1,46 +1,83 @@
-"""`histolib run`: the notebooks in order through papermill, parameters checked and figures collected."""
+"""`histolib run`: the notebooks in order through papermill, planned, watched, parameters checked, figures collected."""
 
 from __future__ import annotations
 
 import argparse
-import ast
-import hashlib
 import logging
 import os
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import nbformat
-from nbformat import NotebookNode
 
-from .config import HEADLESS, PROFILES, Paths, replacing, writable_folder
+from .config import HEADLESS, PROFILES, Paths, Profile, writable_folder
 from .config import profile as known_profile
-from .parameters import assignment, check_parameters
+from .notebook import cell_number, parameters_of, running_source, write_back
+from .parameters import assignments, check_parameters
+from .plan import Plan, duration, make_plan, size_of
+from .progress import Progress
+from .summary import COPIES, SUMMARY, Summary
 
-__all__ = [
-    "add_parsers",
-    "check_injected",
-    "code_hash",
-    "collect_figures",
-    "notebook_files",
-    "parameters_of",
-    "run_course",
-]
+__all__ = ["NotebookFailed", "add_parsers", "collect_figures", "notebook_files", "plan_course", "run_course"]
 
 logger = logging.getLogger(__name__)
 
-PARAMETERS_TAG = "parameters"
-INJECTED_TAG = "injected-parameters"
-INJECTED_HEAD = "# Parameters\n"  # what papermill writes on top of the cell that it injects
-VIEW_MIMETYPE = "application/vnd.jupyter.widget-view+json"
+OPTIONS = {"profile": "--profile", "output_dir": "--output"}  # parameters that decide where results are looked for
+EPILOG = f"""\
+Before the first notebook the plan is printed: time and memory of each notebook (measured in an earlier run, or for
+the full profile estimated from single steps on a CPU), which data is there or is drawn, what is there already and
+gone on with, and the disk that it takes. --plan prints it and runs nothing.
+
+While it runs, stderr says which notebook and cell it is at, and how much of the planned time has passed.
+
+OUTPUT holds at the end: {COPIES}/ (executed copies), figures/, weights and results, and {SUMMARY}: for each notebook
+whether it was done, its seconds and its kernel's peak memory, the cell and the error where it failed, and what it made.
+It is there when a notebook failed, too. Parameters are described in each notebook, in the table above them.
+
+examples:
+  histolib run                                          # quick profile, all four notebooks, into runs/quick
+  histolib run --plan --profile full                    # what would the full profile take?
+  histolib run --only 01,02 --output /tmp/try --set seed=3
+  histolib run --profile full --set data_dir=data       # real sets in data/bci, data/pannuke and data/endonuke
+  histolib run --profile full --set resume=True         # go on after a cut
+
+exit codes: 0 done; 2 wrong usage or unusable input, nothing was run; 1 a notebook failed
+"""
 
 
 class NotebookFailed(RuntimeError):
-    """A cell of a notebook raised; the message names notebook, cell and error."""
+    """A cell of a notebook raised; the message names notebook, cell and error.
+
+    Attributes:
+        cell: its number, counted from 1 in the notebook's file, None where papermill's own cell failed.
+        reason: the error alone.
+    """
+
+    def __init__(self, file: Path, copy: Path, source: str, reason: str) -> None:
+        self.cell, self.reason = cell_number(file, source), reason
+        where = "of papermill's" if self.cell is None else self.cell
+        lines = f"{file.name}: cell {where} failed with {reason}", source.strip(), f"executed up to there: {copy}"
+        super().__init__("\n".join(lines))
+
+
+@dataclass(frozen=True, slots=True)
+class _Course:
+    """A run that was checked and may begin."""
+
+    size: Profile
+    files: Sequence[Path]  # to run
+    known: Mapping[Path, Mapping[str, Any]]  # their parameters with defaults
+    given: Mapping[str, Any]
+    parameters: Mapping[str, Any]  # all of them with the values that hold
+    folder: Path
+    figures: Path
+    paths: Paths
+    plan: Plan
 
 
 def notebook_files(root: Path, only: Iterable[str] = ()) -> list[Path]:
@@ -62,38 +99,19 @@ def notebook_files(root: Path, only: Iterable[str] = ()) -> list[Path]:
     return [file for file in files if not wanted or file.name[:2] in wanted]
 
 
-def parameters_of(notebook: NotebookNode, name: str = "notebook") -> dict[str, Any]:
-    """Names and default values of the cell tagged `parameters`, which holds literals alone.
+def plan_course(
+    profile: str = "quick",
+    only: Sequence[str] = (),
+    output: Path | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    paths: Paths | None = None,
+) -> Plan:
+    """What `run_course` would do with the same arguments; nothing is run or written.
 
     Raises:
-        ValueError: there is no such cell, or it holds more than `name = literal` lines.
+        FileNotFoundError, ValueError: as `run_course`, but for data that is missing: the plan says so.
     """
-    cells = [cell for cell in notebook.cells if _tagged(cell, PARAMETERS_TAG)]
-    if len(cells) != 1:
-        raise ValueError(f"{name}: expected one cell tagged {PARAMETERS_TAG!r}, found {len(cells)}")
-    return _literals(cells[0].source, name)
-
-
-def check_injected(history: Sequence[str]) -> None:
-    """Refuse misspelt parameters inside a notebook too, for papermill itself only warns and exits with 0.
-
-    A notebook calls `check_injected(In)` in the first cell after its parameters. The documented ones need no
-    repetition: papermill injects its cell right behind the tagged one, so the last cell before it that holds literals
-    alone has the known names. Where nothing was injected, as in Jupyter or Colab, nothing is checked.
-
-    Args:
-        history: the notebook's `In`, sources of the cells that have run.
-
-    Raises:
-        ValueError: papermill injected a name that is not documented, or a value of another type.
-    """
-    known: dict[str, Any] = {}
-    for source in history:
-        if source.startswith(INJECTED_HEAD):
-            check_parameters(_literals(source, "papermill"), known, "papermill")
-            continue
-        with suppress(ValueError):  # a cell that does something documents no parameters
-            known = _literals(source, "cell") or known
+    return _checked(profile, only, output, parameters, paths).plan
 
 
 def run_course(
@@ -105,6 +123,8 @@ def run_course(
     update: bool = False,
 ) -> list[Path]:
     """Execute the notebooks in order, each in its own kernel, and stop at the first that fails.
+
+    The plan and the progress are logged, and `summary.json` in the folder of the run records it.
 
     Args:
         profile: quick or full.
@@ -119,101 +139,35 @@ def run_course(
 
     Raises:
         FileNotFoundError: a notebook is not there.
-        ValueError: a parameter is unknown or of another type, or the copies would replace the notebooks.
-            Nothing was run.
+        ValueError: a parameter is unknown, of another type or has an option of its own, data is missing, or the copies
+            would replace the notebooks. Nothing was run.
         OSError: the results cannot be written. Nothing was run.
         NotebookFailed: a cell raised, or its kernel died. The executed copy up to there is kept.
     """
-    import papermill
-    from papermill.exceptions import PapermillExecutionError
-
-    paths = paths or Paths.find()
-    files = notebook_files(paths.root, only)
-    folder = (output or paths.runs / known_profile(profile).name).expanduser().resolve()
-    if folder == paths.root.resolve():
-        raise ValueError(
-            f"{folder}: expected a folder for results, found the checkout: the copies would replace notebooks"
-        )
-    given: dict[str, Any] = {"profile": profile, "output_dir": str(folder), **(parameters or {})}
-    known = {file: parameters_of(nbformat.read(file, as_version=4), file.name) for file in files}
-    everything: dict[str, Any] = {}
-    for parameters_here in known.values():
-        everything |= parameters_here
-    check_parameters(given, everything, "--set")
-    writable_folder(folder / "notebooks")
-    for number, file in enumerate(files, 1):
-        logger.info("[%d/%d] %s, profile %s", number, len(files), file.name, profile)
-        copy = folder / "notebooks" / file.name
-        here = {name: value for name, value in given.items() if name in known[file]}
-        try:
-            with _headless():
-                papermill.execute_notebook(
-                    file,
-                    copy,
-                    here,
-                    kernel_name="python3",
-                    cwd=paths.root,
-                    progress_bar=True,
-                    request_save_on_cell_execute=True,
-                )
-        except PapermillExecutionError as error:
-            raise NotebookFailed(
-                f"{file.name}: cell {_number(file, error.source)} failed with {error.ename}: {error.evalue}\n"
-                f"{error.source.strip()}\nexecuted up to there: {copy}"
-            ) from None
-        except RuntimeError as error:  # the kernel died (out of memory, say) or did not start
-            source = _running(copy)
-            raise NotebookFailed(
-                f"{file.name}: cell {_number(file, source)} failed with {error}\n"
-                f"{source.strip()}\nexecuted up to there: {copy}"
-            ) from None
+    course = _checked(profile, only, output, parameters, paths)
+    logger.info(course.plan.text)
+    if course.plan.missing:
+        raise ValueError("; ".join(course.plan.missing))
+    writable_folder(course.folder / COPIES)
+    names = [file.name for file in notebook_files(course.paths.root)]
+    about = {"profile": course.size.name, "parameters": course.parameters, "found": course.plan.found}
+    summary = Summary(course.folder, names, about, course.paths.root)
+    for number, file in enumerate(course.files, 1):
+        copy = course.folder / COPIES / file.name
+        label = f"[{number}/{len(course.files)}] {file.name}"
+        logger.info("%s, profile %s", label, profile)
+        here = {name: value for name, value in course.given.items() if name in course.known[file]}
+        progress = Progress(label, file.name, copy, course.plan, summary.record["seconds"])
+        with _headless(), closing(progress), summary.notebook(file.name, progress):
+            _execute(file, copy, here, course.paths.root)
+        entry = summary.notebooks[file.name]
+        logger.info("%s: done in %s, %s", label, duration(entry["seconds"]), size_of(entry["memory_mb"]))
         if update:
-            _write_back(file, copy, profile)
-    return collect_figures(folder / "figures", folder / "figures" if output else paths.figures)
-
-
-@contextmanager
-def _headless() -> Iterator[None]:
-    """Tell kernels started inside the block that nobody can click, so that viewers show a still figure."""
-    before = os.environ.get(HEADLESS)
-    os.environ[HEADLESS] = "1"
-    try:
-        yield
-    finally:
-        os.environ.pop(HEADLESS) if before is None else os.environ.update({HEADLESS: before})
-
-
-def code_hash(notebook: NotebookNode) -> str:
-    """SHA-256 of the code cells' sources, injected parameters aside."""
-    sources = [cell.source for cell in notebook.cells if cell.cell_type == "code" and not _tagged(cell, INJECTED_TAG)]
-    return hashlib.sha256("\0".join(sources).encode()).hexdigest()
-
-
-def _write_back(source: Path, executed: Path, profile: str) -> None:
-    """Replace a notebook by its executed copy, less what is noise: timings, injected parameters, dead widget views."""
-    notebook, original = nbformat.read(executed, as_version=4), nbformat.read(source, as_version=4)
-    for either in (notebook, original):
-        either.cells = [cell for cell in either.cells if not _tagged(cell, INJECTED_TAG)]
-    notebook.metadata = original.metadata
-    notebook.metadata["histolib"] = {"executed_code": code_hash(notebook), "profile": profile}
-    for cell, before in zip(notebook.cells, original.cells, strict=True):
-        cell.metadata = before.metadata
-        if cell.cell_type == "code":
-            cell.outputs = [kept for kept in map(_without_noise, cell.outputs) if kept is not None]
-    for count, cell in enumerate((cell for cell in notebook.cells if cell.cell_type == "code"), 1):
-        cell.execution_count = count
-        for item in cell.outputs:
-            if item.output_type == "execute_result":
-                item.execution_count = count
-    with replacing(source) as temporary:
-        temporary.write_text(nbformat.writes(notebook).rstrip("\n") + "\n", encoding="utf-8")
-
-
-def _without_noise(output: NotebookNode) -> NotebookNode | None:
-    if output.output_type == "stream" and output.name == "stderr":
-        return None
-    data = output.get("data", {})
-    return None if VIEW_MIMETYPE in data else output
+            write_back(file, copy, profile)
+    phantom = course.plan.phantom
+    drawn = sum(path.stat().st_size for path in phantom.rglob("*") if path.is_file()) if phantom else 0
+    summary.finish(phantom_mb=drawn / 1e6)
+    return collect_figures(course.folder / "figures", course.figures)
 
 
 def collect_figures(made: Path, target: Path) -> list[Path]:
@@ -225,55 +179,96 @@ def collect_figures(made: Path, target: Path) -> list[Path]:
     return files
 
 
-def _tagged(cell: NotebookNode, tag: str) -> bool:
-    return tag in cell.metadata.get("tags", ())
+def _checked(
+    profile: str, only: Sequence[str], output: Path | None, parameters: Mapping[str, Any] | None, paths: Paths | None
+) -> _Course:
+    """Everything that can be known before the first cell runs, or the error that it would end in."""
+    size, paths = known_profile(profile), paths or Paths.find()
+    files = notebook_files(paths.root, only)
+    folder = (output or paths.runs / size.name).expanduser().resolve()
+    if folder == paths.root.resolve():
+        raise ValueError(
+            f"{folder}: expected a folder for results, found the checkout: the copies would replace notebooks"
+        )
+    known = _parameters(files)
+    everything = {name: value for here in known.values() for name, value in here.items()}
+    check_parameters(parameters or {}, everything, "--set")
+    for name, option in OPTIONS.items():
+        if name in (parameters or {}):
+            raise ValueError(f"--set: expected {name} to be given as {option}, found it among the parameters")
+    given = {"profile": profile, "output_dir": str(folder), **(parameters or {})}
+    figures = folder / "figures" if output else paths.figures
+    plan = make_plan(files, size, everything | given, paths, folder, figures)
+    return _Course(size, files, known, given, everything | given, folder, figures, paths, plan)
 
 
-def _number(file: Path, source: str) -> str:
-    """Which cell of a notebook this is, counted from 1 as a reader does; papermill's own cells have no number."""
-    sources = [cell.source for cell in nbformat.read(file, as_version=4).cells]
-    return str(sources.index(source) + 1) if source in sources else "of papermill's"
+def _parameters(files: Sequence[Path]) -> dict[Path, dict[str, Any]]:
+    """Parameters of each notebook with their defaults."""
+    return {file: parameters_of(nbformat.read(file, as_version=4), file.name) for file in files}
 
 
-def _running(copy: Path) -> str:
-    """Source of the cell that a notebook was at when its kernel died: the last that papermill started."""
-    cells = nbformat.read(copy, as_version=4).cells if copy.is_file() else []
-    started = [cell.source for cell in cells if cell.metadata.get("papermill", {}).get("start_time")]
-    return started[-1] if started else ""
+def _execute(file: Path, copy: Path, parameters: Mapping[str, Any], root: Path) -> None:
+    """One notebook through papermill; whatever ends it becomes `NotebookFailed`."""
+    import papermill
+    from papermill.exceptions import PapermillExecutionError
 
-
-def _literals(source: str, name: str) -> dict[str, Any]:
-    values: dict[str, Any] = {}
     try:
-        nodes = ast.parse(source).body
-    except SyntaxError as error:
-        raise ValueError(f"{name}: expected `name = literal` lines, found {error.msg} in line {error.lineno}") from None
-    for node in nodes:
-        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
-        if not isinstance(node, ast.Assign | ast.AnnAssign) or not isinstance(target, ast.Name) or node.value is None:
-            raise ValueError(
-                f"{name}: expected only `name = literal` among the parameters, found {ast.unparse(node)!r}"
-            )
-        try:
-            values[target.id] = ast.literal_eval(node.value)
-        except (ValueError, TypeError):
-            raise ValueError(f"{name}: expected a literal for {target.id}, found {ast.unparse(node.value)!r}") from None
-    return values
+        papermill.execute_notebook(
+            file,
+            copy,
+            dict(parameters),
+            kernel_name="python3",
+            cwd=root,
+            progress_bar=False,
+            request_save_on_cell_execute=True,
+        )
+    except PapermillExecutionError as error:
+        raise NotebookFailed(file, copy, error.source, f"{error.ename}: {error.evalue}") from None
+    except RuntimeError as error:  # the kernel died (out of memory, say) or did not start
+        raise NotebookFailed(file, copy, running_source(copy), str(error)) from None
+
+
+@contextmanager
+def _headless() -> Iterator[None]:
+    """Tell kernels started in the block that nobody can click, so that viewers show a still figure; hush papermill."""
+    before, papermill = os.environ.get(HEADLESS), logging.getLogger("papermill")
+    level = papermill.level
+    os.environ[HEADLESS] = "1"
+    papermill.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        papermill.setLevel(level)
+        os.environ.pop(HEADLESS) if before is None else os.environ.update({HEADLESS: before})
 
 
 def add_parsers(subparsers: argparse._SubParsersAction) -> None:
     """Add `run` to the command line."""
-    parser = subparsers.add_parser("run", help="execute the notebooks in order")
-    parser.add_argument("--profile", choices=list(PROFILES), default="quick")
+    parser = subparsers.add_parser(
+        "run",
+        help="execute the notebooks in order",
+        description="Execute the notebooks of the course in order, each in its own kernel.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--profile", choices=list(PROFILES), default="quick", help="how much work (default: quick)")
     parser.add_argument("--only", type=lambda text: text.split(","), default=[], help="numbers, as 01,02")
     parser.add_argument("--output", type=Path, help="folder for all results; default runs/PROFILE")
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a notebook parameter")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="a notebook parameter; may be given repeatedly"
+    )
+    parser.add_argument("--plan", action="store_true", help="print what would be done, and do nothing")
     parser.add_argument("--update", action="store_true", help="write the executed notebooks back, to be committed")
     parser.set_defaults(run=_run)
 
 
 def _run(args: argparse.Namespace) -> int:
-    parameters = dict(assignment(text) for text in args.set)
+    assignments(args.set, {})  # wrong usage is told before anything is looked for
+    known = _parameters(notebook_files(Paths.find().root, args.only)).values()
+    parameters = assignments(args.set, {name: value for here in known for name, value in here.items()})
+    if args.plan:
+        print(plan_course(args.profile, args.only, args.output, parameters).text)
+        return 0
     try:
         figures = run_course(args.profile, args.only, args.output, parameters, update=args.update)
     except NotebookFailed as error:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from PIL import Image
 
 from .config import PROFILES, Paths, replacing, writable_folder
 from .course import collect_figures, notebook_files, run_course
+from .summary import commit_of
 from .viz import contact_sheet
 
 __all__ = ["add_parsers", "collect", "run_figures"]
@@ -66,7 +66,7 @@ def collect(made: Path, target: Path, paths: Paths) -> list[dict[str, Any]]:
     writable_folder(target)
     collect_figures(made, target)
     notebooks = {file.name[:2]: file.name for file in notebook_files(paths.root, ())}
-    commit = _commit(paths.root)
+    commit = commit_of(paths.root)
     entries = []
     for picture in pictures:
         with Image.open(picture) as image:
@@ -88,17 +88,3 @@ def collect(made: Path, target: Path, paths: Paths) -> list[dict[str, Any]]:
     with replacing(target / SHEET) as temporary:
         sheet.save(temporary, format="png")
     return entries
-
-
-def _commit(root: Path) -> str:
-    """The commit of the checkout, marked where it has changes; empty outside of git."""
-    found = _git(root, "rev-parse", "--short", "HEAD")
-    return f"{found}, with changes" if found and _git(root, "status", "--porcelain") else found
-
-
-def _git(root: Path, *arguments: str) -> str:
-    try:
-        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False)
-    except OSError:
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""

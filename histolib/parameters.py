@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["assignment", "check_parameters"]
+__all__ = ["assignment", "assignments", "check_parameters"]
 
 
 def assignment(text: str) -> tuple[str, Any]:
@@ -22,6 +22,24 @@ def assignment(text: str) -> tuple[str, Any]:
         return name, ast.literal_eval(value)
     except (ValueError, SyntaxError):
         return name, value
+
+
+def assignments(texts: Iterable[str], known: Mapping[str, Any]) -> dict[str, Any]:
+    """Values by name of several `NAME=VALUE`; where the default is a string, `2024` is one too.
+
+    Args:
+        texts: as `assignment` takes them; of a repeated name the last counts.
+        known: defaults by name.
+
+    Raises:
+        ValueError: as `assignment`.
+    """
+    values = {}
+    for text in texts:
+        name, value = assignment(text)
+        as_text = isinstance(known.get(name), str) and not isinstance(value, str)
+        values[name] = text.partition("=")[2] if as_text else value
+    return values
 
 
 def check_parameters(given: Mapping[str, Any], known: Mapping[str, Any], name: str = "notebook") -> None:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from . import nuclei, translation
 from .agreement import NucleiAgreement
-from .config import PROFILES, Profile, profile
+from .config import PROFILES, Profile, phantom_folder, profile
 from .data import BCI, EndoNuke, InstanceSample, PanNuke, in_groups, open_outlined, phantom, read_split
 from .ensemble import HE_REFERENCE, IHC_REFERENCE
 from .imaging import Patch
@@ -78,7 +78,7 @@ def open_sets(data: str | Path, size: Profile, data_dir: str = "", seed: int = 0
     if data_dir:
         root = Path(data_dir).expanduser()
     else:
-        root = Path(data) / "phantom" / (size.name if seed == 0 else f"{size.name}-{seed}")
+        root = phantom_folder(data, size, seed)
         phantom.write_all(root, size.pannuke_per_fold, size.endonuke_runs, size.bci_pairs, size.bci_px, seed)
     return Sets(BCI(root / "bci"), PanNuke(root / "pannuke"), EndoNuke(root / "endonuke"), phantom=not data_dir)
 

@@ -5,24 +5,16 @@ from pathlib import Path
 import nbformat
 import papermill
 import pytest
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from papermill.exceptions import PapermillExecutionError
 
-from histolib import course
 from histolib.cli import main
 from histolib.config import Paths
-from histolib.course import (
-    VIEW_MIMETYPE,
-    check_injected,
-    code_hash,
-    notebook_files,
-    parameters_of,
-    run_course,
-)
-from histolib.parameters import check_parameters
+from histolib.course import NotebookFailed, notebook_files, run_course
+from histolib.notebook import VIEW_MIMETYPE, code_hash
 
 PARAMETERS = '# What a reader may change\nprofile = "quick"\noutput_dir = ""\nseed = 1  # of chance\nradius_um = 3.0\n'
-BEGIN = "from histolib.course import check_injected\ncheck_injected(In)"
+BEGIN = "from histolib.notebook import check_injected\ncheck_injected(In)"
 
 
 def notebook(*sources: str, parameters: str = PARAMETERS) -> nbformat.NotebookNode:
@@ -39,91 +31,6 @@ def checkout(root: Path, **notebooks: nbformat.NotebookNode) -> Path:
     for name, made in notebooks.items():
         nbformat.write(made, root / "notebooks" / f"{name[1:]}.ipynb")
     return root
-
-
-# --- parameters ---
-
-
-def test_parameters_are_the_literals_of_the_tagged_cell():
-    made = notebook("x = 1", parameters=PARAMETERS + "names: tuple = ('a', 'b')\nnothing = None\nlow = -1.5\n")
-    assert parameters_of(made) == {
-        "profile": "quick",
-        "output_dir": "",
-        "seed": 1,
-        "radius_um": 3.0,
-        "names": ("a", "b"),
-        "nothing": None,
-        "low": -1.5,
-    }
-    assert parameters_of(notebook(parameters="")) == {}
-
-
-@pytest.mark.parametrize(
-    ("source", "message"),
-    [
-        ("a = 1\nb = a + 1", "nb: expected a literal for b, found 'a \\+ 1'"),
-        ("a = {[]: 1}", "nb: expected a literal for a"),
-        ("import os", "nb: expected only `name = literal`"),
-        ("a.b = 1", "nb: expected only `name = literal`"),
-        ("a: int", "nb: expected only `name = literal`"),
-        ("a = (1", "nb: expected `name = literal` lines, found .* in line 1"),
-    ],
-)
-def test_a_parameters_cell_that_is_more_than_literals_is_refused(source, message):
-    with pytest.raises(ValueError, match=message):
-        parameters_of(notebook(parameters=source), "nb")
-
-
-def test_there_is_one_parameters_cell():
-    for cells in ([], [new_code_cell("a = 1", metadata={"tags": ["parameters"]}) for _ in range(2)]):
-        with pytest.raises(ValueError, match=rf"expected one cell tagged 'parameters', found {len(cells)}"):
-            parameters_of(new_notebook(cells=cells))
-
-
-KNOWN = {"seed": 1, "radius_um": 3.0, "fast": False, "name": "a"}
-
-
-@pytest.mark.parametrize("given", [{}, {"seed": 2}, {"radius_um": 3}, {"radius_um": 2.5, "fast": True, "name": ""}])
-def test_parameters_of_the_documented_types_pass(given):
-    check_parameters(given, KNOWN)
-    check_injected(["", "seed = 1\nradius_um = 3.0\nfast = False\nname = 'a'", injected(given)])
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"sed": 2}, "unknown parameter 'sed', expected seed, radius_um, fast, name"),
-        ({"seed": 2.5}, r"expected seed to be int \(as 1\), found float 2.5"),
-        ({"seed": "2"}, "found str '2'"),
-        ({"seed": True}, "found bool True"),
-        ({"fast": 1}, "expected fast to be bool"),
-        ({"radius_um": True}, "found bool True"),
-        ({"name": None}, "found NoneType None"),
-    ],
-)
-def test_other_names_and_types_are_refused_with_the_documented_ones(given, message):
-    with pytest.raises(ValueError, match=message):
-        check_parameters(given, KNOWN)
-    with pytest.raises(ValueError, match=f"papermill: .*{message}"):
-        check_injected(["", "seed = 1\nradius_um = 3.0\nfast = False\nname = 'a'", injected(given)])
-
-
-def injected(given: dict) -> str:
-    return "".join(["# Parameters\n", *(f"{name} = {value!r}\n" for name, value in given.items())])
-
-
-def test_nothing_injected_is_nothing_to_check():
-    check_injected([])
-    check_injected(["", "import os", PARAMETERS, BEGIN])
-
-
-def test_what_is_injected_is_checked_against_the_literals_right_before_it():
-    history = ["", "a = 1", "import os\nget_ipython().run_line_magic('matplotlib', 'inline')", "seed = 1", "await x"]
-    check_injected([*history, injected({"seed": 2})])
-    with pytest.raises(ValueError, match="unknown parameter 'a', expected seed"):
-        check_injected([*history, injected({"a": 2})])
-    with pytest.raises(ValueError, match="unknown parameter 'a'"):
-        check_injected([injected({"a": 2})])
 
 
 # --- which notebooks ---
@@ -279,9 +186,7 @@ def test_a_failing_cell_stops_the_run_and_is_named(tmp_path, monkeypatch, capsys
 
 def test_a_kernel_that_dies_is_reported_with_its_cell(tmp_path):
     root = checkout(tmp_path, _01_a=notebook("import os", "os._exit(9)", "never = 1"))
-    with pytest.raises(
-        course.NotebookFailed, match=r"01_a\.ipynb: cell 4 failed with (.|\n)*died(.|\n)*os\._exit\(9\)"
-    ):
+    with pytest.raises(NotebookFailed, match=r"01_a\.ipynb: cell 4 failed with (.|\n)*died(.|\n)*os\._exit\(9\)"):
         run_course(paths=Paths(root))
 
 
@@ -291,16 +196,3 @@ def test_papermill_itself_fails_on_a_misspelt_parameter(tmp_path):
         papermill.execute_notebook(
             root / "notebooks" / "01_a.ipynb", tmp_path / "out.ipynb", {"sed": 3}, progress_bar=False
         )
-
-
-def test_a_view_of_a_widget_and_what_went_to_stderr_are_noise():
-    kept = [
-        new_output("stream", name="stdout", text="a"),
-        new_output("display_data", data={"image/png": "aGk="}),
-        new_output("execute_result", data={"text/plain": "1"}, execution_count=3),
-    ]
-    noise = [
-        new_output("stream", name="stderr", text="a"),
-        new_output("display_data", data={VIEW_MIMETYPE: {}, "text/plain": "VBox()"}),
-    ]
-    assert [course._without_noise(output) for output in [*kept, *noise]] == [*kept, None, None]
