@@ -8,7 +8,7 @@ import nbformat
 import pytest
 
 from histolib.config import PROFILES
-from histolib.course import code_hash, parameters_of
+from histolib.notebook import code_hash, parameters_of
 
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
@@ -66,13 +66,24 @@ def test_the_bootstrap_is_the_same_everywhere_and_acts_on_colab_alone(notebook):
 
 def test_its_parameters_are_literals_and_shared_ones_agree(notebook):
     parameters = parameters_of(notebook, notebook.path.name)
-    assert notebook.cells[2].metadata["tags"] == ["parameters"]
+    assert notebook.cells[3].metadata["tags"] == ["parameters"]
     assert {"profile": "quick", "data_dir": "", "output_dir": "", "seed": 0}.items() <= parameters.items()
     assert parameters["profile"] in PROFILES
 
 
+def test_a_table_above_its_parameters_says_their_names_types_and_defaults_and_what_they_do(notebook):
+    rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \| `(.+?)` \| (.+) \|$", notebook.cells[2].source, flags=re.M)
+    told = {name: (kind, ast.literal_eval(default)) for name, kind, default, _ in rows}
+    parameters = parameters_of(notebook, notebook.path.name)
+    assert list(told.items()) == [(name, (type(value).__name__, value)) for name, value in parameters.items()]
+    assert len(rows) == notebook.cells[2].source.count("\n| `")
+    for name, _, _, purpose in rows:
+        assert len(purpose) > 20, name
+        assert name.endswith("_um") == ("µm" in purpose), "a length says its unit"
+
+
 def test_it_begins_a_session_right_after_its_parameters(notebook):
-    assert "run = session.begin(globals())" in notebook.cells[3].source
+    assert "run = session.begin(globals())" in notebook.cells[4].source
 
 
 def test_it_holds_no_class_and_no_training_loop(notebook):
