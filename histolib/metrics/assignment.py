@@ -44,6 +44,7 @@ def _solve(row: np.ndarray, column: np.ndarray, worth: np.ndarray) -> np.ndarray
     own = np.arange(len(rows))
     top = worth.max()
     cost = np.concatenate([2.0 * top - worth, np.full(len(rows), 2.0 * top)])  # > 0: the solver drops zeros
-    indices = np.concatenate([row, own]), np.concatenate([column, len(columns) + own])
+    # SciPy 1.13 solves for 32-bit indices alone.
+    indices = np.concatenate([row, own]).astype(np.int32), np.concatenate([column, len(columns) + own]).astype(np.int32)
     taken = min_weight_full_bipartite_matching(csr_array((cost, indices), (len(rows), len(columns) + len(rows))))[1]
     return np.flatnonzero(taken[row] == column)
