@@ -18,7 +18,7 @@ import nbformat
 from .config import HEADLESS, PROFILES, Paths, Profile, writable_folder
 from .config import profile as known_profile
 from .notebook import cell_number, parameters_of, running_source, write_back
-from .parameters import assignments, check_parameters
+from .parameters import assignments, check_parameters, check_ranges
 from .plan import Plan, duration, make_plan, size_of
 from .progress import Progress
 from .summary import COPIES, SUMMARY, Summary
@@ -35,9 +35,9 @@ gone on with, and the disk that it takes. --plan prints it and runs nothing.
 
 While it runs, stderr says which notebook and cell it is at, and how much of the planned time has passed.
 
-OUTPUT holds at the end: {COPIES}/ (executed copies), figures/, weights and results, and {SUMMARY}: for each notebook
-whether it was done, its seconds and its kernel's peak memory, the cell and the error where it failed, and what it made.
-It is there when a notebook failed, too. Parameters are described in each notebook, in the table above them.
+OUTPUT holds at the end: {COPIES}/ (executed copies), figures/, weights and results, and {SUMMARY}: for each
+notebook whether it was done, its seconds and its kernel's peak memory, the cell and the error where it failed, and what
+it made. It is there when a notebook failed, too. Parameters are described in each notebook, in a table above them.
 
 examples:
   histolib run                                          # quick profile, all four notebooks, into runs/quick
@@ -145,10 +145,10 @@ def run_course(
         NotebookFailed: a cell raised, or its kernel died. The executed copy up to there is kept.
     """
     course = _checked(profile, only, output, parameters, paths)
-    logger.info(course.plan.text)
     if course.plan.missing:
         raise ValueError("; ".join(course.plan.missing))
     writable_folder(course.folder / COPIES)
+    logger.info(course.plan.text)
     names = [file.name for file in notebook_files(course.paths.root)]
     about = {"profile": course.size.name, "parameters": course.parameters, "found": course.plan.found}
     summary = Summary(course.folder, names, about, course.paths.root)
@@ -193,6 +193,7 @@ def _checked(
     known = _parameters(files)
     everything = {name: value for here in known.values() for name, value in here.items()}
     check_parameters(parameters or {}, everything, "--set")
+    check_ranges(parameters or {}, "--set")
     for name, option in OPTIONS.items():
         if name in (parameters or {}):
             raise ValueError(f"--set: expected {name} to be given as {option}, found it among the parameters")
@@ -252,10 +253,12 @@ def add_parsers(subparsers: argparse._SubParsersAction) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--profile", choices=list(PROFILES), default="quick", help="how much work (default: quick)")
-    parser.add_argument("--only", type=lambda text: text.split(","), default=[], help="numbers, as 01,02")
-    parser.add_argument("--output", type=Path, help="folder for all results; default runs/PROFILE")
     parser.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", help="a notebook parameter; may be given repeatedly"
+        "--only", type=lambda text: text.split(","), default=[], metavar="NUMBERS", help="which notebooks, as 01,02"
+    )
+    parser.add_argument("--output", type=Path, metavar="OUTPUT", help="folder for all results (default: runs/PROFILE)")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="a notebook parameter; once for each"
     )
     parser.add_argument("--plan", action="store_true", help="print what would be done, and do nothing")
     parser.add_argument("--update", action="store_true", help="write the executed notebooks back, to be committed")

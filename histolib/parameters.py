@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["assignment", "assignments", "check_parameters"]
+__all__ = ["assignment", "assignments", "check_parameters", "check_ranges"]
 
 
 def assignment(text: str) -> tuple[str, Any]:
@@ -63,3 +64,15 @@ def check_parameters(given: Mapping[str, Any], known: Mapping[str, Any], name: s
                 f"{name}: expected {parameter} to be {type(default).__name__} (as {default!r}), "
                 f"found {type(value).__name__} {value!r}"
             )
+
+
+def check_ranges(values: Mapping[str, Any], name: str = "notebook") -> None:
+    """Refuse a `seed` below 0 and a `radius_um` that is no length, where there is one.
+
+    Raises:
+        ValueError: names the parameter, what was expected and what was found.
+    """
+    if values.get("seed", 0) < 0:
+        raise ValueError(f"{name}: expected seed to be 0 or more, found {values['seed']}")
+    if not 0 < values.get("radius_um", 1.0) < math.inf:
+        raise ValueError(f"{name}: expected radius_um to be a length in microns above 0, found {values['radius_um']:g}")

@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 
 from .config import Paths, Profile, best_device, phantom_folder
-from .cost import TRAININGS, UNITS, Cost, expected, planned_steps, read_costs
+from .cost import TRAININGS, UNITS, Cost, expected, phantom_size, planned_steps, read_costs
 from .data import BCI, EndoNuke, PanNuke
 from .summary import SUMMARY
 
@@ -61,29 +61,29 @@ def make_plan(
         figures: folder that the figures are copied to.
     """
     numbers = [file.name[:2] for file in files]
-    trainings = _trainings(folder)
-    gone_on_with = [name for name in trainings if name in RESUMED or parameters.get("resume")]
-    costs = read_costs(paths.data / "results")
-    behind = {name: trainings[name] for name in gone_on_with}
-    each = {file.name: expected(costs, size, file.name[:2], behind) for file in files}
-
     given, seed = parameters.get("data_dir"), parameters.get("seed", 0)
     root = None if given else phantom_folder(paths.data, size, seed)
     drawn = root is not None and all((root / name).is_dir() for name in SETS)
     drawing = f"data: phantom tissue, {'drawn already' if drawn else 'to be drawn'} in {root}; nothing is downloaded"
     data, missing = _real_sets((paths.root / Path(given).expanduser()).resolve()) if given else ([drawing], [])
+
+    trainings = _trainings(folder)
+    gone_on_with = [name for name in trainings if name in RESUMED or parameters.get("resume")]
+    costs = read_costs(paths.data / "results")
+    behind = {name: trainings[name] for name in gone_on_with} | {"phantom": int(drawn or root is None)}
+    each = {file.name: expected(costs, size, file.name[:2], behind) for file in files}
     official = parameters.get("official_weights")
     if official and not (paths.root / Path(official).expanduser()).is_file():
         missing.append(f"official_weights: expected a file, found none at {official}")
 
-    phantom_mb = 0.0 if given or drawn else costs.get("runs", {}).get(size.name, {}).get("phantom_mb")
+    phantom_mb = 0.0 if given or drawn else phantom_size(costs, size)
     disk_mb = _total([*(cost.results_mb for cost in each.values()), phantom_mb])
     need = "need not known" if disk_mb is None else f"{size_of(disk_mb)} needed"
     where = folder
     while not where.exists():
         where = where.parent
     lines = [
-        f"profile {size.name}, {len(files)} notebooks, on {best_device()} "
+        f"profile {size.name}, notebooks {', '.join(numbers)}, on {best_device()} "
         f"({os.cpu_count()} cores, {size_of(psutil.virtual_memory().total / 1e6)} of memory)",
         "",
         *_table(each),
@@ -153,6 +153,8 @@ def _there(numbers: Sequence[str], trainings: Mapping[str, int], gone_on_with: S
 
 def _real_sets(root: Path) -> tuple[list[str], list[str]]:
     """Lines on the sets below a folder, and those on what is missing."""
+    if not root.is_dir():
+        return [], [f"data_dir: expected a folder with {', '.join(SETS)}, found none at {root}"]
     found, missing = [], []
     for name, reader in SETS.items():
         try:
@@ -167,8 +169,7 @@ def _table(costs: Mapping[str, Cost]) -> list[str]:
     for name, cost in costs.items():
         known = "single steps" if cost.steps else "a run" if cost.seconds is not None else ""
         rows.append((name, duration(cost.seconds), size_of(cost.memory_mb), known))
-    memory = [cost.memory_mb for cost in costs.values()]
-    most = None if None in memory else max(value for value in memory if value is not None)
+    most = max((cost.memory_mb for cost in costs.values() if cost.memory_mb is not None), default=None)
     rows.append(("altogether", duration(_total(cost.seconds for cost in costs.values())), size_of(most), ""))
     wide = max(len(row[0]) for row in rows)
     return [f"{name:<{wide}}  {time:<12} {memory:<10} {known}".rstrip() for name, time, memory, known in rows]
@@ -185,13 +186,15 @@ def _sources(costs: Mapping[str, Any], size: Profile, each: Mapping[str, Cost]) 
         )
     for name, cost in each.items():
         if cost.steps:
-            steps = ", ".join(
-                f"{count:,.0f} {UNITS[unit]} at {one:,.0f} s" for unit, (count, one) in cost.steps.items()
-            )
-            lines.append(f"single steps: {name[:2]} is {steps}, the rest as with the quick profile")
+            steps = [f"{count:,.0f} {UNITS[unit]} at {_seconds(one)}" for unit, (count, one) in cost.steps.items()]
+            lines.append(f"single steps: {name[:2]} is {', '.join(steps)}")
     if any(cost.steps for cost in each.values()):
         lines.append(
             "this is an estimate for one CPU core; the profile is meant for a GPU and was never run to "
             "its end. Each training writes log.csv in its folder as it goes"
         )
     return lines
+
+
+def _seconds(one: float) -> str:
+    return f"{one:,.0f} s" if one >= 1 else f"{one:.2g} s"

@@ -10,7 +10,10 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from .config import Paths, replacing
+from .config import PROFILES, Paths, replacing
+from .cost import COSTS, Cost, expected, read_costs, with_run
+from .plan import duration, size_of
+from .results import write_results
 
 __all__ = ["TABLES", "add_parsers", "fill", "run_report"]
 
@@ -29,22 +32,46 @@ TRANSLATION_COLUMNS = {
     "cycle": ("cycle ↓", 3),
     "detection": ("F1 ↑", 3),
 }
+NOTEBOOKS = {
+    "01_data_exploration": (
+        "1 · Data exploration",
+        "what do BCI, PanNuke and EndoNuke hold, and what must be cleaned?",
+    ),
+    "02_cyclegan_training": (
+        "2 · CycleGAN",
+        "can unpaired patches teach IHC → H&E, and does the tissue survive?",
+    ),
+    "03_hovernet_centroids": ("3 · HoVer-Net", "how are touching nuclei pulled apart?"),
+    "04_ensemble_evaluation": ("4 · Ensemble", "does the detour through H&E find nuclei better?"),
+}
 Read = Callable[[str], Any]  # of the name of a results file
 
 
 def add_parsers(subparsers: argparse._SubParsersAction) -> None:
     """Add `report` to the command line."""
     parser = subparsers.add_parser("report", help="write the tables of the README from data/results")
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 2 where the README is out of date")
+    either = parser.add_mutually_exclusive_group()
+    either.add_argument("--check", action="store_true", help="write nothing; exit 2 where the README is out of date")
+    either.add_argument(
+        "--cost",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="SUMMARY",
+        help=f"first take time and memory of the course from summary.json of runs from nothing, into {COSTS}",
+    )
     parser.set_defaults(run=run_report)
 
 
 def run_report(args: argparse.Namespace) -> int:
     """Bring the README's tables up to date, or say that they are not."""
     root = Paths.find().root
-    readme = root / "README.md"
+    readme, results = root / "README.md", root / "data" / "results"
+    for summary in args.cost:
+        measured = with_run(read_costs(results), json.loads(summary.read_text("utf-8")), str(summary))
+        write_results(results / COSTS, measured)
     before = readme.read_text("utf-8")
-    after = fill(before, root / "data" / "results")
+    after = fill(before, results)
     if args.check and before != after:
         raise ValueError(f"{readme}: expected the tables of data/results, found others; `histolib report` writes them")
     if before != after:
@@ -114,6 +141,25 @@ def _recalls(read: Read) -> str:
     ]
     head = [f"{name} ({size:,})" for (_, name), size in zip(groups, sizes, strict=True)]
     return _markdown(["recall of", *head, "count a tile: mean, 95 % limits"], rows)
+
+
+def _course(read: Read) -> str:
+    costs = read(COSTS)
+    rows = []
+    for file, (title, question) in NOTEBOOKS.items():
+        quick, full = (expected(costs, size, file[:2]) for size in PROFILES.values())
+        rows.append([f"[{title}](notebooks/{file}.ipynb)", question, _cost(quick), _cost(full)])
+    cpus = costs.get("runs", {}).get("quick", {}).get("machine", {}).get("cpus", "two")
+    return _markdown(
+        ["notebook", "the question", f"quick profile, {cpus} CPU cores", "full profile, one CPU core"], rows
+    )
+
+
+def _cost(cost: Cost) -> str:
+    if cost.seconds is None:
+        return "–"
+    memory = "" if cost.memory_mb is None else f", {size_of(cost.memory_mb)}"
+    return f"{'about ' if cost.steps else ''}{duration(cost.seconds)}{memory}"
 
 
 def _hovernet(read: Read) -> str:
@@ -190,6 +236,7 @@ def _tricks(read: Read) -> str:
 TABLES: dict[str, Callable[[Read], str]] = {
     "routes": _routes,
     "recalls": _recalls,
+    "course": _course,
     "hovernet": _hovernet,
     "translation-phantom": _phantom,
     "translation-real": _real,

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from . import __version__
 from .config import Paths, Profile, best_device, profile, seed_everything
 from .notebook import check_injected
+from .parameters import check_ranges
 from .viz import save_figure
 
 __all__ = ["Session", "begin"]
@@ -67,11 +68,13 @@ def begin(parameters: Mapping[str, Any]) -> Session:
         parameters: the notebook's `globals()`, with `profile`, `output_dir`, `seed` and IPython's `In`.
 
     Raises:
-        ValueError: the profile is unknown, or papermill injected a parameter that the notebook does not document.
+        ValueError: the profile is unknown, papermill injected a parameter that the notebook does not document, or the
+            seed or a radius is out of range.
     """
     import torch
 
     check_injected(parameters.get("In", ()))
+    check_ranges(parameters)
     _show_small_pictures()
     size = profile(parameters["profile"])
     paths = Paths.find()

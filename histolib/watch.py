@@ -12,7 +12,7 @@ import psutil
 
 __all__ = ["Watch"]
 
-PERIOD_S = 0.1
+PERIOD_S = 0.25
 
 
 class Watch:

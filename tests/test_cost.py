@@ -7,15 +7,20 @@ from dataclasses import replace
 import pytest
 
 from histolib.config import PROFILES
-from histolib.cost import COSTS, Cost, expected, planned_steps, read_costs, with_run
+from histolib.cost import COSTS, Cost, expected, phantom_size, planned_steps, read_costs, with_run
 
 QUICK = PROFILES["quick"]
 FULL = replace(
-    PROFILES["full"], translation_warm_steps=10, translation_steps=100, nuclei_steps=40, pannuke_per_fold=1000,
-    endonuke_runs=(1, 1, 1, 1, 20, 30),
+    PROFILES["full"], translation_warm_steps=10, translation_steps=100, nuclei_steps=40, pannuke_per_fold=400,
+    endonuke_runs=(1, 1, 1, 1, 20, 30), bci_pairs=(8, 2),
 )  # fmt: skip
 STEPS = {
     "profile": "full",
+    "phantom": {
+        "seconds": {"bci_pair": 2.0, "pannuke_patch": 0.5, "endonuke_tile": 0.25},
+        "memory_mb": 800.0,
+        "disk_mb": 7000.0,
+    },
     "cyclegan": {"seconds": {"cyclegan_warm_step": 1.0, "cyclegan_step": 3.0}, "memory_mb": 2000.0, "disk_mb": 400.0},
     "hovernet": {"seconds": {"hovernet_step": 5.0}, "memory_mb": 9000.0, "disk_mb": 600.0},
     "maps": {"seconds": {"hovernet_mm2": 100.0}, "memory_mb": 1500.0, "disk_mb": 0.0},
@@ -78,13 +83,15 @@ def test_a_run_that_did_less_work_than_the_next_may_have_to_is_refused():
 
 def test_an_estimate_is_its_steps_and_the_rest_of_the_quick_profile():
     costs = {"steps": STEPS, **with_run({}, summary(4))}
-    two, three, four = (expected(costs, FULL, number) for number in ("02", "03", "04"))
+    one, two, three, four = (expected(costs, FULL, number) for number in ("01", "02", "03", "04"))
+    assert one.seconds == 10 * 2 + 1200 * 0.5 + 54 * 0.25 + 10 * 10
+    assert (one.memory_mb, one.results_mb) == (None, 1.0)
     assert two.seconds == 20 + 10 * 1 + 100 * 3
     assert (two.memory_mb, two.results_mb) == (2000.0, 402.0)
-    assert dict(two.steps) == {"cyclegan_warm_step": (10, 1.0), "cyclegan_step": (100, 3.0)}
-    assert three.seconds == pytest.approx(30 + 40 * 5 + 2 * 1000 * 0.064**2 * 100)
+    assert two.steps == {"cyclegan_warm_step": (10, 1.0), "cyclegan_step": (100, 3.0), "quick_run": (1, 20.0)}
+    assert three.seconds == pytest.approx(30 + 40 * 5 + 2 * 400 * 0.064**2 * 100)
     assert (three.memory_mb, three.results_mb) == (9000.0, 603.0)
-    assert four.seconds == pytest.approx(40 + (20 + 20) * 5 + 22 * 50 * 0.01 * 100)
+    assert four.seconds == pytest.approx(40 + (20 + 20) * 5 + 11 * 50 * 0.01 * 100)
     assert (four.memory_mb, four.results_mb) == (9000.0, 1204.0)
 
 
@@ -94,14 +101,23 @@ def test_steps_that_are_done_are_not_waited_for():
         310, 306, 300, 150, 0, 0
     ]  # fmt: skip
     assert expected(costs, FULL, "04", {"synthetic": 20, "supervised": 15}).steps["hovernet_step"] == (5, 5.0)
+    assert expected({**with_run({}, summary(1)), **costs}, FULL, "01", {"phantom": 1}).seconds == 100
 
 
 def test_without_measurement_nothing_is_known():
-    for costs in ({}, {"steps": STEPS}, {"steps": {**STEPS, "profile": "other"}, **with_run({}, summary(4))}):
-        assert expected(costs, QUICK if "profile" not in costs.get("steps", {}) else FULL, "01") == Cost()
-    assert expected({"steps": STEPS}, QUICK, "02") == Cost()
-    assert expected({"steps": {**STEPS, "profile": "other"}}, FULL, "02") == Cost()
-    assert expected({"steps": STEPS}, FULL, "07") == Cost()
+    other = {"steps": {**STEPS, "profile": "other"}}
+    for costs, size, number in (
+        ({}, QUICK, "01"), ({}, FULL, "02"), ({"steps": STEPS}, QUICK, "02"), ({"steps": STEPS}, FULL, "07"),
+        (other, FULL, "02"), (with_run(other, summary(4)), FULL, "02"),
+    ):  # fmt: skip
+        assert expected(costs, size, number) == Cost()
+
+
+def test_the_phantom_is_as_large_as_a_run_left_it_or_as_its_images_add_up_to():
+    assert phantom_size({}, QUICK) is None
+    assert phantom_size({"steps": STEPS}, QUICK) is None
+    assert phantom_size({"steps": STEPS}, FULL) == 7000.0
+    assert phantom_size({"steps": STEPS, **with_run({}, summary(1, profile="full"))}, FULL) == 50.0
 
 
 def test_costs_are_read_from_the_results_or_are_empty(tmp_path):

@@ -13,7 +13,13 @@ from histolib.config import Paths
 from histolib.course import NotebookFailed, notebook_files, run_course
 from histolib.notebook import VIEW_MIMETYPE, code_hash
 
-PARAMETERS = '# What a reader may change\nprofile = "quick"\noutput_dir = ""\nseed = 1  # of chance\nradius_um = 3.0\n'
+PARAMETERS = """# What a reader may change
+profile = "quick"
+output_dir = ""
+data_dir = ""
+seed = 1  # of chance
+radius_um = 3.0
+"""
 BEGIN = "from histolib.notebook import check_injected\ncheck_injected(In)"
 
 
@@ -59,9 +65,14 @@ def test_a_folder_without_notebooks_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--set", "sed=3"], "unknown parameter 'sed', expected profile, output_dir, seed, radius_um"),
+        (["--set", "sed=3"], "unknown parameter 'sed', expected profile, output_dir, data_dir, seed, radius_um"),
         (["--set", "seed=three"], "expected seed to be int (as 1), found str 'three'"),
         (["--set", "seed"], "--set: expected NAME=VALUE, found 'seed'"),
+        (["--set", "seed=-1"], "--set: expected seed to be 0 or more, found -1"),
+        (["--set", "radius_um=0"], "--set: expected radius_um to be a length in microns above 0, found 0"),
+        (["--set", "profile=full"], "--set: expected profile to be given as --profile, found it among the parameters"),
+        (["--set", "output_dir=x"], "--set: expected output_dir to be given as --output"),
+        (["--set", "data_dir=2024"], "data_dir: expected a folder with bci, pannuke, endonuke, found none at "),
         (["--only", "7"], "expected the number of a notebook (01, 02), found '7'"),
         (["--output", "file"], "expected a folder to write to, found none"),
         (["--output", "."], "found the checkout: the copies would replace notebooks"),
@@ -97,6 +108,48 @@ def test_each_notebook_gets_the_parameters_that_it_has(tmp_path, monkeypatch):
     assert run_course("quick", output=tmp_path / "out", parameters={"seed": 9}, paths=Paths(root)) == []
     common = {"profile": "quick", "output_dir": str(tmp_path / "out")}
     assert calls == [("01_a.ipynb", common), ("02_b.ipynb", common | {"seed": 9})]
+
+
+# --- the plan ---
+
+
+def test_the_plan_is_told_before_the_first_notebook_and_progress_after_each(tmp_path, monkeypatch, caplog):
+    root = checkout(tmp_path, _01_a=notebook(), _02_b=notebook())
+    caplog.set_level("INFO")
+    told = []
+    monkeypatch.setattr(papermill, "execute_notebook", lambda *_, **__: told.append(list(caplog.messages)))
+    run_course(paths=Paths(root))
+    plan, start = told[0]
+    assert plan.startswith("profile quick, notebooks 01, 02, on c")
+    assert f"results: {root / 'runs/quick'}, with summary.json; figures: {root / 'figures'}" in plan
+    assert start == "[1/2] 01_a.ipynb, profile quick"
+    assert told[1][2].startswith("[1/2] 01_a.ipynb: done in 0 s")
+    assert caplog.messages[-1].startswith("[2/2] 02_b.ipynb: done in 0 s")
+
+
+def test_a_dry_run_prints_the_plan_and_leaves_everything_as_it_is(tmp_path, monkeypatch, capsys):
+    root = checkout(tmp_path, _01_a=notebook(), _02_b=notebook())
+    before = sorted(root.rglob("*"))
+    monkeypatch.setenv("HISTOLIB_ROOT", str(root))
+    monkeypatch.setattr(papermill, "execute_notebook", lambda *_, **__: pytest.fail("a notebook ran"))
+    assert main(["run", "--plan", "--only", "02", "--output", str(root / "out"), "--set", "data_dir=gone"]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("profile quick, notebooks 02, on c")
+    assert f"results: {root / 'out'}, with summary.json; figures: {root / 'out/figures'}" in out
+    assert f"missing: data_dir: expected a folder with bci, pannuke, endonuke, found none at {root / 'gone'}" in out
+    assert err == ""
+    assert sorted(root.rglob("*")) == before
+
+
+def test_text_stays_text_where_the_default_is_text(tmp_path, monkeypatch):
+    root = checkout(tmp_path, _01_a=notebook(parameters=PARAMETERS + 'name = "a"\n'))
+    monkeypatch.setenv("HISTOLIB_ROOT", str(root))
+    given = []
+    monkeypatch.setattr(papermill, "execute_notebook", lambda file, copy, here, **_: given.append(here))
+    for text in ("2024", "'2024'", "None", "b c"):
+        assert main(["run", "--set", f"name={text}", "--set", "radius_um=2"]) == 0
+    assert [here["name"] for here in given] == ["2024", "2024", "None", "b c"]
+    assert {here["radius_um"] for here in given} == {2}
 
 
 # --- runs ---
@@ -192,7 +245,7 @@ def test_a_kernel_that_dies_is_reported_with_its_cell(tmp_path):
 
 def test_papermill_itself_fails_on_a_misspelt_parameter(tmp_path):
     root = checkout(tmp_path, _01_a=notebook(BEGIN))
-    with pytest.raises(PapermillExecutionError, match="unknown parameter 'sed', expected profile, output_dir, seed"):
+    with pytest.raises(PapermillExecutionError, match="unknown parameter 'sed', expected profile, output_dir, data"):
         papermill.execute_notebook(
             root / "notebooks" / "01_a.ipynb", tmp_path / "out.ipynb", {"sed": 3}, progress_bar=False
         )

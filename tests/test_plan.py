@@ -40,7 +40,7 @@ def train(paths, name, steps):
 def test_it_tells_time_memory_disk_and_where_the_numbers_come_from(paths):
     made = plan(paths)
     lines = made.text.splitlines()
-    assert lines[0].startswith("profile quick, 2 notebooks, on c")
+    assert lines[0].startswith("profile quick, notebooks 02, 04, on c")
     assert "02_b.ipynb  1 min 40 s   640 MB     a run" in lines
     assert "04_d.ipynb  4 min 50 s   2.9 GB     a run" in lines
     assert "altogether  6 min 30 s   2.9 GB" in lines
@@ -53,9 +53,21 @@ def test_it_tells_time_memory_disk_and_where_the_numbers_come_from(paths):
 def test_what_was_never_measured_is_not_known(paths):
     made = plan(paths, ("01_a", "02_b"))
     assert "01_a.ipynb  not known    not known" in made.text.splitlines()
-    assert "altogether  not known    not known" in made.text.splitlines()
+    assert "altogether  not known    640 MB" in made.text.splitlines()
     assert "disk: need not known" in made.text
     assert made.seconds is None
+
+
+def test_an_estimate_says_what_it_is_made_of(paths):
+    one = {"memory_mb": 9000.0, "disk_mb": 600.0}
+    steps = {"profile": "full", "maps": {**one, "seconds": {"hovernet_mm2": 1900.0}}}
+    steps |= {"hovernet": {**one, "seconds": {"hovernet_step": 0.25}}, "phantom": {"disk_mb": 6500.0}}
+    (paths.data / "results/course_cost.json").write_text(json.dumps({"runs": {}, "steps": steps}))
+    text = plan(paths, ("03_c",), PROFILES["full"]).text
+    assert "03_c.ipynb  3 h 10 min   9.0 GB     single steps" in text  # 20,000 x 0.25 s and 3.3 x 1,900 s
+    assert "single steps: 03 is 20,000 steps of HoVer-Net at 0.25 s, 3 mm² of HoVer-Net's maps at 1,900 s" in text
+    assert "an estimate for one CPU core" in text
+    assert "disk: 7.1 GB needed" in text
 
 
 def test_it_writes_nothing(paths):

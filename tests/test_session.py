@@ -42,3 +42,17 @@ def test_an_unknown_profile_and_a_misspelt_parameter_are_named(tmp_path, monkeyp
         start(tmp_path, monkeypatch, profile="fast")
     with pytest.raises(ValueError, match="unknown parameter 'sead'"):
         start(tmp_path, monkeypatch, In=["", "seed = 0\n", "# Parameters\nsead = 1\n"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seed": -1}, "expected seed to be 0 or more, found -1"),
+        ({"radius_um": 0}, "expected radius_um to be a length in microns above 0, found 0"),
+        ({"radius_um": float("nan")}, "above 0, found nan"),
+        ({"radius_um": float("inf")}, "above 0, found inf"),
+    ],
+)
+def test_a_value_out_of_range_is_named(tmp_path, monkeypatch, changes, message):
+    with pytest.raises(ValueError, match=message):
+        start(tmp_path, monkeypatch, **changes)
