@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import sys
 from pathlib import Path
 
@@ -47,7 +48,8 @@ class Progress:
         if self.before:
             text += f"; the whole run {_of(self.before + seconds, self.total)}"
         if self.terminal:
-            print(f"{CLEAR}{text}", end="", file=sys.stderr, flush=True)
+            width = shutil.get_terminal_size().columns - 1  # what wraps cannot be written over
+            print(f"{CLEAR}{text[:width]}", end="", file=sys.stderr, flush=True)
         else:
             logger.info(text)
 
