@@ -10,10 +10,11 @@ from histolib.data.point_discs import PointDiscs, draw_discs
 from histolib.data.prepare import prepare_pannuke
 from histolib.data.samples import InstanceReader, InstanceSample, KeypointSample, PairSample
 from histolib.data.sources import Source, sources
-from histolib.data.splits import Subset, in_groups, read_split, split_ids, within
+from histolib.data.splits import PARTS, Subset, in_groups, read_split, split_ids, within
 
 __all__ = [
     "BCI",
+    "PARTS",
     "EndoNuke",
     "InstanceReader",
     "InstanceSample",

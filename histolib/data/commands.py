@@ -32,34 +32,78 @@ READERS: dict[str, Callable[[Path], Reader[Any]]] = {
     "endonuke": EndoNuke,
     "consep": InstanceTiles,
 }
+EXAMPLES = {
+    "": """\
+examples:
+  histolib data list                          # what is here, what is missing, under which licence
+  histolib data download endonuke             # into data/endonuke
+  histolib data verify                        # open every file of every set that is here
+""",
+    "list": """\
+examples:
+  histolib data list
+  histolib data list --root /content/drive/MyDrive/histolib/data
+""",
+    "download": """\
+A set that nobody may fetch for you is told how to get by hand; the command then goes on where you left off.
+
+examples:
+  histolib data download endonuke
+  histolib data download pannuke --root /fast/disk    # 37 GB unpacked: `histolib data prepare pannuke` makes it small
+""",
+    "verify": """\
+Notes tell what a reader mends, problems what it refuses. Exit code 2 where there is a problem, 0 with notes alone.
+
+examples:
+  histolib data verify
+  histolib data verify endonuke --root /fast/disk
+""",
+    "prepare": """\
+Folders and zips are read as they are and left alone. Stopped in any way, the same command goes on where it was.
+
+examples:
+  histolib data prepare pannuke                         # from data/pannuke, into data/pannuke/compact
+  histolib data prepare pannuke --output /fast/disk
+""",
+    "phantom": """\
+Notebooks draw what they need by themselves, in data/phantom/PROFILE; this is for a look, or for other slides.
+
+examples:
+  histolib data phantom                                 # into data/phantom/bci, pannuke and endonuke
+  histolib data phantom --seed 3 --slides 12 --root /tmp/tissue
+""",
+}
 
 
 def add_parsers(subparsers: argparse._SubParsersAction) -> None:
     """Add `data` and its five actions; each sets `run`, a function from the arguments to an exit code."""
-    parser = subparsers.add_parser("data", help="list, download, verify and prepare data sets, draw the phantom")
+    about = "List, download, verify and prepare data sets, and draw the phantom that stands in for them."
+    parser = subparsers.add_parser("data", description=about, epilog=EXAMPLES[""])
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--root", type=Path, default=Path("data"), help="data folder (default: data)")
 
-    listing = actions.add_parser("list", parents=[common], help="what there is, what is missing, under which licence")
-    listing.set_defaults(run=_list)
-    fetching = actions.add_parser("download", parents=[common], help="get a set, or learn how to get it by hand")
+    def action(name: str, run: Callable[[argparse.Namespace], int], about: str) -> argparse.ArgumentParser:
+        made = actions.add_parser(name, help=about[0].lower() + about[1:-1], description=about, epilog=EXAMPLES[name])
+        made.add_argument("--root", type=Path, default=Path("data"), help="data folder (default: %(default)s)")
+        made.set_defaults(run=run)
+        return made
+
+    action("list", _list, "What there is, what is missing, and under which licence.")
+    fetching = action("download", _download, "Get a set, or learn how to get it by hand.")
     fetching.add_argument("name", choices=sorted(sources()), metavar="NAME", help=", ".join(sources()))
-    fetching.set_defaults(run=_download)
-    checking = actions.add_parser("verify", parents=[common], help="open every file and list what is wrong")
-    checking.add_argument("name", nargs="?", choices=sorted(READERS), metavar="NAME", help=", ".join(READERS))
-    checking.set_defaults(run=_verify)
-    preparing = actions.add_parser("prepare", parents=[common], help="make a small store that is fast in any order")
+    checking = action("verify", _verify, "Open every file and list what is wrong.")
+    checking.add_argument(
+        "name", nargs="?", choices=sorted(READERS), metavar="NAME", help=f"{', '.join(READERS)} (default: all)"
+    )
+    preparing = action("prepare", _prepare, "Make a small store that is fast in any order.")
     preparing.add_argument("name", choices=["pannuke"], metavar="NAME", help="pannuke")
     preparing.add_argument("--output", type=Path, help="PanNuke folder that gets the store (default: where it lies)")
-    preparing.set_defaults(run=_prepare)
-    drawing = actions.add_parser("phantom", parents=[common], help="draw the synthetic stand-ins of all three sets")
-    drawing.add_argument("--seed", type=int, default=0, help="the same seed gives the same bytes (default: 0)")
-    drawing.add_argument("--profile", choices=sorted(PROFILES), default="quick", help="how much (default: quick)")
+    drawing = action("phantom", _phantom, "Draw the synthetic stand-ins of all three sets.")
     drawing.add_argument(
-        "--slides", type=int, metavar="N", help="spread EndoNuke's tiles over so many slides, a run of ids each"
+        "--seed", type=int, default=0, help="the same seed gives the same bytes (default: %(default)s)"
     )
-    drawing.set_defaults(run=_phantom)
+    drawing.add_argument("--profile", choices=sorted(PROFILES), default="quick", help="how much (default: %(default)s)")
+    slides = "spread EndoNuke's tiles over so many slides, a run of ids each (default: as the profile)"
+    drawing.add_argument("--slides", type=int, metavar="N", help=slides)
 
 
 def verify(name: str, folder: str | Path, progress: bool = True) -> tuple[dict[str, int], list[str], list[str]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from histolib.data.samples import InstanceReader, InstanceSample, shorten
 
-__all__ = ["Subset", "in_groups", "read_split", "split_ids", "within"]
+__all__ = ["PARTS", "Subset", "in_groups", "read_split", "split_ids", "within"]
 
 PARTS = ("train", "val", "test")
 

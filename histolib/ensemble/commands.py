@@ -13,6 +13,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ..config import MARKERS, writable_folder
+from ..data import PARTS
 from ..imaging import IMAGE_SUFFIXES, PLAUSIBLE_MPP, read_patch
 from .evaluate_command import run_evaluate
 from .export import EXPORTS
@@ -69,7 +70,16 @@ def add_parsers(subparsers: argparse._SubParsersAction) -> None:
     score.add_argument("--seed", type=_natural, default=0, help="of phantom slides, and of intervals of translations")
     score.add_argument("--radius-um", type=_positive, default=3.0, help="largest distance of a hit in microns")
     score.add_argument(
-        "--split", type=Path, help="endonuke, pannuke, consep: JSON of groups, of which `test` is scored"
+        "--split", type=Path, help="endonuke, pannuke, consep: JSON of groups, of which one part is scored"
+    )
+    score.add_argument("--part", choices=PARTS, default="test", help="part of --split to score; default test")
+    score.add_argument(
+        "--orientations",
+        type=int,
+        choices=range(1, 9),
+        default=1,
+        metavar="1..8",
+        help="pannuke, consep: average maps over so many orientations of an image; costs as many predictions",
     )
     score.add_argument("--he-split", type=Path, help="the same of --he")
     score.add_argument("--output", type=Path, help="JSON file for the results")

@@ -41,7 +41,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
     if args.dataset in ("pannuke", "consep"):
         file = args.weights and args.weights.is_file()
         weights = args.weights if file else Models.open(args.weights).path(HOVERNET)
-        evaluate_outlined(args.root, weights, args.split, args.radius_um, args.output)
+        evaluate_outlined(args.root, weights, args.split, args.radius_um, args.output, args.part, args.orientations)
         return 0
     if args.he or args.dataset in ("bci", "phantom"):
         results = score_translations(args)
@@ -71,7 +71,7 @@ def _score_routes(args: argparse.Namespace) -> dict[str, Any]:
     samples: Sequence[KeypointSample] = data
     ids: Sequence[int] = data.ids
     if args.split:
-        positions = split_ids(ids, read_split(args.split))["test"]
+        positions = split_ids(ids, read_split(args.split))[args.part]
         samples, ids = [data[i] for i in positions], [ids[i] for i in positions]
     leaked = leaked_tiles(models, names, ids)
     for name, tiles in leaked.items():
@@ -82,6 +82,7 @@ def _score_routes(args: argparse.Namespace) -> dict[str, Any]:
         "dataset": args.dataset,
         "study": args.study,
         "split": str(args.split) if args.split else None,
+        "part": args.part,
         "annotators": list(data.annotators),
         "marker": data.marker,
         "leaked": {name: len(tiles) for name, tiles in leaked.items()},

@@ -6,10 +6,12 @@ from .crops import crops
 from .encoder import load_encoder
 from .evaluation import evaluate_nuclei
 from .features import encoder_features
+from .finding import find_nuclei, patch_maps
 from .hovernet import HoVerNet
-from .inference import find_nuclei, patch_maps, predict_maps
+from .inference import predict_maps
 from .log_detector import detect_log
 from .losses import hover_losses
+from .orientations import average_maps
 from .painting import paint_samples
 from .postprocess import WatershedSteps, describe_instances, postprocess, published_thresholds, watershed_steps
 from .settings import HoverSettings
@@ -22,6 +24,7 @@ __all__ = [
     "HoverSettings",
     "HoverTask",
     "WatershedSteps",
+    "average_maps",
     "choose_thresholds",
     "crops",
     "describe_instances",

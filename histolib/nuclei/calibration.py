@@ -11,8 +11,8 @@ import numpy as np
 from ..data import InstanceSample
 from ..imaging import map_points
 from ..metrics import match_points, scores_from_counts
+from .finding import patch_maps
 from .hovernet import HoVerNet
-from .inference import patch_maps
 from .postprocess import describe_instances, published_thresholds
 
 __all__ = ["choose_thresholds"]

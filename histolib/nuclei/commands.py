@@ -18,16 +18,24 @@ __all__ = ["evaluate_outlined"]
 
 
 def evaluate_outlined(
-    root: Path, weights: Path, split: Path | None, radius_um: float, output: Path | None
+    root: Path,
+    weights: Path,
+    split: Path | None,
+    radius_um: float,
+    output: Path | None,
+    part: str = "test",
+    orientations: int = 1,
 ) -> dict[str, Any]:
-    """Score a network on the test part of a split, or on all of a set, print the table and write the JSON.
+    """Score a network on one part of a split, or on all of a set, print the table and write the JSON.
 
     Args:
         root: folder in PanNuke's layout or of CoNSeP's tiles.
         weights: file of `save_hovernet`, or a published checkpoint.
-        split: JSON of groups, of which "test" is scored; None scores everything.
+        split: JSON of groups; None scores everything.
         radius_um: largest distance of a hit in microns.
         output: JSON file to write.
+        part: the part of the split: train, val or test.
+        orientations: over how many orientations of an image maps are averaged.
 
     Raises:
         FileNotFoundError, ValueError, OSError: what cannot be read or written.
@@ -36,13 +44,20 @@ def evaluate_outlined(
         writable_folder(output.parent)
     samples, types = open_outlined(root)
     if split:
-        samples = in_groups(samples, read_split(split)["test"])
+        samples = in_groups(samples, read_split(split)[part])
     net, card = load_hovernet(weights)
     with tqdm(samples, unit="image", disable=None) as bar:
         result = evaluate_nuclei(
-            net, card, samples, types=types, radius_um=radius_um, device=best_device(), progress=lambda _: bar
+            net,
+            card,
+            samples,
+            types=types,
+            radius_um=radius_um,
+            orientations=orientations,
+            device=best_device(),
+            progress=lambda _: bar,
         )
-    result["protocol"] |= {"weights": str(weights), "split": str(split) if split else None}
+    result["protocol"] |= {"weights": str(weights), "split": str(split) if split else None, "part": part}
     if output:
         write_results(output, result)
     print(table(result))
@@ -55,7 +70,8 @@ def table(result: Mapping[str, Any]) -> str:
     if leaked is None:
         lines = ["The weights do not say what they were trained on: these scores may be leaked."]
     elif leaked:
-        lines = [f"LEAKED: these weights were trained on {', '.join(leaked)}, so the scores say nothing of new images."]
+        known = ", ".join(leaked)
+        lines = [f"LEAKED: these weights were trained on or chosen by {known}; the scores say nothing of new images."]
     else:
         lines = []
     for name, title in (

@@ -7,7 +7,7 @@ from histolib.nuclei import (
     choose_thresholds,
     describe_instances,
     hover_targets,
-    inference,
+    orientations,
     postprocess,
     published_thresholds,
 )
@@ -34,7 +34,7 @@ def test_the_chosen_thresholds_find_at_least_what_the_published_ones_find(discs,
         for m in truth
     ]
     queue = iter(maps)
-    monkeypatch.setattr(inference, "predict_maps", lambda net, image: next(queue))
+    monkeypatch.setattr(orientations, "predict_maps", lambda net, image: next(queue))
     chosen = choose_thresholds(None, samples(truth), 0.25, radius_um=0.5)
 
     def hits(thresholds):

@@ -8,7 +8,7 @@ import torch
 
 from histolib.data import InstanceSample
 from histolib.imaging import Patch
-from histolib.nuclei import evaluate_nuclei, hover_targets, inference
+from histolib.nuclei import evaluate_nuclei, hover_targets, orientations
 from histolib.nuclei.commands import table
 
 CARD = {"mpp": 0.25, "types": ["round", "odd"], "thresholds": None, "groups": ["seen"], "trained_on": "discs"}
@@ -32,7 +32,7 @@ def truthful(monkeypatch):
             "hv": hover_targets(instances),
             "tp": np.concatenate([[0], types]).astype(np.uint8)[instances],
         }
-        monkeypatch.setattr(inference, "predict_maps", lambda *_, **__: maps)
+        monkeypatch.setattr(orientations, "predict_maps", lambda *_, **__: maps)
 
     return say
 
@@ -76,7 +76,7 @@ def test_a_network_of_half_the_scale_is_scored_at_the_scale_of_the_annotation(dr
 @pytest.mark.parametrize(
     ("seen", "leaked", "line"),
     [
-        (["new", "x"], ["new"], "LEAKED: these weights were trained on new"),
+        (["new", "x"], ["new"], "LEAKED: these weights were trained on or chosen by new"),
         (["x"], [], "detection"),
         (None, None, "The weights do not say"),
     ],

@@ -8,7 +8,7 @@ from histolib.metrics import segmentation_scores
 from histolib.nuclei import (
     find_nuclei,
     hover_targets,
-    inference,
+    orientations,
     patch_maps,
     postprocess,
     predict_maps,
@@ -179,7 +179,7 @@ def test_two_touching_nuclei_are_parted_where_the_networks_own_pixels_merge_them
     truth = discs((64, 64), (23, 32, 8), (40, 32, 8))
     maps = {"np": (truth > 0).astype(np.float32), "hv": hover_targets(truth)}
     small = {name: cv2.resize(values, (32, 32), interpolation=cv2.INTER_AREA) for name, values in maps.items()}
-    monkeypatch.setattr(inference, "predict_maps", lambda net, image, **how: small)
+    monkeypatch.setattr(orientations, "predict_maps", lambda net, image, **how: small)
     found = patch_maps(Patch(np.zeros((64, 64, 3), np.uint8), mpp), None, coarse)
     overlaps = segmentation_scores(found.instances(None, coarse), truth)
     rough = cv2.resize(postprocess(small["np"], small["hv"], **published_thresholds(coarse)), (64, 64), interpolation=0)
