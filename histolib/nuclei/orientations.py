@@ -38,7 +38,7 @@ def average_maps(net: HoVerNet, image: np.ndarray, count: int = 8, **how: Any) -
         seen = predict_maps(net, np.ascontiguousarray(turned[:, ::-1] if mirrored else turned), **how)
         probability, hv = seen["np"], seen["hv"]
         if mirrored:
-            probability, hv = probability[:, ::-1], hv[:, ::-1] * np.float32([-1, 1])
+            probability, hv = probability[:, ::-1], hv[:, ::-1] * np.array([-1, 1], np.float32)
         upright["np"] += np.rot90(probability, -turns)
         upright["hv"] += _turned_back(hv, turns)
     upright["np"] /= count
