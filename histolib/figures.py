@@ -11,8 +11,7 @@ from typing import Any
 from PIL import Image
 
 from .config import PROFILES, Paths, replacing, writable_folder
-from .course import collect_figures, notebook_files, run_course
-from .summary import commit_of
+from .course import collect_figures, commit_of, notebook_files, run_course
 from .viz import contact_sheet
 
 __all__ = ["add_parsers", "collect", "run_figures"]
@@ -20,17 +19,25 @@ __all__ = ["add_parsers", "collect", "run_figures"]
 logger = logging.getLogger(__name__)
 
 MANIFEST, SHEET = "manifest.json", "contact_sheet.png"
+EPILOG = """\
+Figures are those that the notebooks kept; the course is run first where a profile has none yet.
+
+examples:
+  histolib figures                                # of the quick profile, into figures/
+  histolib figures --profile full --output talk
+"""
 
 
 def add_parsers(subparsers: argparse._SubParsersAction) -> None:
     """Add `figures` to the command line."""
     parser = subparsers.add_parser(
         "figures",
-        help="every figure of the talk as PNG and PDF, with a manifest and a contact sheet",
-        epilog="Figures are those that the notebooks kept; the course is run first where a profile has none yet.",
+        description="Collect every figure of the talk as PNG and PDF, with a manifest and a contact sheet.",
+        epilog=EPILOG,
     )
-    parser.add_argument("--profile", choices=list(PROFILES), default="quick")
-    parser.add_argument("--output", type=Path, help="folder for them; default figures/ of the checkout")
+    profile = "whose figures: quick or full (default: %(default)s)"
+    parser.add_argument("--profile", choices=list(PROFILES), default="quick", help=profile)
+    parser.add_argument("--output", type=Path, help="folder for them (default: figures/ of the checkout)")
     parser.set_defaults(run=run_figures)
 
 

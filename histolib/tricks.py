@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import textwrap
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -59,18 +60,31 @@ TRICKS: dict[str, dict[str, Any]] = {
     "averaged generators": {"ema": 0.99},
 }
 
+EPILOG = f"""\
+Small CycleGANs are trained, a setting changed in each, and scored on phantom twins of slides that no training saw.
+Writes {NAME}.json, {NAME}.png and {NAME}.pdf. A run takes about a minute of one CPU core; stopped, the same command
+goes on where it was.
+
+{textwrap.fill(f"settings: {', '.join(TRICKS)}", 118)}
+
+examples:
+  histolib tricks
+  histolib tricks --seeds 1 --output /tmp/tricks --work /tmp/tricks/runs    # a first look
+"""
+
 
 def add_parsers(subparsers: argparse._SubParsersAction) -> None:
     """Add `tricks` to the command line."""
     parser = subparsers.add_parser(
         "tricks",
-        help="measure what single settings of the CycleGAN change, over seeds",
-        description="Train small CycleGANs on phantom tissue, a setting changed in each, and score them on phantom "
-        f"twins. Writes {NAME}.json, {NAME}.png and {NAME}.pdf. Stopped, the same command goes on where it was.",
+        description="Measure what single settings of the CycleGAN change, over seeds, on phantom tissue.",
+        epilog=EPILOG,
     )
-    parser.add_argument("--output", type=Path, default=Path("data/results"), help="folder of the table and the figure")
-    parser.add_argument("--work", type=Path, default=Path("runs/tricks"), help="folder of the runs")
-    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds 0 to N - 1 of each setting")
+    output = "folder of the table and the figure (default: %(default)s)"
+    parser.add_argument("--output", type=Path, default=Path("data/results"), help=output)
+    parser.add_argument("--work", type=Path, default=Path("runs/tricks"), help="of the runs (default: %(default)s)")
+    seeds = "seeds 0 to N - 1 of each setting (default: %(default)s)"
+    parser.add_argument("--seeds", type=int, default=3, metavar="N", help=seeds)
     parser.set_defaults(run=run)
 
 

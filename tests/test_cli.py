@@ -1,5 +1,8 @@
 """Exit codes and messages: whatever is wrong with the input, one clear line on stderr and 2, never a traceback."""
 
+import argparse
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -9,8 +12,9 @@ import pytest
 from PIL import Image
 
 from histolib import __version__
-from histolib.cli import COMMANDS, main
+from histolib.cli import COMMANDS, main, parser_of
 
+ROOT = Path(__file__).parent.parent
 PIXELS = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
 
 
@@ -153,12 +157,60 @@ def test_help_names_every_command_and_the_version_is_told(capsys):
         assert all(word in out for word in expected)
 
 
-@pytest.mark.parametrize("command", list(COMMANDS))
-def test_every_command_explains_itself(command, capsys):
-    with pytest.raises(SystemExit) as stop:
-        main([command, "--help"])
-    assert stop.value.code == 0
-    assert f"usage: histolib {command}" in capsys.readouterr().out
+def parsers(parser, name="histolib"):
+    """Every parser below one, by what is typed."""
+    yield name, parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for word, below in action.choices.items():
+                yield from parsers(below, f"{name} {word}")
+
+
+def examples(text):
+    """Commands of a text, those that go on in the next line as one."""
+    joined = re.sub(r"\\\n\s*", "", text)
+    return [shlex.split(line, comments=True)[1:] for line in re.findall(r"^ *(histolib .+)$", joined, re.M)]
+
+
+@pytest.fixture(scope="module", params=[None, *COMMANDS])
+def whole(request):
+    """The parsers of one command, and of the command line itself."""
+    parser = parser_of(request.param)
+    return {name: one for name, one in parsers(parser) if request.param or name == "histolib"}
+
+
+def test_every_help_says_what_it_does_and_explains_each_option_with_its_default(whole):
+    for name, parser in whole.items():
+        assert parser.description.endswith("."), name
+        for action in parser._actions:
+            told = action.help or ""
+            assert told or isinstance(action, argparse._SubParsersAction), (name, action)
+            if action.option_strings and not action.required and action.nargs != 0 and action.metavar != "NAME=VALUE":
+                assert "default" in told, (name, action.option_strings)
+
+
+def test_every_help_has_examples_that_parse(whole):
+    for name, parser in whole.items():
+        commands = examples(parser.format_help())
+        assert commands, name
+        for words in commands:
+            assert " ".join(["histolib", *words]).startswith(name)
+            assert parser_of(words[0]).parse_args(words).run, words
+
+
+@pytest.mark.parametrize("page", ["README.md", "data/README.md"])
+def test_commands_of_a_page_parse(page):
+    blocks = re.findall(r"```bash\n(.*?)```", (ROOT / page).read_text("utf-8"), re.S)
+    commands = examples("\n".join(blocks))
+    assert commands
+    for words in commands:
+        assert parser_of(words[0]).parse_args(words).run, words
+
+
+def test_help_comes_without_a_library_that_takes_time_to_import():
+    code = "import sys; from histolib.cli import main\ntry: main(['--help'])\nexcept SystemExit: print(*sys.modules)"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert not {"torch", "numpy", "pandas", "matplotlib"} & set(shown.splitlines()[-1].split())
 
 
 def test_an_interrupt_is_no_traceback(folder, monkeypatch):

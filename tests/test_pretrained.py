@@ -14,7 +14,7 @@ import pytest
 import skimage.data
 
 import histolib
-from histolib import recipes
+from histolib import train_command
 from histolib.ensemble import ROUTES, Models
 from histolib.ensemble.commands import DEFAULT_ROUTES
 from histolib.imaging import Patch
@@ -92,7 +92,7 @@ def asked(tmp_path_factory):
     for recipe in RECIPES:
         subprocess.run(["bash", SHIPPED / "recipes.sh", *recipe.split()], check=True, env=environment)
     parser = argparse.ArgumentParser()
-    recipes.add_parsers(parser.add_subparsers())
+    train_command.add_parsers(parser.add_subparsers())
     return [parser.parse_args(json.loads(line)) for line in log.read_text().splitlines()]
 
 

@@ -98,9 +98,7 @@ def add_parsers(subparsers: argparse._SubParsersAction) -> None:
     preparing.add_argument("name", choices=["pannuke"], metavar="NAME", help="pannuke")
     preparing.add_argument("--output", type=Path, help="PanNuke folder that gets the store (default: where it lies)")
     drawing = action("phantom", _phantom, "Draw the synthetic stand-ins of all three sets.")
-    drawing.add_argument(
-        "--seed", type=int, default=0, help="the same seed gives the same bytes (default: %(default)s)"
-    )
+    drawing.add_argument("--seed", type=int, default=0, help="the same gives the same bytes (default: %(default)s)")
     drawing.add_argument("--profile", choices=sorted(PROFILES), default="quick", help="how much (default: %(default)s)")
     slides = "spread EndoNuke's tiles over so many slides, a run of ids each (default: as the profile)"
     drawing.add_argument("--slides", type=int, metavar="N", help=slides)

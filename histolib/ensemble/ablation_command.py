@@ -41,15 +41,23 @@ LOG_GRID = {
     "threshold": (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5),
     "window_um": (2.5, 3.5),
 }
+EPILOG = """\
+`log` is tuned, and the votes of `ensemble` are chosen, inside each fold. A route is left out where a fold lacks its
+weights, and refused where they saw a tile that they would be scored on.
+
+examples:
+  histolib ablate data/endonuke --fold data/splits/endonuke_1.json=runs/fold-1 --output results.json
+  histolib ablate data/endonuke --fold data/splits/endonuke_1.json=runs/fold-1 \\
+      --fold data/splits/endonuke_2.json=runs/fold-2 --output data/results/endonuke.json --atlas runs/atlas
+"""
 
 
 def add_parsers(subparsers: argparse._SubParsersAction) -> None:
     """Add `ablate` to the command line."""
     parser = subparsers.add_parser(
         "ablate",
-        help="compare all routes on EndoNuke, each tile by weights that never saw its slide",
-        epilog="example: histolib ablate ../shared/data/endonuke --fold data/splits/endonuke_1.json=runs/fold-1 "
-        "--fold data/splits/endonuke_2.json=runs/fold-2 --output data/results/endonuke.json",
+        description="Compare all routes on EndoNuke's tiles, each tile by weights that never saw its slide.",
+        epilog=EPILOG,
     )
     parser.add_argument("root", type=Path, help="folder in EndoNuke's layout")
     parser.add_argument(
@@ -60,14 +68,16 @@ def add_parsers(subparsers: argparse._SubParsersAction) -> None:
         metavar="SPLIT=WEIGHTS",
         help="JSON of id blocks, and the folder of weights that are scored on its `test`; once for each fold",
     )
-    parser.add_argument("--radius-um", type=float, default=3.0, help="largest distance of a hit in microns")
-    parser.add_argument("--seed", type=int, default=0, help="of the bootstraps")
+    radius = "largest distance of a hit in microns (default: %(default)s)"
+    parser.add_argument("--radius-um", type=float, default=3.0, help=radius)
+    parser.add_argument("--seed", type=int, default=0, help="of the bootstraps (default: %(default)s)")
     parser.add_argument("--output", type=Path, required=True, help="JSON file for the results")
-    parser.add_argument("--atlas", type=Path, help="folder for pictures of the tiles where each route loses most")
+    parser.add_argument("--atlas", type=Path, help="folder for pictures of each route's worst tiles (default: none)")
     parser.add_argument(
         "--fusion",
         type=Path,
-        help="JSON file for votes chosen on all scored tiles, for weights that ship (the results do not use them)",
+        help="JSON file for votes chosen on all scored tiles, for weights that ship; the results do not use them "
+        "(default: none)",
     )
     parser.set_defaults(run=run_ablation)
 

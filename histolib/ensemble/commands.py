@@ -29,26 +29,50 @@ logger = logging.getLogger(__name__)
 # Best label-free routes: of a nuclear marker by the cross-fit validation tiles of data/results/endonuke.json; of others
 # by eye on skimage.data.immunohistochemistry(), for lack of annotated tiles. Without weights there is the Laplacian.
 DEFAULT_ROUTES = {"nuclear": "ensemble", "membrane": "od", "cytoplasm": "od"}
+DETECT_EPILOG = """\
+CSV columns: x_px, y_px (pixels of the image, whose centres are integers), x_um, y_um (microns), type, score, area_um2;
+empty where a route gives none. Of a folder bad files are named, the rest is done, and the exit code is 2.
+
+examples:
+  histolib detect slide_crop.jpg --mpp 0.25                                 # ER, PR or Ki-67, shipped weights
+  histolib detect folder/ --mpp 0.5 --marker membrane --output results      # HER2, every image of a folder
+  histolib detect slide_crop.tif --route cyclegan --format geojson          # scale from the file's resolution tag
+  histolib detect slide_crop.jpg --mpp 0.25 --weights runs/quick            # networks that the course trained
+"""
+EVALUATE_EPILOG = """\
+The table goes to standard output; --output writes it with intervals and protocol as JSON. Scores on what weights were
+trained on or chosen by say LEAKED.
+
+examples:
+  histolib evaluate data/endonuke --dataset endonuke --routes log,od,synthetic --output results.json
+  histolib evaluate data/endonuke --dataset endonuke --split data/splits/endonuke_1.json --weights runs/fold-1
+  histolib evaluate data/pannuke --dataset pannuke --split data/splits/pannuke_1.json --weights runs/mine
+  histolib evaluate --dataset phantom --weights runs/quick                  # translations on twins of drawn tissue
+  histolib evaluate data/endonuke --dataset endonuke --he data/consep       # translations of unpaired real tissue
+"""
 
 
 def add_parsers(subparsers: argparse._SubParsersAction) -> None:
     """Add `detect` and `evaluate` to the command line."""
-    detect = subparsers.add_parser("detect", help="nucleus centroids of image files or folders")
+    about = "Find the nuclei of image files: a CSV of centroids and a GeoJSON for QuPath beside each name."
+    detect = subparsers.add_parser("detect", description=about, epilog=DETECT_EPILOG)
     detect.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="image file, or folder of images")
-    detect.add_argument("--mpp", type=_mpp, help="microns per pixel; default: the file's resolution tag")
-    detect.add_argument("--marker", choices=MARKERS, default="nuclear", help="what the brown stains")
+    mpp = "microns per pixel of all images (default: each file's resolution tag; refused where it has none)"
+    detect.add_argument("--mpp", type=_mpp, help=mpp)
+    marker = "what the brown stains (default: %(default)s)"
+    detect.add_argument("--marker", choices=MARKERS, default="nuclear", help=marker)
     defaults = ", ".join(f"{route} ({marker})" for marker, route in DEFAULT_ROUTES.items())
-    detect.add_argument(
-        "--route",
-        type=_route,
-        help=f"one of {', '.join(ROUTES)}; default: {defaults}, or log where weights of that are missing",
-    )
-    detect.add_argument("--output", type=Path, default=Path("detections"), help="folder for the results")
-    detect.add_argument("--format", type=_formats, default=["csv", "geojson"], help="csv,geojson or one of them")
+    route = f"one of {', '.join(ROUTES)} (default: {defaults}, or log where weights of that are missing)"
+    detect.add_argument("--route", type=_route, help=route)
+    output = "folder for the results (default: %(default)s)"
+    detect.add_argument("--output", type=Path, default=Path("detections"), help=output)
+    formats = "csv, geojson or both (default: csv,geojson)"
+    detect.add_argument("--format", type=_formats, default=["csv", "geojson"], help=formats)
     _add_weights(detect)
     detect.set_defaults(run=run_detect)
 
-    score = subparsers.add_parser("evaluate", help="score routes, translations, or HoVer-Net alone")
+    about = "Score routes on keypoints, HoVer-Net on outlines, or translations on pairs."
+    score = subparsers.add_parser("evaluate", description=about, epilog=EVALUATE_EPILOG)
     score.add_argument("root", type=Path, nargs="?", help="folder in the data set's official layout; none for phantom")
     score.add_argument(
         "--dataset",
@@ -57,32 +81,38 @@ def add_parsers(subparsers: argparse._SubParsersAction) -> None:
         help="endonuke: routes on keypoints, or with --he translations; pannuke, consep: HoVer-Net on outlines; "
         "bci, phantom: translations on pairs",
     )
-    score.add_argument("--annotator", help="endonuke: whose points are the truth; default: all of the study")
-    score.add_argument("--study", default="bulk", help="endonuke: which of the labelling studies")
-    score.add_argument("--routes", type=_routes, help="endonuke: comma-separated; default: all whose weights are there")
-    score.add_argument("--he", type=Path, help="endonuke: score translations against this H&E (as pannuke or consep)")
+    score.add_argument("--annotator", help="endonuke: whose points are the truth (default: all of the study)")
     score.add_argument(
-        "--translations", type=_translations, help="comma-separated; default: all whose weights are there"
+        "--study", default="bulk", help="endonuke: which of the labelling studies (default: %(default)s)"
     )
-    score.add_argument("--features", type=_features, help="of KID and FID: encoder (HoVer-Net's, default), inception")
-    score.add_argument("--images", type=_count, help=f"take so many; phantom: draw so many, default {PHANTOM_IMAGES}")
-    score.add_argument("--tissue", help="phantom: one of PanNuke's names; default: all, a slide each")
-    score.add_argument("--seed", type=_natural, default=0, help="of phantom slides, and of intervals of translations")
-    score.add_argument("--radius-um", type=_positive, default=3.0, help="largest distance of a hit in microns")
-    score.add_argument(
-        "--split", type=Path, help="endonuke, pannuke, consep: JSON of groups, of which one part is scored"
-    )
-    score.add_argument("--part", choices=PARTS, default="test", help="part of --split to score; default test")
+    known = "comma-separated (default: all whose weights are there)"
+    score.add_argument("--routes", type=_routes, help=f"endonuke: {known}")
+    he = "endonuke: score translations against this H&E, as pannuke or consep (default: score routes)"
+    score.add_argument("--he", type=Path, help=he)
+    score.add_argument("--translations", type=_translations, help=f"with --he, bci, phantom: {known}")
+    features = "of KID and FID: encoder (HoVer-Net's) or inception (default: encoder)"
+    score.add_argument("--features", type=_features, help=features)
+    images = f"take, or of the phantom draw, so many (default: all, of the phantom {PHANTOM_IMAGES})"
+    score.add_argument("--images", type=_count, help=images)
+    score.add_argument("--tissue", help="phantom: one of PanNuke's names (default: all, a slide each)")
+    seed = "of phantom slides, and of intervals of translations (default: %(default)s)"
+    score.add_argument("--seed", type=_natural, default=0, help=seed)
+    radius = "largest distance of a hit in microns (default: %(default)s)"
+    score.add_argument("--radius-um", type=_positive, default=3.0, help=radius)
+    split = "endonuke, pannuke, consep: JSON of groups, of which one part is scored (default: score all)"
+    score.add_argument("--split", type=Path, help=split)
+    score.add_argument("--part", choices=PARTS, default="test", help="of --split to score (default: %(default)s)")
     score.add_argument(
         "--orientations",
         type=int,
         choices=range(1, 9),
         default=1,
         metavar="1..8",
-        help="pannuke, consep: average maps over so many orientations of an image; costs as many predictions",
+        help="pannuke, consep: average maps over so many orientations of an image, at the cost of as many predictions "
+        "(default: %(default)s)",
     )
-    score.add_argument("--he-split", type=Path, help="the same of --he")
-    score.add_argument("--output", type=Path, help="JSON file for the results")
+    score.add_argument("--he-split", type=Path, help="the same as --split, of --he (default: all of it)")
+    score.add_argument("--output", type=Path, help="JSON file for the results (default: none, a table is printed)")
     _add_weights(score)
     score.set_defaults(run=run_evaluate)
 
@@ -174,7 +204,7 @@ def _output_names(files: Sequence[Path]) -> list[str]:
 
 
 def _add_weights(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--weights", type=Path, help="folder of weights, as a run writes them; default: those shipped")
+    parser.add_argument("--weights", type=Path, help="folder of weights, as a run writes them (default: those shipped)")
 
 
 def _mpp(text: str) -> float:
