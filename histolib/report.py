@@ -11,8 +11,7 @@ from statistics import mean
 from typing import Any
 
 from .config import PROFILES, Paths, replacing
-from .cost import COSTS, Cost, expected, read_costs, with_run
-from .plan import duration, size_of
+from .course import COSTS, Cost, duration, expected, read_costs, size_of, with_run
 from .results import write_results
 
 __all__ = ["TABLES", "add_parsers", "fill", "run_report"]
@@ -45,11 +44,18 @@ NOTEBOOKS = {
     "04_ensemble_evaluation": ("4 · Ensemble", "does the detour through H&E find nuclei better?"),
 }
 Read = Callable[[str], Any]  # of the name of a results file
+EPILOG = """\
+examples:
+  histolib report
+  histolib report --check
+  histolib report --cost runs/quick/summary.json
+"""
 
 
 def add_parsers(subparsers: argparse._SubParsersAction) -> None:
     """Add `report` to the command line."""
-    parser = subparsers.add_parser("report", help="write the tables of the README from data/results")
+    about = "Write the tables of the README from data/results, so that no number in them is typed by hand."
+    parser = subparsers.add_parser("report", description=about, epilog=EPILOG)
     either = parser.add_mutually_exclusive_group()
     either.add_argument("--check", action="store_true", help="write nothing; exit 2 where the README is out of date")
     either.add_argument(
@@ -58,7 +64,8 @@ def add_parsers(subparsers: argparse._SubParsersAction) -> None:
         nargs="+",
         default=[],
         metavar="SUMMARY",
-        help=f"first take time and memory of the course from summary.json of runs from nothing, into {COSTS}",
+        help=f"first take time and memory of the course from summary.json of runs from nothing, into {COSTS} "
+        "(default: leave them)",
     )
     parser.set_defaults(run=run_report)
 

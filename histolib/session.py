@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from . import __version__
 from .config import Paths, Profile, best_device, profile, seed_everything
-from .notebook import check_injected
+from .course import check_injected
 from .parameters import check_ranges
 from .viz import save_figure
 

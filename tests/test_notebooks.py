@@ -8,7 +8,7 @@ import nbformat
 import pytest
 
 from histolib.config import PROFILES
-from histolib.notebook import code_hash, parameters_of
+from histolib.course.notebook import code_hash, parameters_of
 
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"

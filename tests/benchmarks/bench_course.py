@@ -22,7 +22,7 @@ import torch
 
 from histolib import recipes
 from histolib.config import Paths, profile
-from histolib.cost import COSTS, read_costs
+from histolib.course.cost import COSTS, read_costs
 from histolib.data import PanNuke, phantom
 from histolib.nuclei import HoVerNet, predict_maps
 from histolib.nuclei.training import HoverTask

@@ -11,7 +11,7 @@ from papermill.exceptions import PapermillExecutionError
 from histolib.cli import main
 from histolib.config import Paths
 from histolib.course import NotebookFailed, notebook_files, run_course
-from histolib.notebook import VIEW_MIMETYPE, code_hash
+from histolib.course.notebook import VIEW_MIMETYPE, code_hash
 
 PARAMETERS = """# What a reader may change
 profile = "quick"
@@ -20,7 +20,7 @@ data_dir = ""
 seed = 1  # of chance
 radius_um = 3.0
 """
-BEGIN = "from histolib.notebook import check_injected\ncheck_injected(In)"
+BEGIN = "from histolib.course.notebook import check_injected\ncheck_injected(In)"
 
 
 def notebook(*sources: str, parameters: str = PARAMETERS) -> nbformat.NotebookNode:

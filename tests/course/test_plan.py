@@ -5,8 +5,8 @@ import json
 import pytest
 
 from histolib.config import PROFILES, Paths, phantom_folder
+from histolib.course.plan import duration, make_plan, size_of
 from histolib.data import phantom
-from histolib.plan import duration, make_plan, size_of
 
 QUICK = PROFILES["quick"]
 MEASURED = {"seconds": 100.0, "cpu_seconds": 90.0, "memory_mb": 640.0, "results_mb": 40.0}

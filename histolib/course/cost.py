@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .config import Profile, profile
+from ..config import Profile, profile
 
 __all__ = ["COSTS", "TRAININGS", "UNITS", "Cost", "expected", "phantom_size", "planned_steps", "read_costs", "with_run"]
 

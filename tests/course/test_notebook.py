@@ -4,7 +4,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from histolib.notebook import (
+from histolib.course.notebook import (
     VIEW_MIMETYPE,
     _without_noise,
     cell_number,

@@ -7,7 +7,7 @@ from threading import Event
 
 import pytest
 
-from histolib.watch import Watch
+from histolib.course.watch import Watch
 
 MB = 10**6
 

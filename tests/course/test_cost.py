@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from histolib.config import PROFILES
-from histolib.cost import COSTS, Cost, expected, phantom_size, planned_steps, read_costs, with_run
+from histolib.course.cost import COSTS, Cost, expected, phantom_size, planned_steps, read_costs, with_run
 
 QUICK = PROFILES["quick"]
 FULL = replace(

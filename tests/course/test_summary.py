@@ -10,7 +10,7 @@ from histolib import __version__
 from histolib.cli import main
 from histolib.config import Paths
 from histolib.course import run_course
-from histolib.summary import Summary, commit_of
+from histolib.course.summary import Summary, commit_of
 
 PARAMETERS = 'profile = "quick"\noutput_dir = ""\nseed = 1\n'
 TAKES = "block = bytearray({megabytes} * 10**6); block[::4096] = block[::4096]; del block\nsum(range(10**7))"

@@ -13,8 +13,8 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from .config import replacing
-from .parameters import check_parameters
+from ..config import replacing
+from ..parameters import check_parameters
 
 __all__ = ["cell_number", "check_injected", "code_hash", "parameters_of", "position", "running_source", "write_back"]
 

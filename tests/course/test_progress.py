@@ -7,9 +7,9 @@ from itertools import pairwise
 
 import pytest
 
-from histolib.cost import Cost
-from histolib.plan import Plan
-from histolib.progress import CLEAR, FIRST_S, LAST_S, Progress
+from histolib.course.cost import Cost
+from histolib.course.plan import Plan
+from histolib.course.progress import CLEAR, FIRST_S, LAST_S, Progress
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from typing import Any
 
 import psutil
 
-from .config import Paths, Profile, best_device, phantom_folder
+from ..config import Paths, Profile, best_device, phantom_folder
+from ..data import BCI, EndoNuke, PanNuke
 from .cost import TRAININGS, UNITS, Cost, expected, phantom_size, planned_steps, read_costs
-from .data import BCI, EndoNuke, PanNuke
 from .summary import SUMMARY
 
 __all__ = ["Plan", "duration", "make_plan", "size_of"]
@@ -127,7 +127,7 @@ def _total(values: Iterable[float | None]) -> float | None:
 
 def _trainings(folder: Path) -> dict[str, int]:
     """Steps that each training of a run has behind it, by the name of its folder."""
-    from .training.loop import CHECKPOINT, LOG  # imports torch
+    from ..training.loop import CHECKPOINT, LOG  # imports torch
 
     found = {}
     for name in (name for names in TRAININGS.values() for name in names):

@@ -12,9 +12,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from . import __version__
-from .config import best_device
-from .results import write_results
+from .. import __version__
+from ..config import best_device
+from ..results import write_results
 from .watch import Watch
 
 __all__ = ["COPIES", "SUMMARY", "Summary", "commit_of"]

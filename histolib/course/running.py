@@ -15,10 +15,10 @@ from typing import Any
 
 import nbformat
 
-from .config import HEADLESS, PROFILES, Paths, Profile, writable_folder
-from .config import profile as known_profile
+from ..config import HEADLESS, PROFILES, Paths, Profile, writable_folder
+from ..config import profile as known_profile
+from ..parameters import assignments, check_parameters, check_ranges
 from .notebook import cell_number, parameters_of, running_source, write_back
-from .parameters import assignments, check_parameters, check_ranges
 from .plan import Plan, duration, make_plan, size_of
 from .progress import Progress
 from .summary import COPIES, SUMMARY, Summary
@@ -254,7 +254,7 @@ def add_parsers(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--profile", choices=list(PROFILES), default="quick", help="how much work (default: quick)")
     parser.add_argument(
-        "--only", type=lambda text: text.split(","), default=[], metavar="NUMBERS", help="which notebooks, as 01,02"
+        "--only", type=lambda text: text.split(","), default=[], metavar="NUMBERS", help="as 01,02 (default: all)"
     )
     parser.add_argument("--output", type=Path, metavar="OUTPUT", help="folder for all results (default: runs/PROFILE)")
     parser.add_argument(
