@@ -160,9 +160,14 @@ def upload(
             values = {choice: control.value for choice, control in controls.items()}
             figure, files = find(example.read_bytes() if content is None else content, name, scale.value, **values)
             screen.show(figure)
-            links.value = " · ".join(_link(file, data) for file, data in files.items())
+            links.value = " ".join(_link(file, data) for file, data in files.items())
         start.disabled = False
 
+    def name_it(_: object) -> None:
+        name, _ = _uploaded(chosen.value) or (example.name, b"")
+        screen.status.value = f"{name} is here"
+
+    chosen.observe(name_it, names="value")
     start.on_click(run)
     return screen.box
 
@@ -176,6 +181,7 @@ def _uploaded(value: Any) -> tuple[str, bytes] | None:
 
 
 def _link(name: str, data: bytes) -> str:
-    """A link that hands over a file without a server."""
+    """A link that hands over a file without a server, and looks like a button."""
     shown, encoded = html.escape(name), base64.b64encode(data).decode("ascii")
-    return f'<a download="{shown}" href="data:application/octet-stream;base64,{encoded}">{shown}</a>'
+    where = f'download="{shown}" href="data:application/octet-stream;base64,{encoded}"'
+    return f'<a class="jupyter-button" style="text-decoration: none" {where}>⭳ {shown}</a>'

@@ -56,16 +56,19 @@ def make_control(name: str, values: Sequence[Any], value: Any, live: bool = Fals
     import ipywidgets as widgets
 
     look = {"description": name.replace("_", " "), "style": WHOLE}
+    narrow, fitting = widgets.Layout(width="260px"), widgets.Layout(width="auto")
     if isinstance(values, range):
         control = widgets.IntSlider(
-            value=value, min=values[0], max=values[-1], step=values.step, continuous_update=live, **look
+            value=value, min=values[0], max=values[-1], step=values.step, continuous_update=live, layout=narrow, **look
         )
     elif all(isinstance(each, bool) for each in values):
-        control = widgets.Checkbox(value=value, indent=False, layout=widgets.Layout(width="auto"), **look)
+        control = widgets.Checkbox(value=value, indent=False, layout=fitting, **look)
     elif all(isinstance(each, int | float) and not isinstance(each, bool) for each in values):
-        control = widgets.SelectionSlider(options=_labelled(sorted(set(values))), continuous_update=live, **look)
+        control = widgets.SelectionSlider(
+            options=_labelled(sorted(set(values))), continuous_update=live, layout=narrow, **look
+        )
     else:
-        control = widgets.Dropdown(options=_labelled(values), layout=widgets.Layout(width="auto"), **look)
+        control = widgets.Dropdown(options=_labelled(values), layout=fitting, **look)
     refill(control, values, value)
     return control
 
@@ -104,7 +107,8 @@ class Screen:
         import ipywidgets as widgets
 
         self.status = widgets.Label("")
-        self.picture = widgets.Image(format="png", layout=widgets.Layout(max_width="100%", display="none"))
+        as_it_is = widgets.Layout(max_width="99%", align_self="flex-start", display="none")  # a box would stretch it
+        self.picture = widgets.Image(format="png", layout=as_it_is)
         row = widgets.HBox(controls, layout=widgets.Layout(flex_flow="row wrap", grid_gap="0 16px"))
         self.box = widgets.VBox([row, self.status, *between, self.picture, widgets.HTML(LOOK)])
 

@@ -1,5 +1,8 @@
 """A picture of one's own is looked at, its results can be taken home, and headless the example stands in."""
 
+from datetime import UTC, datetime
+
+import ipywidgets
 import pytest
 from matplotlib.figure import Figure
 
@@ -55,6 +58,14 @@ def test_it_is_busy_while_it_looks(example):
     *_, start = row.children
     start.click()
     assert seen == [("looking at example.png …", True)]
+
+
+def test_it_names_what_was_chosen(example):
+    row, status, *_ = upload(found, example).children
+    record = {"name": "mine.png", "type": "", "size": 3, "content": b"abc", "last_modified": datetime.now(UTC)}
+    old = ipywidgets.__version__.startswith("7")
+    row.children[0].set_trait("value", {"mine.png": record} if old else (record,))
+    assert status.value == "mine.png is here"
 
 
 def test_without_a_choice_the_example_is_looked_at_with_what_else_was_chosen(example):

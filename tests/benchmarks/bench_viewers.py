@@ -1,0 +1,128 @@
+"""Response time of each viewer, from a changed control to the bytes of the new picture, beside the plain way.
+
+python tests/benchmarks/bench_viewers.py [--repeats 15]
+
+The notebooks' own viewer cells on inputs of the quick profile's sizes. The rival is what `interact` does: everything
+computed anew, and the figure shown by IPython. Times are of a clock; the ratio is of CPU time, which a busy machine
+lengthens less.
+"""
+
+import argparse
+import ast
+import os
+import runpy
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from itertools import cycle, islice
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import matplotlib as mpl
+import torch
+from IPython.core.pylabtools import print_figure
+
+from histolib import viz
+from histolib.ensemble import Models
+from histolib.ensemble.commands import DEFAULT_ROUTES
+
+CELLS = runpy.run_path(str(Path(__file__).parent.parent / "browser" / "cells.py"))
+AIM_MS = 300
+# Viewer, what is changed (None presses the button), what to, and what the plain way calls.
+CHANGES: list[tuple[str, str | None, Iterable[Any], str]] = [
+    ("sets", "tile", cycle((1, 2, 0)), "show"),
+    ("sets", "channel", cycle(("second stain", "summed density", "image")), "show"),
+    ("sets", "dataset", cycle(("BCI", "PanNuke", "EndoNuke")), "show"),
+    ("wipe", "border (%)", cycle(range(0, 101, 7)), "wiped"),
+    ("wipe", "tile", range(1, 8), "wiped"),  # once each: a pair that was seen is kept
+    ("thresholds", "np threshold", cycle((0.3, 0.7, 0.5)), "cut"),
+    ("thresholds", "edge threshold", cycle((0.1, 0.9, 0.4)), "cut"),
+    ("routes", "radius", cycle((1.0, 2.0, 3.0)), "explore"),
+    ("routes", "tile", cycle((1, 2, 0)), "explore"),
+    ("upload", None, cycle((None,)), "find"),
+]
+
+
+def shown(viewer: str) -> tuple[dict[str, Any], Any]:
+    """Run a viewer's cell: its names, and the box that it shows."""
+    tree = ast.parse(CELLS["source"](viewer))
+    *body, last = tree.body
+    names: dict[str, Any] = {}
+    if viewer == "upload":  # the routes and weights of the notebook in place of the cheap ones
+        body.insert(-3, ast.parse("shipped, DEFAULT_ROUTES = SHIPPED, ROUTES_BY_MARKER").body[0])
+        names |= {"SHIPPED": Models(), "ROUTES_BY_MARKER": DEFAULT_ROUTES}
+    exec(compile(ast.Module(body, []), viewer, "exec"), names)
+    return names, eval(compile(ast.Expression(last.value), viewer, "eval"), names)
+
+
+def timed(work: Callable[[], object]) -> tuple[float, float]:
+    """Milliseconds by the clock, and of the CPU."""
+    clock, cpu = time.perf_counter(), time.process_time()
+    work()
+    return 1e3 * (time.perf_counter() - clock), 1e3 * (time.process_time() - cpu)
+
+
+def plain(names: dict[str, Any], call: str, values: dict[str, Any]) -> bytes:
+    """The same picture computed and shown from nothing."""
+    for name in ("pooled", "look"):
+        if hasattr(names.get(name), "cache_clear"):
+            names[name].cache_clear()
+    if call == "wiped":
+        border = values.pop("border (%)") / 100
+        pair = names["before_after"](**values)
+        figure = viz.figure_wipe(*([patch] for patch in pair.values()), border, tuple(pair), side=5.5)
+    elif call == "find":
+        example = names["example"]
+        figure, _ = names["find_in_upload"](example.read_bytes(), example.name, values.pop("µm per pixel"), **values)
+    else:
+        figure = names[call](**{name.replace(" ", "_"): value for name, value in values.items()})
+    return print_figure(figure, "png")
+
+
+def rows(repeats: int) -> Iterator[tuple[str, list[float], float, int]]:
+    """Viewer and change, clock times, CPU time of the plain way over ours, bytes of a picture."""
+    opened: dict[str, tuple[dict[str, Any], Any]] = {}
+    for viewer, name, values, call in CHANGES:
+        if viewer not in opened:
+            opened[viewer] = shown(viewer)
+        names, box = opened[viewer]
+        row, picture = box.children[0], next(child for child in box.children if hasattr(child, "format"))
+        controls = {control.description: control for control in row.children}
+        ours, rival = [], []
+        for value in islice(values, repeats + 1):
+            before = picture.value
+            turn = controls["find nuclei"].click if name is None else partial(setattr, controls[name], "value", value)
+            ours.append(timed(turn))
+            assert name is None or picture.value != before, f"{viewer}: the picture stayed when {name} became {value}"
+            now = {key: control.value for key, control in controls.items() if hasattr(control, "value")}
+            now.pop("picture", None)
+            rival.append(timed(partial(plain, names, call, now)))
+        clock = [each for each, _ in ours[1:]]  # the first one also loads fonts and weights
+        ratio = median(cpu for _, cpu in rival[1:]) / median(cpu for _, cpu in ours[1:])
+        yield f"{viewer}: {name or 'button'}", clock, ratio, len(picture.value)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=15)
+    repeats = parser.parse_args().repeats
+    mpl.use("agg")
+    torch.set_num_threads(1)
+    os.environ.pop("HISTOLIB_HEADLESS", None)
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        print(
+            f"{'viewer: control':<28} {'median ms':>9} {'worst ms':>9} {'plain / ours':>13} {'kB':>5}  aim {AIM_MS} ms"
+        )
+        for what, clock, ratio, size in rows(repeats):
+            kept = "kept" if median(clock) < AIM_MS else "MISSED"
+            print(
+                f"{what:<28} {median(clock):9.0f} {max(clock):9.0f} {ratio:12.1f}x {size / 1e3:5.0f}  {kept}",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
