@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import socket
 import subprocess
 import sys
 from dataclasses import fields
@@ -216,7 +217,10 @@ def test_the_help_names_every_setting(network, kind, capsys):
 
 def test_two_processes_train_and_save_one_checkpoint(root, tmp_path):
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
-    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+    with socket.socket() as free:  # torch 2.6 takes port 0 by its word
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", port]
     command = translate_command(root / "endonuke", root / "pannuke", tmp_path / "two", "--set=ema=0.9")
     # `launch --cpu` starts one process whatever the number, so the launcher of many is told to use no GPU.
     environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
