@@ -53,6 +53,10 @@ class Patch:
 
     Raises:
         ValueError: the image is not uint8 (H, W, 3) or empty, or mpp is not a positive number.
+
+    >>> patch = Patch(np.full((100, 200, 3), 255, np.uint8), mpp=0.5)
+    >>> patch.size_um
+    (100.0, 50.0)
     """
 
     image: np.ndarray
@@ -159,6 +163,9 @@ def optical_density(image: np.ndarray) -> np.ndarray:
 
     Returns:
         float32, same shape, in [0, 2.41]: Beer-Lambert, proportional to the amount of stain.
+
+    >>> print(optical_density(np.array([128, 64, 32], np.uint8)).round(2))  # half the light is 0.3
+    [0.3 0.6 0.9]
     """
     if image.dtype == np.uint8:
         return _DENSITY_OF_BYTE[image]
@@ -174,7 +181,11 @@ def summed_density(image: np.ndarray) -> np.ndarray:
 
 
 def rgb_from_density(density: np.ndarray) -> np.ndarray:
-    """Inverse of `optical_density`: float (..., 3) of densities to uint8 intensities, clipped to [0, 255]."""
+    """Inverse of `optical_density`: float (..., 3) of densities to uint8 intensities, clipped to [0, 255].
+
+    >>> rgb_from_density(np.array([0.0, 0.3, 0.6])).tolist()
+    [255, 128, 64]
+    """
     return np.clip(np.rint(255.0 * 10.0 ** -np.asarray(density, dtype=np.float32)), 0, 255).astype(np.uint8)
 
 
@@ -190,6 +201,10 @@ def separate_stains(image: np.ndarray, *stains: str) -> np.ndarray:
 
     Raises:
         ValueError: a stain is unknown, or they are not two or three.
+
+    >>> brown = rgb_from_density(0.8 * STAIN_VECTORS["dab"])[None, None]
+    >>> print(separate_stains(brown, "hematoxylin", "dab").round(1) + 0.0)
+    [[[0.  0.8]]]
     """
     unknown = [name for name in stains if name not in STAIN_VECTORS]
     if unknown or len(stains) not in (2, 3):
@@ -208,6 +223,9 @@ def map_points(xy: np.ndarray, scale: float | tuple[float, float]) -> np.ndarray
     Args:
         xy: points in pixels, shape (K, 2).
         scale: factor, or one factor for x and one for y.
+
+    >>> map_points(np.array([[0.0, 10.0]]), 2).tolist()  # a pixel's centre lies between the two that it becomes
+    [[0.5, 20.5]]
     """
     return (np.asarray(xy, dtype=np.float64).reshape(-1, 2) + 0.5) * np.asarray(scale) - 0.5
 
@@ -218,6 +236,9 @@ def resample(image: np.ndarray, scale: float | tuple[float, float], nearest: boo
     Args:
         image: (H, W) or (H, W, C), any type that OpenCV resizes.
         scale: factor, or one factor for x and one for y; the new size is rounded to whole pixels, at least 1.
+
+    >>> resample(np.zeros((200, 300, 3), np.uint8), 0.5 / 0.25).shape  # from 0.5 to 0.25 microns per pixel
+    (400, 600, 3)
     """
     import cv2
 
@@ -274,6 +295,9 @@ def windows(shape: tuple[int, int], tile_px: int, margin_px: int, multiple: int 
 
     Raises:
         ValueError: the margins leave nothing to keep.
+
+    >>> [window.keep for window in windows((64, 100), tile_px=64, margin_px=8)]
+    [(0, 0, 48, 48), (0, 48, 48, 96), (0, 96, 48, 100), (48, 0, 64, 48), (48, 48, 64, 96), (48, 96, 64, 100)]
     """
     margin = -(-margin_px // multiple) * multiple
     step = (tile_px - 2 * margin) // multiple * multiple

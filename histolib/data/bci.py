@@ -26,6 +26,13 @@ class BCI(Reader[PairSample]):
         FileNotFoundError: a folder or the partner of an image is missing.
         ValueError: a name does not tell split and HER2 level, or (on access) an image is damaged or a pair differs
             in size.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from histolib.data import phantom
+    >>> with TemporaryDirectory() as folder:
+    ...     pairs = BCI(phantom.write_bci(f"{folder}/bci", train=2, test=1, size_px=64), split="test")
+    ...     print(len(pairs), pairs[0].level, pairs[0].he.image.shape == pairs[0].ihc.image.shape)
+    1 0 True
     """
 
     mpp = 0.46

@@ -36,6 +36,13 @@ class EndoNuke(Reader[KeypointSample]):
     Raises:
         FileNotFoundError: a folder, the annotator, or the image of a label is missing.
         ValueError: a file name is no tile id, or (on access) an image or a label file is damaged.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from histolib.data import phantom
+    >>> with TemporaryDirectory() as folder:
+    ...     tiles = EndoNuke(phantom.write_endonuke(f"{folder}/endonuke", runs=(1, 2)))
+    ...     print(tiles.ids, tiles[0].patch.mpp, len(tiles[0].xy) == len(tiles[0].types))
+    (1000, 2000, 2001) 0.5 True
     """
 
     marker = "nuclear"
@@ -142,6 +149,9 @@ def id_runs(ids: Iterable[int], gap: int = 50) -> list[list[int]]:
         ids: tile ids in any order; repeats count once.
         gap: a new run starts where the next id is more than this further on. Tiles of one run of EndoNuke's published
             test set lie at most 25 ids apart, its runs at least 161.
+
+    >>> id_runs([946, 321, 322, 330, 945])
+    [[321, 322, 330], [945, 946]]
     """
     runs: list[list[int]] = []
     for i in sorted(set(ids)):

@@ -44,6 +44,13 @@ class PanNuke(InstanceReader):
         FileNotFoundError: a fold or one of its files is missing.
         ValueError: a file has another shape or type, the counts of a fold disagree, a store is not what its manifest
             says, or (on access) a file is damaged or holds values that are no intensities or ids.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from histolib.data import phantom
+    >>> with TemporaryDirectory() as folder:
+    ...     samples = PanNuke(phantom.write_pannuke(f"{folder}/pannuke", per_fold=1), folds=(1, 2))
+    ...     print(samples.groups, samples[0].instances.shape, samples[0].instances.max() == len(samples[0].types))
+    ('fold1', 'fold2') (256, 256) True
     """
 
     mpp = 0.25

@@ -51,7 +51,11 @@ def in_groups(samples: InstanceReader, groups: Collection[str]) -> Subset:
 
 
 def within(group: str, groups: Collection[str]) -> bool:
-    """Whether a group is one of some, or an id in one of their blocks ("321-784", both ends included)."""
+    """Whether a group is one of some, or an id in one of their blocks ("321-784", both ends included).
+
+    >>> within("350", ["321-784"]), within("fold1", ["fold2"])
+    (True, False)
+    """
     return group in groups or (group.isdecimal() and any(int(group) in _block(name) for name in groups))
 
 
@@ -73,6 +77,9 @@ def split_ids(ids: Sequence[int], split: Mapping[str, Collection[str]]) -> dict[
 
     Raises:
         ValueError: a block is no range, no sample is in it, or a sample is in two blocks.
+
+    >>> split_ids([321, 322, 945, 946], {"train": ["321-330"], "test": ["945-946"]})
+    {'train': [0, 1], 'test': [2, 3]}
     """
     parts: dict[str, list[int]] = {}
     taken: dict[int, str] = {}
@@ -100,6 +107,13 @@ def read_split(path: str | Path) -> dict[str, tuple[str, ...]]:
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it is no such JSON, or a group is in two parts.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder, "split.json")
+    ...     size = path.write_text('{"train": ["321-714"], "val": ["721-784"], "test": ["945-1081"]}')
+    ...     read_split(path)["test"]
+    ('945-1081',)
     """
     path = Path(path)
     try:

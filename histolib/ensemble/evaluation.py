@@ -167,7 +167,11 @@ def block_counts(tiles: Sequence[TileCounts]) -> np.ndarray:
 
 
 def tile_blocks(ids: Sequence[int]) -> list[str]:
-    """Block of each tile for the bootstrap: ten neighbouring ids of one run, since neighbours share a slide."""
+    """Block of each tile for the bootstrap: ten neighbouring ids of one run, since neighbours share a slide.
+
+    >>> tile_blocks([321, 322, 945])
+    ['0.0', '0.0', '1.0']
+    """
     block_of = {}
     for number, run in enumerate(id_runs(ids)):
         for position, tile in enumerate(run):

@@ -32,6 +32,12 @@ class Fusion:
         threshold: smallest share of all votes, each times its confidence, that a nucleus needs.
         radius_um: points of different routes nearer than this are one nucleus.
         chosen_on: what weights and threshold were chosen on, in words.
+
+    >>> od = Nuclei(np.array([[10.0, 10.0], [40.0, 40.0]]), np.array([0.9, 0.3]))
+    >>> macenko = Nuclei(np.array([[12.0, 10.0]]), np.array([0.9]))
+    >>> both = Fusion({"od": 1.0, "macenko": 1.0}, threshold=0.5)({"od": od, "macenko": macenko}, mpp=0.5)
+    >>> both.xy.round(1).tolist(), both.score.round(1).tolist()  # what one saw, and not surely, is gone
+    ([[11.0, 10.0]], [0.9])
     """
 
     weights: Mapping[str, float]
@@ -109,6 +115,11 @@ def choose_fusion(
         routes: to choose from; every subset is tried, the fewer routes win a tie.
         radius_um: of merging and matching.
         chosen_on: the tiles in words.
+
+    >>> truth = np.array([[10.0, 10.0], [30.0, 10.0]])
+    >>> good, noise = Nuclei(truth + 1, np.array([0.9, 0.9])), Nuclei(truth + 100, np.array([0.9, 0.9]))
+    >>> choose_fusion([{"od": good, "direct": noise}], [truth], [0.5], ["od", "direct"]).weights
+    {'od': 1.0}
     """
     best, best_f1 = Fusion({routes[0]: 1.0}, SHARES[0], radius_um, chosen_on), -1.0
     subsets = sorted((tuple(s) for s in product((0.0, 1.0), repeat=len(routes)) if any(s)), key=sum)

@@ -20,6 +20,11 @@ class Nuclei:
         type: name of each nucleus' type, shape (K,).
         area_um2: areas in square microns, float (K,).
         contours: one outline (V, 2) in pixels of the patch for each nucleus.
+
+    >>> nuclei = Nuclei(xy=np.array([[10.0, 20.0]]), score=np.array([0.9]))
+    >>> print(nuclei.table(mpp=0.5)[["x_px", "x_um", "score"]].to_string(index=False))
+     x_px  x_um  score
+     10.0   5.0    0.9
     """
 
     xy: np.ndarray

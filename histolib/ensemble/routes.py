@@ -29,6 +29,12 @@ class Route:
         about: one sentence for tables and help texts.
         run: function of (patch, marker, models).
         needs: weight files that it asks `Models` for.
+
+    >>> from histolib.data import phantom
+    >>> tile = phantom.draw(seed=0, size_px=200, mpp=0.5)
+    >>> nuclei = ROUTES["log"](tile.ihc, marker="nuclear")
+    >>> nuclei.xy.shape == (len(nuclei), 2), nuclei.type  # the Laplacian knows no types
+    (True, None)
     """
 
     about: str

@@ -92,6 +92,12 @@ def type_scores(table: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
     Returns:
         {"plain" | "weighted" | "equation": {"precision" | "recall" | "f1": float (num_types,)}}; index t is type t,
         and index 0 is detection, where types do not matter.
+
+    >>> from histolib.metrics import match_points
+    >>> points = np.array([[0, 0], [9, 0], [18, 0]])
+    >>> table = type_table(match_points(points, points, 1), np.array([1, 1, 2]), np.array([1, 2, 2]), num_types=3)
+    >>> type_scores(table)["plain"]["f1"].round(2).tolist()  # detection, type 1, type 2
+    [1.0, 0.67, 0.67]
     """
     scores = {}
     for name, counts in type_counts(table).items():

@@ -32,6 +32,12 @@ def segmentation_scores(pred: np.ndarray, true: np.ndarray) -> dict[str, float]:
 
     Raises:
         ValueError: the shapes differ, a map is not two-dimensional int, or an id is negative.
+
+    >>> true = np.zeros((10, 10), int)
+    >>> true[2:6, 2:6] = 1
+    >>> scores = segmentation_scores(np.roll(true, 1, axis=1), true)  # one pixel to the right
+    >>> scores["dice"], scores["aji"], scores["pq"]
+    (0.75, 0.6, 0.6)
     """
     table = overlaps(pred, true)
     n_pred, n_true = len(table.pred_area), len(table.true_area)

@@ -37,6 +37,10 @@ def keypoint_average_precision(
 
     Raises:
         ValueError: the sequences differ in length, or sigma or similarity is out of range.
+
+    >>> found, truth = np.array([[0, 0], [40, 0], [9, 0]]), np.array([[0, 1], [9, 1]])
+    >>> round(keypoint_average_precision([found], [np.array([0.9, 0.8, 0.7])], [truth], sigma=3), 3)
+    0.833
     """
     if not len(pred_xy) == len(scores) == len(true_xy):
         raise ValueError(

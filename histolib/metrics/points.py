@@ -56,6 +56,10 @@ def match_points(pred_xy: np.ndarray, true_xy: np.ndarray, radius: float) -> Mat
     Raises:
         ValueError: a shape is not (K, 2), a coordinate is not finite, the radius is not positive, or too many pairs lie
             within it.
+
+    >>> match = match_points([[0, 0], [3, 0], [50, 50]], [[3, 0], [3, 3]], radius=3.5)
+    >>> match.pred.tolist(), match.true.tolist(), match.distance.tolist()
+    ([0, 1], [0, 1], [3.0, 3.0])
     """
     pred_xy, true_xy = _checked(pred_xy, true_xy, radius, "match_points")
     if not len(pred_xy) or not len(true_xy):
@@ -87,6 +91,10 @@ def match_points_then_threshold(pred_xy: np.ndarray, true_xy: np.ndarray, radius
 
     Raises:
         ValueError: as `match_points`, or P x T is more than 268 million (16,384 against 16,384 points).
+
+    >>> pred, true = [[0, 0], [3, 0]], [[3, 0], [3, 3]]
+    >>> len(match_points(pred, true, 3.5).pred), len(match_points_then_threshold(pred, true, 3.5).pred)
+    (2, 1)
     """
     pred_xy, true_xy = _checked(pred_xy, true_xy, radius, "match_points_then_threshold")
     if len(pred_xy) * len(true_xy) > MOST_PAIRS:
@@ -106,6 +114,10 @@ def detection_scores(pred_xy: np.ndarray, true_xy: np.ndarray, radius: float) ->
     Returns:
         tp, fp, fn (counts), precision, recall, f1, and loc_error, the mean distance of the hits in the points' unit.
         With neither predictions nor annotations the scores are NaN; with only one of them they are 0.
+
+    >>> scores = detection_scores([[0, 0], [9, 0], [50, 50]], [[1, 0], [9, 2]], radius=3)
+    >>> scores["tp"], scores["fp"], scores["fn"], scores["f1"], scores["loc_error"]
+    (2, 1, 0, 0.8, 1.5)
     """
     match = match_points(pred_xy, true_xy, radius)
     hits = len(match.pred)
@@ -114,7 +126,11 @@ def detection_scores(pred_xy: np.ndarray, true_xy: np.ndarray, radius: float) ->
 
 
 def scores_from_counts(tp: int, fp: int, fn: int) -> dict[str, float]:
-    """Precision, recall and F1 from pooled counts (tp, fp, fn), with the counts; NaN where nothing was there."""
+    """Precision, recall and F1 from pooled counts (tp, fp, fn), with the counts; NaN where nothing was there.
+
+    >>> scores_from_counts(tp=6, fp=2, fn=2)
+    {'tp': 6, 'fp': 2, 'fn': 2, 'precision': 0.75, 'recall': 0.75, 'f1': 0.75}
+    """
 
     def ratio(part: float, whole: float) -> float:
         return part / whole if whole else 0.0 if tp + fp + fn else float("nan")

@@ -28,6 +28,11 @@ def image_scores(pred: Tensor, true: Tensor) -> dict[str, float]:
 
     Raises:
         ValueError: the shapes differ, there is no image, or values leave [0, 1] (a [0, 255] or [-1, 1] image, say).
+
+    >>> import torch
+    >>> scores = image_scores(torch.full((1, 3, 64, 64), 0.5), torch.full((1, 3, 64, 64), 0.6))
+    >>> list(scores), round(scores["psnr"], 2)
+    (['psnr', 'ssim', 'ms_gmsd', 'mdsi', 'haarpsi'], 20.0)
     """
     import piqa
     import torch
@@ -57,6 +62,10 @@ def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
     Args:
         a: features, shape (N, D), N >= 2.
         b: features, shape (M, D), M >= 2. The estimate is biased upwards for few samples: compare equal counts.
+
+    >>> features = np.random.default_rng(0).normal(size=(100, 4))
+    >>> round(frechet_distance(features, features + 1), 6)  # the same shape, moved by 1 in each of 4 directions
+    4.0
     """
     a, b = _features(a, b)
     # With C = R^T R, tr (C_a C_b)^(1/2) is the sum of the singular values of R_a R_b^T: no matrix square root needed.
@@ -72,6 +81,10 @@ def kernel_distance(a: np.ndarray, b: np.ndarray) -> float:
     Args:
         a: features, shape (N, D), N >= 2.
         b: features, shape (M, D), M >= 2. Around 0 (below too) for sets of one distribution.
+
+    >>> features = np.random.default_rng(0).normal(size=(100, 4))
+    >>> kernel_distance(features, features + 1) > kernel_distance(features[:50], features[50:])
+    True
     """
     a, b = _features(a, b)
 

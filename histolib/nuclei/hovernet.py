@@ -134,6 +134,12 @@ class HoVerNet(nn.Module):
 
     Raises:
         ValueError: an argument is out of range.
+
+    >>> net = HoVerNet(num_types=6, width=1 / 16).eval()
+    >>> with torch.inference_mode():
+    ...     logits = net(torch.rand(1, 3, 256, 256))
+    >>> {name: tuple(values.shape) for name, values in logits.items()}
+    {'tp': (1, 6, 164, 164), 'np': (1, 2, 164, 164), 'hv': (1, 2, 164, 164)}
     """
 
     def __init__(self, mode: str = "fast", num_types: int | None = None, width: float = 1.0) -> None:

@@ -39,6 +39,12 @@ def detect_log(
 
     Returns:
         xy: float64 (K, 2), pixels of the patch. score: float64 (K,), the response.
+
+    >>> y, x = np.indices((40, 60))
+    >>> dark = np.where(np.hypot(x - 20, y - 15) < 6, 90, 240)[..., None].repeat(3, axis=2)
+    >>> xy, score = detect_log(Patch(dark.astype(np.uint8), mpp=0.5))
+    >>> xy.round().tolist()
+    [[20.0, 15.0]]
     """
     threshold = THRESHOLDS[marker] if threshold is None else threshold
     image = resample(patch.image, patch.mpp / MPP)

@@ -50,6 +50,12 @@ def postprocess(np_prob: np.ndarray, hv: np.ndarray, **thresholds: Any) -> np.nd
 
     Raises:
         ValueError: the maps disagree in shape.
+
+    >>> from histolib.nuclei import hover_targets
+    >>> y, x = np.indices((50, 80))
+    >>> two = np.where(np.hypot(x - 25, y - 25) < 15, 1, 2 * (np.hypot(x - 52, y - 25) < 15))  # they touch
+    >>> len(np.unique(postprocess((two > 0).astype(float), hover_targets(two)))) - 1
+    2
     """
     return watershed_steps(np_prob, hv, **thresholds).instances
 
@@ -105,7 +111,11 @@ def watershed_steps(
 
 
 def published_thresholds(mpp: float) -> dict[str, int]:
-    """The thresholds of `postprocess` that are pixels, taken from the published 0.25 microns per pixel to `mpp`."""
+    """The thresholds of `postprocess` that are pixels, taken from the published 0.25 microns per pixel to `mpp`.
+
+    >>> published_thresholds(0.5)
+    {'min_area_px': 3, 'sobel_px': 11, 'opening_px': 3}
+    """
     return thresholds_at({"min_area_px": 10, "sobel_px": 21, "opening_px": 5}, PUBLISHED_MPP, mpp)
 
 
@@ -144,6 +154,13 @@ def describe_instances(instances: np.ndarray, type_map: np.ndarray | None = None
 
     Raises:
         ValueError: the maps disagree in shape.
+
+    >>> instances = np.zeros((8, 12), int)
+    >>> instances[1:4, 2:7], instances[5:7, 8:10] = 3, 8
+    >>> print(describe_instances(instances)[["id", "x", "y", "area"]].to_string(index=False))
+     id   x   y  area
+      3 4.0 2.0    15
+      8 8.5 5.5     4
     """
     if type_map is not None and type_map.shape != instances.shape:
         raise ValueError(f"describe_instances: expected a type map {instances.shape}, found {type_map.shape}")

@@ -22,6 +22,9 @@ def hover_targets(instances: np.ndarray) -> np.ndarray:
 
     Returns:
         float32 (H, W, 2): x (horizontal), y (vertical), in [-1, 1].
+
+    >>> hover_targets(np.array([[0, 7, 7, 7, 7, 7]]))[0, :, 0].tolist()
+    [0.0, -1.0, -0.5, 0.0, 0.5, 1.0]
     """
     targets = np.zeros((*instances.shape, 2), np.float32)
     _, compact, area = compact_ids(instances)

@@ -56,6 +56,10 @@ class CycleGAN:
     Raises:
         ValueError: a warm start, or `on_od`, without tables; a weight of the agreement without it.
         ContentLost: from `step`, where the translations stop showing the tissue.
+
+    >>> small = TranslationSettings(width=4, blocks=1, discriminator_width=4, warm_steps=0)
+    >>> list(CycleGAN(small).modules)
+    ['ihc_to_he', 'he_to_ihc', 'discriminator_he', 'discriminator_ihc']
     """
 
     def __init__(

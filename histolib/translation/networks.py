@@ -132,6 +132,9 @@ class Generator(nn.Module):
     Attributes:
         mpp: microns per pixel of the images that it was trained on, or None while that is unknown.
         reach_px: how far an output pixel sees, in pixels to each side, once normalisation statistics are held.
+
+    >>> Generator(width=4, blocks=1)(torch.rand(1, 3, 30, 50)).shape
+    torch.Size([1, 3, 30, 50])
     """
 
     def __init__(self, width: int = 64, blocks: int = 9, on_od: bool = False) -> None:
@@ -204,6 +207,9 @@ class PatchDiscriminator(nn.Module):
         layers: strided layers; the patch seen by a score is 16, 34, 70, 142 px for 1 to 4.
         spectral_norm: bound every layer by its largest singular value (Miyato et al., ICLR 2018). It then stands in
             place of instance norm, which would divide the bound out again.
+
+    >>> PatchDiscriminator(width=4)(torch.rand(1, 3, 128, 128)).shape
+    torch.Size([1, 1, 14, 14])
     """
 
     def __init__(self, width: int = 64, layers: int = 3, spectral_norm: bool = False) -> None:

@@ -47,6 +47,11 @@ def translate(
 
     Raises:
         ValueError: `tile_px` leaves nothing between two margins.
+
+    >>> ihc = Patch(np.full((40, 60, 3), 200, np.uint8), mpp=0.5, name="tile")
+    >>> he = translate(ihc, Generator(width=4, blocks=1), mpp=0.25)  # untrained: of use for its shape alone
+    >>> he.image.shape, he.mpp, he.name
+    ((40, 60, 3), 0.5, 'tile')
     """
     if device is not None:
         generator.to(device)

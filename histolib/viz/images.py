@@ -95,7 +95,12 @@ def draw_detections(
 
 
 def figure_patches(rows: Mapping[str, Sequence[Patch]], titles: Sequence[str] = (), side: float = 2.6) -> Figure:
-    """A grid of patches: one row a key, which names it on the left; `titles` stand over the columns."""
+    """A grid of patches: one row a key, which names it on the left; `titles` stand over the columns.
+
+    >>> tile = Patch(np.full((40, 40, 3), 200, np.uint8), mpp=0.5)
+    >>> len(figure_patches({"IHC": [tile, tile], "H&E": [tile]}).axes)  # two rows of two places
+    4
+    """
     columns = max([1, *map(len, rows.values())])
     with style():
         figure, grid = plt.subplots(

@@ -73,7 +73,12 @@ def figure_distributions(values: Mapping[str, np.ndarray], xlabel: str, bins: in
 
 
 def figure_counts(counts: Mapping[str, float], xlabel: str, title: str = "") -> Figure:
-    """Horizontal bars of a count by category, the number at the end of each bar."""
+    """Horizontal bars of a count by category, the number at the end of each bar.
+
+    >>> figure = figure_counts({"stroma": 12915, "epithelium": 3117}, "nuclei")
+    >>> [text.get_text() for text in figure.axes[0].texts]
+    ['12,915', '3,117']
+    """
     with style():
         figure, axes = plt.subplots(figsize=(7.2, 0.42 * len(counts) + 1.4))
         bars = axes.barh(list(counts), list(counts.values()), color=[colour(name) for name in counts])

@@ -65,6 +65,10 @@ def draw(
 
     Raises:
         ValueError: an argument is out of range or a name is unknown.
+
+    >>> tile = draw(seed=0, size_px=100, mpp=0.5)
+    >>> tile.ihc.size_um, tile.instances.shape, len(tile.xy) == len(tile.types)
+    ((50.0, 50.0), (100, 100), True)
     """
     planes, truth, style, noise = prepare(seed, size_px, mpp, marker, slide, tile, tissue, level)
     name = f"phantom_{seed}_{slide}_{tile}"
