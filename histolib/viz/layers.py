@@ -109,9 +109,9 @@ def figure_matches(
         titles: over the found and over the annotated ones.
         side: of a patch in inches.
     """
-    names = []
+    maps, names = [], []
     for ids, partnered, alone in ((found, hits, "false"), (true, hit, "missed")):
-        kinds = np.full(ids.max(), alone, dtype=object)
-        kinds[np.asarray(partnered, int) - 1] = "matched"
-        names.append(list(kinds))
-    return figure_outlines([patch, patch], [found, true], names, titles, side)
+        there = np.unique(np.append(ids, 0))  # ids may have gaps
+        maps.append(np.searchsorted(there, ids))
+        names.append(["matched" if number in set(partnered) else alone for number in there[1:]])
+    return figure_outlines([patch, patch], maps, names, titles, side)

@@ -184,4 +184,4 @@ def _link(name: str, data: bytes) -> str:
     """A link that hands over a file without a server, and looks like a button."""
     shown, encoded = html.escape(name), base64.b64encode(data).decode("ascii")
     where = f'download="{shown}" href="data:application/octet-stream;base64,{encoded}"'
-    return f'<a class="jupyter-button" style="text-decoration: none" {where}>⭳ {shown}</a>'
+    return f'<a class="jupyter-button" style="text-decoration: none" {where}>download {shown}</a>'

@@ -95,6 +95,9 @@ def test_found_and_annotated_nuclei_are_outlined_by_whether_they_have_a_partner(
     ]
     matched, missed, false = (colour(name) for name in ("matched", "missed", "false"))
     assert shades == [[false, matched, false], [matched, missed, matched]]
+    gaps = np.where(instances == 2, 900, 0)
+    legend = figure_matches(patch, gaps, gaps, [900], [900], ("a", "b")).legends[0]
+    assert [text.get_text() for text in legend.get_texts()] == ["matched"], "ids that are not there have no name"
 
 
 def test_nothing_found_of_nothing_annotated_is_drawn(patch):
