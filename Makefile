@@ -1,11 +1,12 @@
 # The two commands of the README (`make course`, `make test`) and what they stand on.
 PYTHON ?= python3
 BIN := .venv/bin
+OLDEST := .venv/oldest
 PROFILE ?= quick
 # Threads that wait by spinning slow torch down tenfold where another process wants a core too.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: setup course test figures lint notebooks
+.PHONY: setup course test oldest figures lint notebooks
 
 setup: .venv/.installed
 
@@ -22,6 +23,12 @@ course: setup  ## execute the four notebooks, write runs/ and figures/
 
 test: setup  ## run the tests
 	$(BIN)/python -m pytest
+
+oldest: setup  ## the tests with the oldest packages that pyproject.toml allows, on Python 3.11 (another 3 GB)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv venv --quiet --clear --python 3.11 $(OLDEST)
+	$(BIN)/uv pip install --quiet --python $(OLDEST)/bin/python --resolution lowest-direct --editable '.[dev]' 'pip>=24'
+	$(OLDEST)/bin/python -m pytest --ignore tests/browser
 
 figures: setup  ## every figure of the talk with manifest and contact sheet, into figures/
 	$(BIN)/histolib figures --profile $(PROFILE)
