@@ -3,7 +3,7 @@
 To try the viewers with ipywidgets 7.7 on both sides, in the page as in the kernel (`.ci/run` makes the folder):
 
     python3 -m venv lab3 && lab3/bin/pip install "jupyterlab<4" "ipywidgets==7.7.5" "setuptools<80"
-    HISTOLIB_LAB=lab3/bin/python PYTHONPATH=.venv/ipywidgets-7.7 .venv/bin/python -m pytest tests/browser
+    HISTOLIB_LAB=lab3/bin/python PYTHONPATH=$PWD/.venv/ipywidgets-7.7 .venv/bin/python -m pytest tests/browser
 """
 
 import contextlib
@@ -29,7 +29,7 @@ MISSING += [name for name, path in (("chromium", CHROMIUM), ("chromedriver", DRI
 
 SHOTS = Path(__file__).parent.parent.parent / "runs" / "browser"
 CELLS = runpy.run_path(str(Path(__file__).with_name("cells.py")))
-SLOWEST_S = 15
+SLOWEST_S = 60
 OPTIONS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--window-size=1400,1300",
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
