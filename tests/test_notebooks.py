@@ -56,6 +56,11 @@ def test_the_badge_and_the_bootstrap_name_one_tag(notebook):
     assert f"github/{repository}/blob/{tag}/notebooks/{notebook.path.name}" in notebook.cells[0].source
 
 
+def test_the_readme_shows_the_same_badge(notebook):
+    (badge,) = re.findall(r"\[!\[Open in Colab\]\(.+?\)\]\(.+?\)", notebook.cells[0].source)
+    assert badge in (NOTEBOOKS[0].parent.parent / "README.md").read_text("utf-8")
+
+
 def test_the_bootstrap_is_the_same_everywhere_and_acts_on_colab_alone(notebook):
     cell = notebook.cells[1].source
     assert cell == nbformat.read(NOTEBOOKS[0], as_version=4).cells[1].source

@@ -74,6 +74,7 @@ RECIPES = [
     "cyclegan 1",
     "cyclegan 2",
     "cyclegan all",
+    "translated 1",
     "supervised 1",
     "supervised 2",
 ]
@@ -110,7 +111,7 @@ def test_the_recipes_are_commands_that_parse_with_settings_that_exist(asked):
 def test_what_a_recipe_begins_with_an_earlier_recipe_wrote(asked):
     written = set()
     for args in asked:
-        for needed in (args.start, *((args.detector, args.agree_with) if args.network == "cyclegan" else ())):
+        for needed in (getattr(args, name, None) for name in ("start", "detector", "agree_with", "translate")):
             assert needed is None or {Path(needed), Path(needed).parent} & written, needed
         written.add(Path(args.output))
 

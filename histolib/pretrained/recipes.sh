@@ -7,6 +7,7 @@
 #   hovernet        ... then with a third of the crops recoloured            31 minutes  (needs consep)
 #   synthetic       ... then with most crops painted as IHC                  50 minutes  (needs consep)
 #   cyclegan FOLD   EndoNuke IHC to CoNSeP H&E, FOLD 1, 2 or all             22 minutes  (needs hovernet, synthetic)
+#   translated FOLD HoVer-Net on CoNSeP as the CycleGAN shows it as IHC      25 minutes  (needs consep, cyclegan FOLD)
 #   supervised FOLD HoVer-Net on EndoNuke's own points, a reference          10 minutes  (needs synthetic)
 #   fold FOLD       links the weights of a fold into RUNS/fold-FOLD for `histolib ablate`
 #
@@ -54,6 +55,10 @@ case "${1:-}" in
     fi
     cyclegan agree "$fold" "$steps" --save-every 100 --validate-every 100 --start "$RUNS/cyclegan-$fold" "${judge[@]}" \
       --agree-with "$RUNS/synthetic/hovernet.safetensors" --set agreement=3 ;;
+  translated)
+    fold=${2:?which fold: 1, 2 or all}
+    hovernet "translated-$fold" 600 2e-3 --start "$RUNS/consep/hovernet.safetensors" --set validate_every=300 \
+      --set jitter=0.2 --set affine=0.25 --translate "$RUNS/agree-$fold/he_to_ihc.safetensors" ;;
   supervised)
     fold=${2:?which fold: 1 or 2}
     histolib train hovernet --data "$ENDONUKE" --split "data/splits/endonuke_$fold.json" --profile full \
@@ -68,6 +73,6 @@ case "${1:-}" in
       ln -sfn "../${link%%:*}" "$RUNS/fold-$fold/${link##*:}"
     done ;;
   *)
-    sed -n '2,15p' "$0"
+    sed -n '2,16p' "$0"
     exit 2 ;;
 esac
