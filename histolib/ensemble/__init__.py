@@ -2,7 +2,7 @@
 
 from .changes import NucleiChanges, nuclei_changes
 from .evaluation import TileCounts, bootstrap_f1, count_tile, evaluate, evaluate_found, summarise, tile_blocks
-from .export import EXPORTS, write_csv, write_geojson
+from .export import EXPORTS, write_csv, write_geojson, write_points
 from .fusion import Fusion, choose_fusion
 from .models import (
     FUSION,
@@ -11,6 +11,7 @@ from .models import (
     HOVERNET,
     IHC_REFERENCE,
     IHC_TO_HE,
+    SELFTRAINED,
     SUPERVISED,
     SYNTHETIC,
     Models,
@@ -30,6 +31,7 @@ __all__ = [
     "IHC_REFERENCE",
     "IHC_TO_HE",
     "ROUTES",
+    "SELFTRAINED",
     "SUPERVISED",
     "SYNTHETIC",
     "TRANSLATIONS",
@@ -56,4 +58,5 @@ __all__ = [
     "translation_table",
     "write_csv",
     "write_geojson",
+    "write_points",
 ]

@@ -34,7 +34,7 @@ __all__ = ["add_parsers", "run_ablation", "tune_log"]
 
 logger = logging.getLogger(__name__)
 
-FUSED = ("log", "od", "macenko", "cyclegan", "synthetic")
+FUSED = ("log", "od", "macenko", "cyclegan", "synthetic", "selftrained")
 FUSIONS = {"ensemble": FUSED, "ensemble without log": FUSED[1:]}
 LOG_GRID = {
     "sigma_um": (1.5, 1.75, 2.0, 2.25, 2.5),

@@ -66,7 +66,7 @@ def add_parsers(subparsers: argparse._SubParsersAction) -> None:
     detect.add_argument("--route", type=_route, help=route)
     output = "folder for the results (default: %(default)s)"
     detect.add_argument("--output", type=Path, default=Path("detections"), help=output)
-    formats = "csv, geojson or both (default: csv,geojson)"
+    formats = "of csv, geojson and txt, EndoNuke's label file (default: csv,geojson)"
     detect.add_argument("--format", type=_formats, default=["csv", "geojson"], help=formats)
     _add_weights(detect)
     detect.set_defaults(run=run_detect)

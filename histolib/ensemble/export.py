@@ -1,4 +1,4 @@
-"""Nuclei on disk: a CSV table, and GeoJSON that opens in QuPath."""
+"""Nuclei on disk: a CSV table, GeoJSON that opens in QuPath, and a label file in EndoNuke's layout."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from ..config import replacing
 from .nuclei import Nuclei
 
-__all__ = ["EXPORTS", "write_csv", "write_geojson"]
+__all__ = ["EXPORTS", "write_csv", "write_geojson", "write_points"]
 
 # QuPath packs colours; an RGB triple is read as well. Okabe and Ito's palette, safe for colour-blind readers.
 PALETTE = ((0, 114, 178), (230, 159, 0), (0, 158, 115), (213, 94, 0), (204, 121, 167), (86, 180, 233))
@@ -62,4 +62,18 @@ def _geometry(contour: np.ndarray | None, x: float, y: float) -> dict[str, Any]:
     return {"type": "Polygon", "coordinates": [[*ring.tolist(), ring[0].tolist()]]}
 
 
-EXPORTS: dict[str, Callable[[str | Path, Nuclei, float], None]] = {"csv": write_csv, "geojson": write_geojson}
+def write_points(path: str | Path, nuclei: Nuclei, mpp: float) -> None:
+    """Write a nucleus a line as EndoNuke does, `x y class` in whole pixels, all of class 0; `mpp` changes nothing.
+
+    What one network finds so becomes labels that another may learn from.
+    """
+    whole = np.unique(np.round(nuclei.xy).clip(min=0).astype(int), axis=0)
+    with replacing(path) as temporary:
+        temporary.write_text("".join(f"{x} {y} 0\n" for x, y in whole))
+
+
+EXPORTS: dict[str, Callable[[str | Path, Nuclei, float], None]] = {
+    "csv": write_csv,
+    "geojson": write_geojson,
+    "txt": write_points,
+}

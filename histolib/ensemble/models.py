@@ -20,14 +20,15 @@ __all__ = [
     "IHC_REFERENCE",
     "IHC_TO_HE",
     "NETWORKS",
+    "SELFTRAINED",
     "SUPERVISED",
     "SYNTHETIC",
     "Models",
 ]
 
 HOVERNET = "hovernet.safetensors"
-ROLES = ("synthetic", "supervised")  # folders of HoVer-Nets that no route takes for the one of H&E
-SYNTHETIC, SUPERVISED = (f"{role}/{HOVERNET}" for role in ROLES)
+ROLES = ("synthetic", "selftrained", "supervised")  # folders of HoVer-Nets that no route takes for the one of H&E
+SYNTHETIC, SELFTRAINED, SUPERVISED = (f"{role}/{HOVERNET}" for role in ROLES)
 FUSION = "fusion.json"
 IHC_TO_HE = "ihc_to_he.safetensors"
 HE_TO_IHC = "he_to_ihc.safetensors"
@@ -38,6 +39,7 @@ IHC_REFERENCE = "ihc_reference.safetensors"
 NETWORKS = {
     HOVERNET: "hovernet",
     SYNTHETIC: "synthetic",
+    SELFTRAINED: "selftrained",
     SUPERVISED: "supervised",
     IHC_TO_HE: "ihc_to_he",
     HE_TO_IHC: "he_to_ihc",
@@ -107,6 +109,11 @@ class Models:
     def synthetic(self) -> tuple[HoVerNet, dict]:
         """The network that learnt from H&E translated to IHC, and its card."""
         return self._on_device(SYNTHETIC)
+
+    @cached_property
+    def selftrained(self) -> tuple[HoVerNet, dict]:
+        """The network that went on learning from what the CycleGAN route found on unlabelled IHC, and its card."""
+        return self._on_device(SELFTRAINED)
 
     @cached_property
     def supervised(self) -> tuple[HoVerNet, dict]:

@@ -11,7 +11,7 @@ import numpy as np
 from ..config import MARKERS
 from ..imaging import Patch
 from ..nuclei import HoVerNet, detect_log, find_nuclei
-from .models import FUSION, HOVERNET, SUPERVISED, SYNTHETIC, Models
+from .models import FUSION, HOVERNET, SELFTRAINED, SUPERVISED, SYNTHETIC, Models
 from .nuclei import Nuclei
 from .translations import TRANSLATIONS
 
@@ -112,6 +112,11 @@ ROUTES: dict[str, Route] = {
         "HoVer-Net that learnt from H&E translated to IHC, on the IHC as it is",
         lambda patch, marker, models: _find(patch, *models.synthetic),
         (SYNTHETIC,),
+    ),
+    "selftrained": Route(
+        "the same, gone on learning from what `cyclegan` found on unlabelled IHC",
+        lambda patch, marker, models: _find(patch, *models.selftrained),
+        (SELFTRAINED,),
     ),
     "ensemble": Route("what several of the other routes see, merged by votes", _ensemble, (FUSION,)),
     "supervised": Route(

@@ -9,6 +9,7 @@
 #   cyclegan FOLD   EndoNuke IHC to CoNSeP H&E, FOLD 1, 2 or all             22 minutes  (needs hovernet, synthetic)
 #   translated FOLD HoVer-Net on CoNSeP as the CycleGAN shows it as IHC      25 minutes  (needs consep, cyclegan FOLD)
 #   supervised FOLD HoVer-Net on EndoNuke's own points, a reference          10 minutes  (needs synthetic)
+#   selftrained FOLD   ... then on what route cyclegan finds on the fold's IHC  8 minutes  (needs synthetic, cyclegan FOLD)
 #   fold FOLD       links the weights of a fold into RUNS/fold-FOLD for `histolib ablate`
 #
 # STEPS=2 rehearses: every training takes two steps, which shows in minutes whether data, options and paths are right.
@@ -32,6 +33,13 @@ cyclegan() { # OUTPUT FOLD STEPS, then more options
     --set width="$GENERATOR_WIDTH" --set blocks=6 --set on_od=True --set discriminator_width=32 --set warm_steps=0 \
     --set steps="${STEPS:-$3}" --set lr_generator=2e-4 --set lr_discriminator=5e-5 --set label_smoothing=0.1 --set content=5 \
     --set identity=2 --set ema=0.99 "${@:4}"
+}
+
+on_points() { # OUTPUT DATA FOLD
+  histolib train hovernet --data "$2" --split "data/splits/endonuke_$3.json" --profile full --output "$RUNS/$1" --resume \
+    --start "$RUNS/synthetic/hovernet.safetensors" --mixed-precision "$PRECISION" --save-every 100 \
+    --set width="$HOVER_WIDTH" --set mpp=0.5 --set map_px=100 --set batch_size=4 --set steps="${STEPS:-300}" \
+    --set learning_rate=2e-3 --set validate_every=150 --set jitter=0.15 --set ema=0.98
 }
 
 case "${1:-}" in
@@ -60,19 +68,24 @@ case "${1:-}" in
     hovernet "translated-$fold" 600 2e-3 --start "$RUNS/consep/hovernet.safetensors" --set validate_every=300 \
       --set jitter=0.2 --set affine=0.25 --translate "$RUNS/agree-$fold/he_to_ihc.safetensors" ;;
   supervised)
-    fold=${2:?which fold: 1 or 2}
-    histolib train hovernet --data "$ENDONUKE" --split "data/splits/endonuke_$fold.json" --profile full \
-      --output "$RUNS/supervised-$fold" --resume --start "$RUNS/synthetic/hovernet.safetensors" \
-      --mixed-precision "$PRECISION" --save-every 100 --set width="$HOVER_WIDTH" --set mpp=0.5 --set map_px=100 \
-      --set batch_size=4 --set steps="${STEPS:-300}" --set learning_rate=2e-3 --set validate_every=150 --set jitter=0.15 \
-      --set ema=0.98 ;;
+    on_points "supervised-${2:?which fold: 1 or 2}" "$ENDONUKE" "$2" ;;
+  selftrained)
+    fold=${2:?which fold: 1, 2 or all}
+    bash "$0" fold "$fold"
+    labels="$RUNS/pseudo-$fold/dataset/labels/bulk/cyclegan"
+    mkdir -p "$labels"
+    histolib detect "$ENDONUKE/dataset/images" --mpp 0.5 --route cyclegan --weights "$RUNS/fold-$fold" --format txt \
+      --output "$labels"
+    ln -sfn "$(realpath "$ENDONUKE")/dataset/images" "$RUNS/pseudo-$fold/dataset/images"
+    on_points "selftrained-$fold" "$RUNS/pseudo-$fold" "$fold" ;;
   fold)
-    fold=${2:?which fold: 1 or 2}
+    fold=${2:?which fold: 1, 2 or all}
     mkdir -p "$RUNS/fold-$fold"
-    for link in he:hovernet synthetic:synthetic "agree-$fold:cyclegan" "supervised-$fold:supervised"; do
+    for link in he:hovernet synthetic:synthetic "agree-$fold:cyclegan" "selftrained-$fold:selftrained" \
+      "supervised-$fold:supervised"; do
       ln -sfn "../${link%%:*}" "$RUNS/fold-$fold/${link##*:}"
     done ;;
   *)
-    sed -n '2,16p' "$0"
+    sed -n '2,17p' "$0"
     exit 2 ;;
 esac

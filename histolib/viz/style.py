@@ -36,6 +36,7 @@ COLOURS = {
     "macenko": "#882255",
     "cyclegan": "#0072B2",
     "synthetic": "#009E73",
+    "selftrained": "#44AA99",
     "ensemble": "#000000",
     "ensemble without log": "#555555",
     "supervised": "#B0B0B0",

@@ -7,7 +7,8 @@ import os
 import numpy as np
 import pytest
 
-from histolib.ensemble import EXPORTS, Nuclei, write_csv, write_geojson
+from histolib.data.endonuke import read_points
+from histolib.ensemble import EXPORTS, Nuclei, write_csv, write_geojson, write_points
 
 NOTHING = Nuclei(np.zeros((0, 2)), np.zeros(0))
 POINTS = Nuclei(np.array([[1.23456, 7.0], [0.0, 0.0]]), np.array([0.123456, 2.0]))
@@ -115,3 +116,11 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path, 
         EXPORTS[kind](path, FULL, 0.5)
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == [path.name]
+
+
+def test_a_label_file_is_read_back_as_endonukes(tmp_path):
+    nuclei = Nuclei(np.array([[3.6, 7.2], [0.0, -0.4], [4.2, 7.4], [10.0, 20.0]]), np.ones(4))
+    write_points(tmp_path / "7.txt", nuclei, 0.5)
+    xy, types, problems = read_points(tmp_path / "7.txt", 200)
+    np.testing.assert_array_equal(xy, [[0, 0], [4, 7], [10, 20]])
+    assert (types.tolist(), problems) == ([0, 0, 0], ()), "two of one pixel are one"

@@ -21,7 +21,7 @@ def discs(centres: list[tuple[int, int]], size: int = 200, mpp: float = 0.5) -> 
 
 def test_the_routes_are_those_of_the_course_in_order():
     after = ["direct", "od", "hed", "reinhard", "macenko", "cyclegan"]
-    assert list(ROUTES) == ["log", *after, "synthetic", "ensemble", "supervised"]
+    assert list(ROUTES) == ["log", *after, "synthetic", "selftrained", "ensemble", "supervised"]
     assert ROUTES["log"].needs == ()
     assert all(HOVERNET in ROUTES[name].needs for name in after)
     assert ROUTES["cyclegan"].needs == (HOVERNET, IHC_TO_HE)
