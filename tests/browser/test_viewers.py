@@ -120,7 +120,7 @@ def test_a_picture_is_uploaded_and_its_results_can_be_downloaded(page, tmp_path)
     button.click()
     page.new_picture(first, "what was found")
     links = {link.get_attribute("download"): link.get_attribute("href") for link in page.all("a[download]")}
-    assert sorted(links) == ["mine.csv", "mine.geojson"]
+    assert sorted(links) == ["mine.csv", "mine.geojson", "mine.txt"]
     assert base64.b64decode(links["mine.csv"].split(",")[1]).startswith(b"x_px,y_px,")
     page.keep("upload")
     assert {"looking at mine.png …", "busy"} <= set(page.seen())
