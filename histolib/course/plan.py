@@ -19,7 +19,7 @@ from .summary import SUMMARY
 __all__ = ["Plan", "duration", "make_plan", "size_of"]
 
 SETS = {"bci": BCI, "pannuke": PanNuke, "endonuke": EndoNuke}
-RESUMED = ("synthetic", "supervised")  # notebook 4 always goes on with these
+RESUMED = TRAININGS["04"]  # notebook 4 always goes on with these
 UNKNOWN = "not known"
 
 

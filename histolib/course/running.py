@@ -247,10 +247,8 @@ def add_parsers(subparsers: argparse._SubParsersAction) -> None:
     """Add `run` to the command line."""
     parser = subparsers.add_parser(
         "run",
-        help="execute the notebooks in order",
         description="Execute the notebooks of the course in order, each in its own kernel.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--profile", choices=list(PROFILES), default="quick", help="how much work (default: quick)")
     parser.add_argument(

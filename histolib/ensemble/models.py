@@ -68,9 +68,13 @@ class Models:
                     return path
         return None
 
+    def network(self, name: str) -> tuple[Any, dict[str, Any]]:
+        """The network of a file, one of `NETWORKS`, and its card."""
+        return getattr(self, NETWORKS[name])
+
     def card(self, name: str) -> dict[str, Any]:
         """The card of a network's file, one of `NETWORKS`."""
-        return getattr(self, NETWORKS[name])[1]
+        return self.network(name)[1]
 
     @property
     def places(self) -> str:

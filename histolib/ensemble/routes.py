@@ -96,6 +96,11 @@ def _after(translation: str, about: str = "") -> Route:
     )
 
 
+def _on_ihc(network: str, about: str) -> Route:
+    """A HoVer-Net of its own on the IHC as it is."""
+    return Route(about, lambda patch, marker, models: _find(patch, *models.network(network)), (network,))
+
+
 def _ensemble(patch: Patch, marker: str, models: Models) -> Nuclei:
     fusion = models.fusion
     for name in fusion.weights:
@@ -108,20 +113,8 @@ ROUTES: dict[str, Route] = {
     "direct": _after("identity", "HoVer-Net on the IHC as it is"),
     **{name: _after(name) for name in ("od", "hed", "reinhard", "macenko")},
     "cyclegan": _after("cyclegan", "translated to H&E by the CycleGAN: the course's pipeline"),
-    "synthetic": Route(
-        "HoVer-Net that learnt from H&E translated to IHC, on the IHC as it is",
-        lambda patch, marker, models: _find(patch, *models.synthetic),
-        (SYNTHETIC,),
-    ),
-    "selftrained": Route(
-        "the same, gone on learning from what `cyclegan` found on unlabelled IHC",
-        lambda patch, marker, models: _find(patch, *models.selftrained),
-        (SELFTRAINED,),
-    ),
+    "synthetic": _on_ihc(SYNTHETIC, "HoVer-Net that learnt from H&E translated to IHC, on the IHC as it is"),
+    "selftrained": _on_ihc(SELFTRAINED, "the same, gone on learning from what `cyclegan` found on unlabelled IHC"),
     "ensemble": Route("what several of the other routes see, merged by votes", _ensemble, (FUSION,)),
-    "supervised": Route(
-        "HoVer-Net that learnt from labels of IHC: a reference, not a rival",
-        lambda patch, marker, models: _find(patch, *models.supervised),
-        (SUPERVISED,),
-    ),
+    "supervised": _on_ihc(SUPERVISED, "HoVer-Net that learnt from labels of IHC: a reference, not a rival"),
 }

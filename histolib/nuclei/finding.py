@@ -34,8 +34,8 @@ class PatchMaps:
     scale: tuple[float, float]
 
     def instances(self, thresholds: Mapping[str, Any] | None, mpp: float) -> np.ndarray:
-        """Nuclei of the maps, int32 (H, W), by thresholds that hold at `mpp`; None takes the published ones."""
-        chosen = published_thresholds(mpp) if thresholds is None else thresholds
+        """Nuclei of the maps, int32 (H, W), by thresholds that hold at `mpp`; without any, by the published ones."""
+        chosen = thresholds or published_thresholds(mpp)
         return postprocess(self.maps["np"], self.maps["hv"], **thresholds_at(chosen, mpp, self.mpp))
 
 

@@ -21,10 +21,19 @@ set -euo pipefail
 : "${HOVER_WIDTH:=0.1875}" "${GENERATOR_WIDTH:=24}" "${PRECISION:=bf16}"
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
 
-hovernet() { # OUTPUT STEPS RATE, then more options
-  histolib train hovernet --data "$CONSEP" --split data/splits/consep.json --profile full --output "$RUNS/$1" --resume \
+hovernet() { # OUTPUT DATA SPLIT STEPS RATE, then more options
+  histolib train hovernet --data "$2" --split "data/splits/$3.json" --profile full --output "$RUNS/$1" --resume \
     --mixed-precision "$PRECISION" --save-every 100 --set width="$HOVER_WIDTH" --set mpp=0.5 --set batch_size=4 \
-    --set steps="${STEPS:-$2}" --set learning_rate="$3" "${@:4}"
+    --set steps="${STEPS:-$4}" --set learning_rate="$5" "${@:6}"
+}
+
+on_consep() { # OUTPUT STEPS RATE, then more options
+  hovernet "$1" "$CONSEP" consep "${@:2}"
+}
+
+on_points() { # OUTPUT DATA FOLD
+  hovernet "$1" "$2" "endonuke_$3" 300 2e-3 --start "$RUNS/synthetic/hovernet.safetensors" --set map_px=100 \
+    --set validate_every=150 --set jitter=0.15 --set ema=0.98
 }
 
 cyclegan() { # OUTPUT FOLD STEPS, then more options
@@ -35,21 +44,14 @@ cyclegan() { # OUTPUT FOLD STEPS, then more options
     --set identity=2 --set ema=0.99 "${@:4}"
 }
 
-on_points() { # OUTPUT DATA FOLD
-  histolib train hovernet --data "$2" --split "data/splits/endonuke_$3.json" --profile full --output "$RUNS/$1" --resume \
-    --start "$RUNS/synthetic/hovernet.safetensors" --mixed-precision "$PRECISION" --save-every 100 \
-    --set width="$HOVER_WIDTH" --set mpp=0.5 --set map_px=100 --set batch_size=4 --set steps="${STEPS:-300}" \
-    --set learning_rate=2e-3 --set validate_every=150 --set jitter=0.15 --set ema=0.98
-}
-
 case "${1:-}" in
   consep)
-    hovernet consep 2000 4e-3 --set validate_every=250 --set jitter=0.2 ;;
+    on_consep consep 2000 4e-3 --set validate_every=250 --set jitter=0.2 ;;
   hovernet)
-    hovernet he 900 2e-3 --start "$RUNS/consep/hovernet.safetensors" --set validate_every=225 --set jitter=0.25 \
+    on_consep he 900 2e-3 --start "$RUNS/consep/hovernet.safetensors" --set validate_every=225 --set jitter=0.25 \
       --set recoloured=0.35 ;;
   synthetic)
-    hovernet synthetic 900 2e-3 --start "$RUNS/consep/hovernet.safetensors" --set validate_every=225 --set jitter=0.2 \
+    on_consep synthetic 900 2e-3 --start "$RUNS/consep/hovernet.safetensors" --set validate_every=225 --set jitter=0.2 \
       --set affine=0.25 --set painted=0.65 --set recoloured=0.15 ;;
   cyclegan)
     fold=${2:?which fold: 1, 2 or all}
@@ -65,7 +67,7 @@ case "${1:-}" in
       --agree-with "$RUNS/synthetic/hovernet.safetensors" --set agreement=3 ;;
   translated)
     fold=${2:?which fold: 1, 2 or all}
-    hovernet "translated-$fold" 600 2e-3 --start "$RUNS/consep/hovernet.safetensors" --set validate_every=300 \
+    on_consep "translated-$fold" 600 2e-3 --start "$RUNS/consep/hovernet.safetensors" --set validate_every=300 \
       --set jitter=0.2 --set affine=0.25 --translate "$RUNS/agree-$fold/he_to_ihc.safetensors" ;;
   supervised)
     on_points "supervised-${2:?which fold: 1 or 2}" "$ENDONUKE" "$2" ;;
