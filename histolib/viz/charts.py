@@ -42,22 +42,21 @@ def figure_curves(
         marks: name to the x of one or more vertical lines in all panels.
         spans: name to the first and the last x of a shaded range in all panels.
     """
-    columns = -(-len(groups) // 2) if len(groups) > 3 else max(1, len(groups))
+    columns = -(-len(groups) // 2) if len(groups) > 3 else len(groups)
     with style():
-        figure, grid = panels(-(-len(groups) // columns), columns, title)
+        figure, grid = panels(-(-len(groups) // max(1, columns)), columns, title)
         for axes in grid.flat[len(groups) :]:
             axes.set_axis_off()
         for axes, (above, lines) in zip(grid.flat, groups.items(), strict=False):
-            for (name, shade), dash in zip(colours(map(str, lines)).items(), cycle(DASHES), strict=False):
+            for i, (name, shade) in enumerate(colours(map(str, lines)).items()):
                 line = pd.Series(lines[name], dtype=float).dropna()
-                looks: dict[str, Any] = {"color": shade, "linestyle": dash, "label": name}
                 if smooth > 1:
                     axes.plot(line.index, line, color=shade, alpha=0.25, linewidth=1)
-                    axes.plot(line.index, line.rolling(smooth, min_periods=1).median(), **looks)
-                else:
-                    axes.plot(line.index, line, marker="o" if len(line) <= 30 else "", **looks)
+                    line = line.rolling(smooth, min_periods=1).median()
+                shape = SHAPES[i % 6] if len(line) <= 30 else ""
+                axes.plot(line.index, line, DASHES[i % 4], color=shade, marker=shape, markersize=7, label=name)
                 if better and above in better and len(line):
-                    best = line.idxmax() if better[above] == "higher" else line.idxmin()
+                    best: Any = line.idxmax() if better[above] == "higher" else line.idxmin()
                     axes.plot(best, line[best], "*", color=VERMILLION, markersize=24, markeredgecolor="white")
                     above = f"{above}: {better[above]} is better, best at {best:g}"
             for i, (name, places) in enumerate((marks or {}).items()):
@@ -66,14 +65,15 @@ def figure_curves(
             for i, (name, (first, last)) in enumerate((spans or {}).items()):
                 axes.axvspan(first, last, color="#999999", alpha=(0.25, 0.5)[i % 2], linewidth=0)
                 axes.text((first + last) / 2, 1.01, name, ha="center", transform=axes.get_xaxis_transform())
-            axes.set(title=wrapped(above, columns), xlabel=xlabel, ylabel=ylabel)
+            axes.set(title=wrapped(above, 12 / columns), xlabel=xlabel, ylabel=ylabel)
             axes.set_ylim(ylim)
             axes.xaxis.set_major_locator(MaxNLocator(5))
             axes.yaxis.set_major_locator(MaxNLocator(5))
-            if len(groups) > 1 and len(set(axes.get_legend_handles_labels()[1])) > 1:
-                axes.legend()
-        if len(groups) == 1 and len(set(grid.flat[0].get_legend_handles_labels()[1])) > 1:
-            add_legend(figure, "outside right center")
+            if len(set(axes.get_legend_handles_labels()[1])) > 1:
+                if len(groups) > 1:
+                    axes.legend()
+                else:
+                    add_legend(figure, "outside right center")
     return figure
 
 
@@ -83,7 +83,6 @@ def figure_intervals(
     *,
     title: str = "",
     lines: Mapping[str, float] | None = None,
-    dots: Mapping[str, Sequence[float]] | None = None,
     xlim: tuple[float, float] | None = None,
     sort: bool = True,
     number: str = ".3f",
@@ -96,7 +95,6 @@ def figure_intervals(
         xlabel: the score and its unit; say which interval is drawn.
         title: of the figure.
         lines: name to a score to compare with, drawn as a vertical line.
-        dots: name of a row to single values, such as one for each seed, drawn faintly.
         xlim: of the axis.
         sort: put the largest first score on top.
         number: format of the number.
@@ -107,34 +105,28 @@ def figure_intervals(
     """
     names = list(next(iter(rows.values()), ()))
     # (rows, scores, 3): score, low and high; a number without interval has three equal values.
-    table = np.array(
-        [[np.broadcast_to(np.array(row[name], float), 3) for name in names] for row in rows.values()], float
-    ).reshape(len(rows), len(names), 3)
-    order = np.arange(len(rows))
-    if sort and names:
-        order = np.argsort(-table[:, 0, 0], kind="stable")
-    table, labels = table[order], [list(rows)[i] for i in order]
-    y = np.arange(len(rows))
+    cells = [np.broadcast_to(np.array(row[name], float), 3) for row in rows.values() for name in names]
+    table = np.reshape(cells, (len(rows), len(names), 3))
+    order = np.argsort(-table[:, 0, 0], kind="stable") if sort and names else np.arange(len(rows))
+    table, y = table[order], np.arange(len(rows))
     with style():
         figure, ((axes,),) = panels(1, 1, title)
-        for row, label in enumerate(labels):
-            values = (dots or {}).get(label, ())
-            axes.plot(values, [row] * len(values), "o", color=BLUE, alpha=0.45, markersize=12, markeredgewidth=0)
         for i, (name, shade) in enumerate(colours(names).items()):
-            score, low, high = table[:, i].T
             height = y + (i - (len(names) - 1) / 2) * 0.15
-            wide = high > low
-            axes.hlines(height[wide], low[wide], high[wide], color=shade, linewidth=4)
-            ends = np.concatenate([low[wide], high[wide]]), np.tile(height[wide], 2)
-            axes.plot(*ends, "|", color=shade, markersize=16, markeredgewidth=3)
-            looks: dict[str, Any] = {"color": shade, "markersize": 12, "markeredgecolor": "black"}
-            axes.plot(score, height, SHAPES[i % 6], **looks, label=name if len(names) > 1 else None)
+            score, *ends = table[:, i].T
+            axes.hlines(height, *np.where(ends[1] > ends[0], ends, np.nan), color=shade, linewidth=4)
+            for end in np.where(ends[1] > ends[0], ends, np.nan):
+                axes.plot(end, height, "|", color=shade, markersize=16, markeredgewidth=3)
+            label = name if len(names) > 1 else None
+            axes.plot(score, height, SHAPES[i % 6], color=shade, markersize=12, markeredgecolor="black", label=label)
         for i, (name, x) in enumerate((lines or {}).items()):
             axes.axvline(x, color=COLOURS.get(name, "#555555"), linestyle=DASHES[1 + i % 3], label=name, zorder=0)
         for row, first in enumerate(table[:, 0, 0] if names else ()):
             words = format(first, number) if np.isfinite(first) else "–"
             axes.text(1.02, row, words, va="center", transform=axes.get_yaxis_transform())
-        axes.set_yticks(y, labels)
+        if len(names) > 1:
+            axes.text(1.02, 1.01, names[0], transform=axes.transAxes)
+        axes.set_yticks(y, [list(rows)[i] for i in order])
         axes.set(xlabel=xlabel, ylim=(max(len(rows), 1) - 0.5, -0.5))
         axes.set_xlim(xlim)
         axes.grid(axis="y", color="#DDDDDD")
@@ -152,8 +144,7 @@ def figure_distributions(values: Mapping[str, np.ndarray], xlabel: str, *, title
         for (name, shade), dash in zip(colours(values).items(), cycle(DASHES), strict=False):
             count = np.size(values[name])
             height = np.histogram(np.ravel(values[name]), edges)[0] / (max(count, 1) * np.diff(edges))
-            looks: dict[str, Any] = {"color": shade, "linestyle": dash, "linewidth": 3}
-            axes.stairs(height, edges, label=f"{name} (n = {count:,})", **looks)
+            axes.stairs(height, edges, color=shade, ls=dash, linewidth=3, label=f"{name} (n = {count:,})")
         axes.set(xlabel=xlabel, ylabel="density")
         if values:
             axes.legend()

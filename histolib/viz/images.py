@@ -52,18 +52,22 @@ def figure_patches(
     """
     patches = [patch for row in rows.values() for patch in row]
     same_scale = len({(patch.image.shape, patch.mpp) for patch in patches}) == 1
-    columns = max([1, *map(len, rows.values())])
-    if len(rows) == 1:
-        columns = best_columns(patches)
+    columns = best_columns(patches) if len(rows) == 1 else max([1, *map(len, rows.values())])
     places = {r * columns + c: (name, c) for r, (name, row) in enumerate(rows.items()) for c in range(len(row))}
+    count = max(len(rows), *(place // columns + 1 for place in places), 1)
     with style():
-        count = max([len(rows) - 1, *(place // columns for place in places)]) + 1
         figure, grid = panels(count, columns, title, packed=True)
         for axes in grid.flat:
             axes.set_axis_off()
         for place, (name, c) in places.items():
-            axes, above = grid.flat[place], titles[c] if titles and (place < columns or len(rows) == 1) else ""
-            show_patch(axes, rows[name][c], wrapped(above, columns), not same_scale or place + columns not in places)
+            axes, patch = grid.flat[place], rows[name][c]
+            if titles and (place < columns or len(rows) == 1):
+                axes.set_title(wrapped(titles[c], image_width(patch, columns, count)))
+            axes.imshow(patch.image, interpolation="nearest")
+            axes.autoscale(False)
+            axes.set(xticks=[], yticks=[])  # the ticks of hidden axes cost a third of the drawing time
+            if not same_scale or place + columns not in places:
+                add_scale_bar(axes, patch.mpp, patch.image.shape[1])
             if outlines and name in outlines:
                 draw_outlines(axes, *outlines[name][c])
             if points and name in points:
@@ -87,21 +91,15 @@ def outcomes(pred_xy: np.ndarray, true_xy: np.ndarray, pred: np.ndarray, true: n
     return {"matched": pred_xy[pred], "missed": missed, "false": false}
 
 
+def image_width(patch: Patch, columns: int, rows: int) -> float:
+    """Width in inches at which a patch is shown in a grid that fills the figure."""
+    return min(12.5 / columns, (6.3 / rows - 0.6) * patch.image.shape[1] / patch.image.shape[0])
+
+
 def best_columns(patches: Sequence[Patch]) -> int:
-    """Number of columns in which the patches are shown largest on a 16:9 page."""
-    count = max(1, len(patches))
-    aspect = max((patch.image.shape[1] / patch.image.shape[0] for patch in patches), default=1.0)
-    return max(range(1, count + 1), key=lambda n: min(12.5 / n, (6.3 / -(-count // n) - 0.6) * aspect))
-
-
-def show_patch(axes: Axes, patch: Patch, title: str = "", bar: bool = True) -> None:
-    """Show a patch without ticks, pixel centres at integers, with a scale bar below."""
-    axes.imshow(patch.image, interpolation="nearest")
-    axes.autoscale(False)
-    axes.set_axis_off()
-    axes.set(xticks=[], yticks=[], title=title)  # the ticks of hidden axes cost a third of the drawing time
-    if bar:
-        add_scale_bar(axes, patch.mpp, patch.image.shape[1])
+    """Number of columns in which the patches are shown largest."""
+    count = len(patches)
+    return max(range(1, count + 1), key=lambda n: image_width(patches[0], n, -(-count // n)), default=1)
 
 
 def draw_points(axes: Axes, sets: Mapping[str, np.ndarray]) -> None:
@@ -121,47 +119,46 @@ def draw_outlines(axes: Axes, instances: np.ndarray, types: Sequence[str] | None
     from scipy.ndimage import find_objects
     from skimage.measure import find_contours
 
-    shades = colours(dict.fromkeys(types)) if types is not None else COLOURS
     lines, names = [], []
     for i, box in enumerate(find_objects(instances)):
         if box is not None:
             corner = box[1].start - 1, box[0].start - 1
             found = find_contours(np.pad(instances[box] == i + 1, 1).astype(float), 0.5)
             lines += [line[:, ::-1] + corner for line in found]
-            names += ["nucleus" if types is None else types[i]] * len(found)
+            names += [types[i] if types is not None else "annotated"] * len(found)
+    shades = colours(dict.fromkeys(types if types is not None else names))
     rim = [Stroke(linewidth=4, foreground="black"), Normal()]  # visible on white glass and on brown
     axes.add_collection(LineCollection(lines, colors=[shades[name] for name in names], linewidths=2, path_effects=rim))
     for name in dict.fromkeys(names) if types is not None else ():
         axes.plot([], [], color=shades[name], label=name)
 
 
-def figure_maps(patch: Patch, maps: Mapping[str, np.ndarray], *, title: str = "", columns: int | None = None) -> Figure:
+def figure_maps(patch: Patch, maps: Mapping[str, np.ndarray], *, title: str = "") -> Figure:
     """A patch, then maps of the same size: signed maps in a diverging palette, others in a sequential one.
 
     Args:
         patch: shown first.
         maps: (H, W) by name; integers are ids of nuclei, each shown in its own colour.
         title: of the figure.
-        columns: panels in a row; by default those that show the maps largest.
     """
-    columns = columns or best_columns([patch] * (len(maps) + 1))
     with style():
-        figure, grid = panels(-(-(len(maps) + 1) // columns), columns, title, packed=True)
-        for axes in grid.flat:
-            axes.set_axis_off()
-        show_patch(grid.flat[0], patch, "image")
-        for axes, (name, values) in zip(grid.flat[1:], maps.items(), strict=False):
-            axes.set(xticks=[], yticks=[], title=wrapped(name, columns))
+        figure = figure_patches({"": [patch] * (len(maps) + 1)}, ["image", *maps], title=title)
+        for axes, values in zip(figure.axes[1:], maps.values(), strict=False):
             if np.issubdtype(values.dtype, np.integer):
                 palette = mpl.colormaps["tab20"].with_extremes(bad="black")
-                axes.imshow(np.ma.masked_equal(values, 0) % 20, palette, vmin=0, vmax=19, interpolation="nearest")
-                continue
-            low, high, palette = min(0.0, values.min()), max(0.0, values.max()), mpl.colormaps["cividis"]
-            if low < 0 < high:
-                low, high, palette = -1.0, 1.0, mpl.colormaps["RdBu_r"]
-            shown = axes.imshow(values, palette, vmin=low, vmax=high if low else max(1.0, high))
-            figure.colorbar(shown, ax=axes, shrink=0.8, ticks=MaxNLocator(4))
+                axes.images[0].set(data=np.ma.masked_equal(values, 0) % 20, cmap=palette, clim=(0, 19))
+            elif values.min() < 0 < values.max():
+                show_values(axes, values, "RdBu_r", (-1, 1))
+            else:
+                low = min(0.0, values.min())
+                show_values(axes, values, "cividis", (low, 0.0 if low else max(1.0, values.max())))
     return figure
+
+
+def show_values(axes: Axes, values: np.ndarray, palette: Any, limits: tuple[float, float], **bar: Any) -> None:
+    """Replace the image of the axes by values (H, W), with a colour bar."""
+    axes.images[0].set(data=values, cmap=palette, clim=limits)
+    axes.figure.colorbar(axes.images[0], ax=axes, shrink=0.8, ticks=MaxNLocator(4), **bar)
 
 
 def figure_layers(
@@ -201,23 +198,17 @@ def figure_layers(
         sets = {name: np.asarray(xy)[[each == name for each in types]] for name in dict.fromkeys(types)}
         marks["points"] = {"": [sets if layer == "types" else {"annotated": xy}] * len(patches)}
     stains = {name: SECOND_STAIN[name] if channel == "second stain" else channel for name in patches}
-    titles = [name if channel == "image" else f"{name}, {stain}" for name, stain in stains.items()]
+    titles = [
+        name if channel == "image" else f"{name}, {stain.replace('dab', 'DAB')}" for name, stain in stains.items()
+    ]
     with style():
         figure = figure_patches({"": list(patches.values())}, titles, title=title, **marks)
-        for axes, (name, patch) in zip(list(figure.axes), patches.items(), strict=False):
-            if channel != "image":
-                _show_density(axes, patch.image, SECOND_STAIN[name], stains[name])
+        for axes, (name, patch) in zip(figure.axes, patches.items(), strict=False) if channel != "image" else ():
+            density = summed_density(patch.image)
+            if channel != "summed density":
+                both = separate_stains(patch.image, "hematoxylin", SECOND_STAIN[name])
+                density = both[..., int(channel == "second stain")].clip(0)
+            palette = LinearSegmentedColormap.from_list(channel, ["white", COLOURS.get(stains[name], "black")])
+            full = max(0.3, float(np.percentile(density[::2, ::2], 99.5)))
+            show_values(axes, density, palette, (0, full), extend="max", label="optical density")
     return figure
-
-
-def _show_density(axes: Axes, image: np.ndarray, second: str, shown: str) -> None:
-    """Replace the image by the density of one stain in shades of its colour, or by the summed density in grey."""
-    if shown == "summed density":
-        density = summed_density(image)
-    else:
-        density = separate_stains(image, "hematoxylin", second)[..., int(shown == second)].clip(0)
-    palette = LinearSegmentedColormap.from_list(shown, ["white", COLOURS.get(shown, "black")])
-    full = max(0.3, float(np.percentile(density[::2, ::2], 99.5)))
-    axes.images[0].set(data=density, cmap=palette, clim=(0, full))
-    bar = axes.figure.colorbar(axes.images[0], ax=axes, shrink=0.8, extend="max", ticks=MaxNLocator(4))
-    bar.set_label("optical density")

@@ -6,13 +6,13 @@ import json
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -32,29 +32,21 @@ BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY, BLACK, YELLOW = PALETTE
 
 # Names that have the same colour in every figure. Stains have their own colours, because they colour images.
 COLOURS = {
-    **{"hematoxylin": "#3D4F9F", "eosin": "#D55E9C", "dab": "#8C5A2B"},
-    **{"matched": GREEN, "missed": VERMILLION, "false": BLUE, "kept": GREEN, "lost": VERMILLION, "new": BLUE},
-    **{"found": YELLOW, "annotated": YELLOW, "nucleus": YELLOW},
-    **{"neoplastic": VERMILLION, "inflammatory": GREEN, "connective": BLUE, "dead": BLACK, "epithelial": ORANGE},
-    **{"stroma": BLUE, "epithelium": ORANGE, "other": PURPLE},
-    **{"log": SKY, "od": ORANGE, "cyclegan": BLUE, "synthetic": GREEN, "ensemble": BLACK},
-}
+    "hematoxylin": "#3D4F9F", "eosin": "#D55E9C", "dab": "#8C5A2B", "found": YELLOW, "annotated": YELLOW,
+    "matched": GREEN, "missed": VERMILLION, "false": BLUE, "kept": GREEN, "lost": VERMILLION, "new": BLUE,
+    "neoplastic": VERMILLION, "inflammatory": GREEN, "connective": BLUE, "dead": BLACK, "epithelial": ORANGE,
+    "stroma": BLUE, "epithelium": ORANGE, "other": PURPLE,
+    "log": SKY, "od": ORANGE, "cyclegan": BLUE, "synthetic": GREEN, "ensemble": BLACK,
+}  # fmt: skip
 
 _RC: Any = {  # the stubs of matplotlib list every key as a literal
-    "figure.facecolor": "white",
-    "axes.facecolor": "white",
-    "axes.grid": False,
     "axes.axisbelow": True,
     "axes.spines.top": False,
     "axes.spines.right": False,
+    "axes.titlesize": "medium",
+    "figure.facecolor": "white",
     "font.size": TEXT_PT,
-    "axes.titlesize": TEXT_PT,
-    "axes.labelsize": TEXT_PT,
-    "figure.titlesize": TEXT_PT + 4,
-    "legend.fontsize": TEXT_PT,
     "legend.frameon": False,
-    "xtick.labelsize": TEXT_PT,
-    "ytick.labelsize": TEXT_PT,
     "lines.linewidth": 2.5,
     "savefig.bbox": None,
 }
@@ -76,7 +68,7 @@ def colours(names: Iterable[str]) -> dict[str, str]:
 
 
 def panels(rows: int, columns: int, title: str, packed: bool = False) -> tuple[Figure, np.ndarray]:
-    """A 16:9 figure that pyplot does not know, so that it is never shown twice, and its axes (rows, columns).
+    """A 16:9 figure and its axes (rows, columns). pyplot does not know the figure, so it is never shown twice.
 
     Args:
         rows, columns: of the grid, at least 1.
@@ -86,27 +78,24 @@ def panels(rows: int, columns: int, title: str, packed: bool = False) -> tuple[F
     figure = Figure(SLIDE_IN, layout="compressed" if packed else "constrained")
     figure.get_layout_engine().set(rect=(0, NOTE_SHARE, 1, 1 - NOTE_SHARE))  # type: ignore[union-attr, call-arg]
     if title:
-        figure.suptitle(wrapped(title, 1))
+        figure.suptitle(wrapped(title, 11))
     return figure, figure.subplots(max(1, rows), max(1, columns), squeeze=False)
 
 
-def wrapped(text: str, columns: int) -> str:
-    """Text in lines that fit a column of the figure; formulas without spaces stay whole."""
-    lines = (
-        textwrap.wrap(line, 88 // columns, break_long_words=False, break_on_hyphens=False) for line in text.split("\n")
-    )
-    return "\n".join(part for line in lines for part in line)
+def wrapped(text: str, width_in: float) -> str:
+    """Text in lines of a width in inches; formulas without spaces stay whole."""
+    split = partial(textwrap.wrap, width=max(8, int(6.6 * width_in)), break_long_words=False, break_on_hyphens=False)
+    return "\n".join(part for line in text.split("\n") for part in split(line))
 
 
-def add_legend(figure: Figure, place: str = "outside lower center") -> None:
-    """One legend outside the axes that has each label of all axes once."""
-    handles: dict[str, Artist] = {}
-    for axes in figure.axes:
-        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
-            handles.setdefault(label, handle)
+def add_legend(figure: Figure, place: Any = "outside lower center") -> None:
+    """One legend outside the axes, above the note, that has each label of all axes once."""
+    found = [pair for axes in figure.axes for pair in zip(*axes.get_legend_handles_labels(), strict=True)]
+    handles = {label: handle for handle, label in reversed(found)}
     if handles:
-        columns = 1 if "right" in place else min(len(handles), 6)
-        figure.legend(list(handles.values()), list(handles), loc=place, ncols=columns)
+        columns, inside = 1 if "right" in place else min(len(handles), 6), (0, NOTE_SHARE, 1, 1 - NOTE_SHARE)
+        labels = list(reversed(handles))
+        figure.legend([handles[n] for n in labels], labels, loc=place, ncols=columns, bbox_to_anchor=inside)
 
 
 def add_scale_bar(axes: Axes, mpp: float, width_px: int) -> None:

@@ -5,44 +5,39 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+import matplotlib as mpl
 import numpy as np
+from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import Normal, Stroke
 
 from ..imaging import Patch
-from .images import best_columns, show_patch
-from .style import YELLOW, panels, style, wrapped
+from .images import figure_patches
+from .style import YELLOW, style
 
 
 def figure_before_after(
-    before: Sequence[Patch],
-    after: Sequence[Patch],
-    names: tuple[str, str] = ("before", "after"),
-    *,
-    title: str = "",
-    border: float = 0.5,
+    before: Sequence[Patch], after: Sequence[Patch], names: Sequence[str], *, title: str = "", border: float = 0.5
 ) -> Figure:
     """Pairs of patches, each pair in one picture: the first patch left of a border, the second one right of it.
 
     Args:
         before, after: pairs of patches of one size.
-        names: of the two sides.
+        names: of the left and of the right side.
         title: of the figure.
         border: its place as a share of the width: 0 shows only the second patch, 1 only the first.
     """
-    columns = best_columns(before)
+    cuts = [round(border * patch.image.shape[1]) for patch in before]
+    halves = zip(before, after, cuts, strict=True)
+    joined = [replace(a, image=np.hstack([a.image[:, :cut], b.image[:, cut:]])) for a, b, cut in halves]
     with style():
-        figure, grid = panels(-(-len(before) // columns), columns, title, packed=True)
-        for axes in grid.flat:
-            axes.set_axis_off()
-        for axes, left, right in zip(grid.flat, before, after, strict=False):
-            column = round(border * left.image.shape[1])
-            show_patch(axes, replace(left, image=np.hstack([left.image[:, :column], right.image[:, column:]])))
-            axes.axvline(column - 0.5, color="black", linewidth=5)
-            axes.axvline(column - 0.5, color="white", linewidth=2)
-            for name, side, shown in ((names[0], "left", border > 0), (names[1], "right", border < 1)):
-                axes.set_title(name if shown else "", loc=side)
+        figure = figure_patches({"": joined}, title=title)
+        for axes, cut in zip(figure.axes, cuts, strict=False):
+            axes.axvline(cut - 0.5, color="black", linewidth=5)
+            axes.axvline(cut - 0.5, color="white", linewidth=2)
+            axes.set_title(names[0] if border > 0 else "", loc="left")
+            axes.set_title(names[1] if border < 1 else "", loc="right")
     return figure
 
 
@@ -64,19 +59,18 @@ def figure_discriminator(
         title: of the figure.
     """
     start, stride, size = field
-    looks = {"fill": False, "edgecolor": YELLOW, "linewidth": 3}
+    palette = mpl.colormaps["cividis"]
+    maps = [Patch(palette(scores[name], bytes=True)[..., :3].copy(), p.mpp * stride) for name, p in patches.items()]
+    titles = [f"{name}: mean {scores[name].mean():.2f}" for name in patches]
     with style():
-        figure, grid = panels(2, len(patches), title, packed=True)
-        for (top, bottom), (name, patch) in zip(grid.T, patches.items(), strict=True):
+        figure = figure_patches({"patch": list(patches.values()), "scores": maps}, titles, title=title)
+        # The frame in a map encloses the score and its neighbours, so that it does not cover the score itself.
+        for i, axes in enumerate(all_axes := list(figure.axes)):
+            first, step, side = (start, stride, size) if i < len(patches) else (-1, 1, 3)
+            corner = first + step * cell[1] - 0.5, first + step * cell[0] - 0.5
             rim = [Stroke(linewidth=6, foreground="black"), Normal()]
-            show_patch(top, patch, wrapped(name, len(patches)))
-            corner = start + stride * cell[1] - 0.5, start + stride * cell[0] - 0.5
-            top.add_patch(Rectangle(corner, size, size, path_effects=rim, **looks))
-            shown = bottom.imshow(scores[name], "cividis", vmin=0, vmax=1)
-            # The frame encloses the score and its neighbours, so that it does not cover the score itself.
-            bottom.add_patch(Rectangle((cell[1] - 1.5, cell[0] - 1.5), 3, 3, path_effects=rim, **looks))
-            bottom.set_title(f"mean {scores[name].mean():.2f}")
-            bottom.set_axis_off()
-        bar = figure.colorbar(shown, ax=list(grid[1]), extend="both", ticks=[0, 0.5, 1])
+            axes.add_patch(Rectangle(corner, side, side, fill=False, ec=YELLOW, linewidth=3, path_effects=rim))
+        shown = ScalarMappable(mpl.colors.Normalize(0, 1), palette)
+        bar = figure.colorbar(shown, ax=all_axes[len(patches) :], extend="both", ticks=[0, 0.5, 1])
         bar.ax.set_yticklabels(["0 translated", "0.5", "1 real"])
     return figure

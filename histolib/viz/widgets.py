@@ -6,8 +6,7 @@ import base64
 import html
 import io
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ Choices = Mapping[str, Sequence[Any] | Callable[[Mapping[str, Any]], Sequence[An
 
 SCREEN_DPI = 72
 BORDER = "border (%)"
-BUSY = "histolib-busy"
+BUSY, DRAWING = "histolib-busy", "drawing …"
 # The delay hides the fading of fast changes.
 CSS = f"<style>.{BUSY} {{cursor: progress}} .{BUSY} img {{opacity: 0.35; transition: opacity 0.1s 0.15s}}</style>"
 FULL_LABEL = {"description_width": "initial"}  # otherwise long labels are cut off
@@ -53,27 +52,16 @@ def browse(draw: Callable[..., Figure | np.ndarray], choices: Choices, live: Seq
     if os.environ.get(HEADLESS):
         return draw(**chosen)
     controls = {name: _control(name, options[name], chosen[name], name in live) for name in choices}
-    screen = _Screen(list(controls.values()))
-    screen.show(draw(**chosen))
-    settling = False
 
-    def redraw(_: object) -> None:
-        nonlocal settling
-        if settling:  # one change of a control may change others, but draws once
-            return
-        with screen.busy("drawing …"):
-            options, chosen = _settle(choices, {name: control.value for name, control in controls.items()})
-            settling = True
-            try:
-                for name, control in controls.items():
-                    _refill(control, options[name], chosen[name])
-            finally:
-                settling = False
-            screen.show(draw(**chosen))
+    def redraw() -> Figure | np.ndarray:
+        options, chosen = _settle(choices, {name: control.value for name, control in controls.items()})
+        for name, control in controls.items():
+            if hasattr(control, "options") and tuple(control.options) != _labelled(options[name]):
+                control.options = _labelled(options[name])
+            control.value, control.disabled = chosen[name], len(options[name]) < 2
+        return draw(**chosen)
 
-    for control in controls.values():
-        control.observe(redraw, names="value")
-    return screen.box
+    return _viewer(list(controls.values()), redraw)
 
 
 def before_after(pair: Callable[..., Mapping[str, Patch]], choices: Choices) -> Any:
@@ -89,8 +77,8 @@ def before_after(pair: Callable[..., Mapping[str, Patch]], choices: Choices) -> 
     """
 
     def figure(patches: Mapping[str, Patch], border: float) -> Figure:
-        names = tuple(patches)
-        return figure_before_after([patches[names[0]]], [patches[names[1]]], names, border=border)  # type: ignore[arg-type]
+        left, right = patches.values()
+        return figure_before_after([left], [right], list(patches), border=border)
 
     if os.environ.get(HEADLESS):
         return browse(lambda **chosen: figure(pair(**chosen), 0.5), choices)
@@ -124,7 +112,7 @@ def upload(
     Args:
         find: called with the bytes of the file, its name, the microns per pixel, and one value of each choice by
             name; returns a figure, and files to download by name. If it raises, the message is shown.
-        example: file to use if none is chosen.
+        example: file that is shown until another one is chosen.
         mpp: initial microns per pixel.
         choices: further controls, as in `browse`.
 
@@ -140,27 +128,16 @@ def upload(
     file = widgets.FileUpload(accept="image/*", multiple=False, description="image")
     scale = widgets.BoundedFloatText(mpp, min=0.05, max=2.0, step=0.01, description="µm per pixel", style=FULL_LABEL)
     controls = {name: _control(name, options[name], first[name]) for name in options}
-    start = widgets.Button(description="find nuclei", button_style="primary")
     links = widgets.HTML("")
-    screen = _Screen([file, scale, *controls.values(), start], links)
-    screen.status.value = f"choose an image, or use the example {example.name}"
 
-    def run(_: object) -> None:
-        name, content = _uploaded(file.value) or (example.name, None)
-        links.value, start.disabled = "", True
-        with screen.busy(f"finding nuclei in {name} …"):
-            values = {choice: control.value for choice, control in controls.items()}
-            figure, files = find(example.read_bytes() if content is None else content, name, scale.value, **values)
-            screen.show(figure)
-            links.value = " ".join(_link(file, data) for file, data in files.items())
-        start.disabled = False
+    def redraw() -> Figure:
+        links.value = ""
+        name, content = _uploaded(file.value) or (example.name, example.read_bytes())
+        figure, files = find(content, name, scale.value, **{choice: each.value for choice, each in controls.items()})
+        links.value = " ".join(_link(file, data) for file, data in files.items())
+        return figure
 
-    def confirm(_: object) -> None:
-        screen.status.value = f"{(_uploaded(file.value) or (example.name,))[0]} is selected"
-
-    file.observe(confirm, names="value")
-    start.on_click(run)
-    return screen.box
+    return _viewer([file, scale, *controls.values()], redraw, links)
 
 
 def _settle(choices: Choices, wanted: Mapping[str, Any]) -> tuple[dict[str, Sequence[Any]], dict[str, Any]]:
@@ -180,26 +157,13 @@ def _control(name: str, values: Sequence[Any], value: Any, live: bool = False) -
     """A slider for numbers, a check box for booleans, a menu for everything else."""
     import ipywidgets as widgets
 
-    look = {"description": name.replace("_", " "), "style": FULL_LABEL}
+    look = {"description": name.replace("_", " "), "style": FULL_LABEL, "disabled": len(values) < 2}
     if all(isinstance(each, bool) for each in values):
-        control = widgets.Checkbox(indent=False, layout=widgets.Layout(width="auto"), **look)
-    elif all(isinstance(each, int | float) for each in values):
-        narrow = widgets.Layout(width="260px")
-        control = widgets.SelectionSlider(options=_labelled(values), continuous_update=live, layout=narrow, **look)
-    else:
-        control = widgets.Dropdown(layout=widgets.Layout(width="auto"), **look)
-    _refill(control, values, value)
-    return control
-
-
-def _refill(control: Any, values: Sequence[Any], value: Any) -> None:
-    """Offer these values in a control, and set it to one of them."""
-    if hasattr(control, "options"):
-        options = _labelled(values)
-        if tuple(control.options) != options:
-            control.options = options
-    control.value = value
-    control.disabled = len(values) < 2
+        return widgets.Checkbox(value, indent=False, layout=widgets.Layout(width="auto"), **look)
+    look |= {"options": _labelled(values), "value": value}
+    if all(isinstance(each, int | float) for each in values):
+        return widgets.SelectionSlider(continuous_update=live, layout=widgets.Layout(width="260px"), **look)
+    return widgets.Dropdown(layout=widgets.Layout(width="auto"), **look)
 
 
 def _labelled(values: Sequence[Any]) -> tuple[tuple[str, Any], ...]:
@@ -208,39 +172,40 @@ def _labelled(values: Sequence[Any]) -> tuple[tuple[str, Any], ...]:
     return tuple((f"{value:g}" if isinstance(value, float) else str(value), value) for value in values)
 
 
-class _Screen:
-    """The box of a viewer: controls, a status line, further widgets, and a picture."""
+def _viewer(controls: Sequence[Any], draw: Callable[[], Figure | np.ndarray], *between: Any) -> Any:
+    """A box of controls, a status line, further widgets, and the picture that `draw` makes after each change."""
+    import ipywidgets as widgets
 
-    def __init__(self, controls: Sequence[Any], *between: Any) -> None:
-        import ipywidgets as widgets
+    row = widgets.HBox(controls, layout=widgets.Layout(flex_flow="row wrap", grid_gap="0 16px"))
+    status = widgets.Label("")
+    unstretched = widgets.Layout(max_width="99%", align_self="flex-start")
+    picture = widgets.Image(format="png", layout=unstretched)
+    box = widgets.VBox([row, status, *between, picture, widgets.HTML(CSS)])
 
-        self.status = widgets.Label("")
-        unstretched = widgets.Layout(max_width="99%", align_self="flex-start", display="none")
-        self.picture = widgets.Image(format="png", layout=unstretched)
-        row = widgets.HBox(controls, layout=widgets.Layout(flex_flow="row wrap", grid_gap="0 16px"))
-        self.box = widgets.VBox([row, self.status, *between, self.picture, widgets.HTML(CSS)])
-
-    def show(self, drawn: Figure | np.ndarray) -> None:
-        """Replace the picture. Sending bytes keeps figures from stacking below the cell."""
-        buffer = io.BytesIO()
+    def show() -> None:
+        drawn, buffer = draw(), io.BytesIO()
         pixels = _pixels(drawn)[0] if isinstance(drawn, Figure) else drawn
         Image.fromarray(pixels).save(buffer, format="png", compress_level=1)
-        self.picture.value = buffer.getvalue()
-        self.picture.layout.display = None
+        picture.value = buffer.getvalue()  # bytes, because figures would stack below the cell
 
-    @contextmanager
-    def busy(self, status: str) -> Iterator[None]:
-        """Show a status and fade the picture meanwhile; show the message of an error, and keep the last picture."""
-        self.status.value = status
-        self.box.add_class(BUSY)
+    def redraw(_: object) -> None:
+        if status.value == DRAWING:  # a change made by `draw` itself
+            return
+        status.value = DRAWING
+        box.add_class(BUSY)
         try:
-            yield
-            self.status.value = ""
+            show()
+            status.value = ""
         except Exception as error:  # an error in a callback is shown nowhere else
             known = isinstance(error, ValueError | OSError)
-            self.status.value = " ".join(f"{'' if known else type(error).__name__ + ': '}{error}".split())
+            status.value = " ".join(f"{'' if known else type(error).__name__ + ': '}{error}".split())
         finally:
-            self.box.remove_class(BUSY)
+            box.remove_class(BUSY)
+
+    show()
+    for control in controls:
+        control.observe(redraw, names="value")
+    return box
 
 
 def _pixels(figure: Figure) -> tuple[np.ndarray, tuple[int, int, int, int]]:
@@ -250,8 +215,6 @@ def _pixels(figure: Figure) -> tuple[np.ndarray, tuple[int, int, int, int]]:
         figure.set_dpi(SCREEN_DPI)
         canvas.draw()
     pixels = np.asarray(canvas.buffer_rgba())[..., :3].copy()
-    if not figure.axes:
-        return pixels, (0, pixels.shape[1], 0, pixels.shape[0])
     box = figure.axes[0].get_window_extent()
     left, right, low, high = (round(edge) for edge in (box.x0, box.x1, box.y0, box.y1))
     return pixels, (left, right, len(pixels) - high, len(pixels) - low)
