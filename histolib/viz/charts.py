@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import cycle
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from .style import BLUE, COLOURS, VERMILLION, add_legend, colours, panels, style, wrapped
 
 DASHES = ("-", "--", "-.", ":")
 SHAPES = ("o", ">", "s", "D", "^", "v")
-Score = float | None | tuple[float | None, float | None, float | None]
+Scores = Mapping[str, float | tuple[float | None, float | None, float | None] | None]
+NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 def figure_curves(
@@ -26,9 +27,9 @@ def figure_curves(
     ylabel: str = "",
     ylim: tuple[float, float] | None = None,
     smooth: int = 1,
-    better: Mapping[str, str] | None = None,
-    marks: Mapping[str, float | Sequence[float]] | None = None,
-    spans: Mapping[str, tuple[float, float]] | None = None,
+    better: Mapping[str, str] = NONE,
+    marks: Mapping[str, float | Sequence[float]] = NONE,
+    spans: Mapping[str, tuple[float, float]] = NONE,
 ) -> Figure:
     """Named lines in named panels: losses, scores over training, F1 over the radius, values along a row.
 
@@ -55,39 +56,29 @@ def figure_curves(
                     line = line.rolling(smooth, min_periods=1).median()
                 shape = SHAPES[i % 6] if len(line) <= 30 else ""
                 axes.plot(line.index, line, DASHES[i % 4], color=shade, marker=shape, markersize=7, label=name)
-                if better and above in better and len(line):
+                if above in better and len(line):
                     best: Any = line.idxmax() if better[above] == "higher" else line.idxmin()
                     axes.plot(best, line[best], "*", color=VERMILLION, markersize=24, markeredgecolor="white")
                     above = f"{above}: {better[above]} is better, best at {best:g}"
-            for i, (name, places) in enumerate((marks or {}).items()):
+            for i, (name, places) in enumerate(marks.items()):
                 for x in np.atleast_1d(places):
                     axes.axvline(x, color="black", linestyle=DASHES[-1 - i % 4], linewidth=1.5, label=name)
-            for i, (name, (first, last)) in enumerate((spans or {}).items()):
+            for i, (name, (first, last)) in enumerate(spans.items()):
                 axes.axvspan(first, last, color="#999999", alpha=(0.25, 0.5)[i % 2], linewidth=0)
                 axes.text((first + last) / 2, 1.01, name, ha="center", transform=axes.get_xaxis_transform())
-            axes.set(title=wrapped(above, 12 / columns), xlabel=xlabel, ylabel=ylabel)
-            axes.set_ylim(ylim)
-            axes.xaxis.set_major_locator(MaxNLocator(5))
-            axes.yaxis.set_major_locator(MaxNLocator(5))
-            if len(set(axes.get_legend_handles_labels()[1])) > 1:
-                if len(groups) > 1:
-                    axes.legend()
-                else:
-                    add_legend(figure, "outside right center")
+            axes.set(title=wrapped(above, 12 / columns), xlabel=xlabel, ylabel=ylabel, ylim=ylim)
+            axes.locator_params(nbins=5)
+            if len(groups) > 1 and len(lines) + len(marks) > 1:
+                axes.legend()
+        if len(groups) == 1 and len(lines) + len(marks) > 1:
+            add_legend(figure)
     return figure
 
 
 def figure_intervals(
-    rows: Mapping[str, Mapping[str, Score]],
-    xlabel: str,
-    *,
-    title: str = "",
-    lines: Mapping[str, float] | None = None,
-    xlim: tuple[float, float] | None = None,
-    sort: bool = True,
-    number: str = ".3f",
+    rows: Mapping[str, Scores], xlabel: str, *, title: str = "", lines: Mapping[str, float] = NONE, number: str = ".3f"
 ) -> Figure:
-    """A dot plot of scores with their intervals, one row for each method, and the first score in numbers.
+    """A dot plot of scores with their intervals, one row for each method; the largest first score is on top.
 
     Args:
         rows: name of a row to its scores by name, the same in each row. A score is a number, or a tuple (score, low,
@@ -95,9 +86,7 @@ def figure_intervals(
         xlabel: the score and its unit; say which interval is drawn.
         title: of the figure.
         lines: name to a score to compare with, drawn as a vertical line.
-        xlim: of the axis.
-        sort: put the largest first score on top.
-        number: format of the number.
+        number: format of the first score, which is written beside its row.
 
     >>> figure = figure_intervals({"log": {"F1": (0.8, 0.7, 0.9)}, "od": {"F1": None}}, "F1 with 95 % interval")
     >>> [text.get_text() for text in figure.axes[0].texts]
@@ -107,7 +96,7 @@ def figure_intervals(
     # (rows, scores, 3): score, low and high; a number without interval has three equal values.
     cells = [np.broadcast_to(np.array(row[name], float), 3) for row in rows.values() for name in names]
     table = np.reshape(cells, (len(rows), len(names), 3))
-    order = np.argsort(-table[:, 0, 0], kind="stable") if sort and names else np.arange(len(rows))
+    order = np.argsort(-table[:, :1, 0].ravel(), kind="stable")
     table, y = table[order], np.arange(len(rows))
     with style():
         figure, ((axes,),) = panels(1, 1, title)
@@ -119,7 +108,7 @@ def figure_intervals(
                 axes.plot(end, height, "|", color=shade, markersize=16, markeredgewidth=3)
             label = name if len(names) > 1 else None
             axes.plot(score, height, SHAPES[i % 6], color=shade, markersize=12, markeredgecolor="black", label=label)
-        for i, (name, x) in enumerate((lines or {}).items()):
+        for i, (name, x) in enumerate(lines.items()):
             axes.axvline(x, color=COLOURS.get(name, "#555555"), linestyle=DASHES[1 + i % 3], label=name, zorder=0)
         for row, first in enumerate(table[:, 0, 0] if names else ()):
             words = format(first, number) if np.isfinite(first) else "–"
@@ -128,19 +117,18 @@ def figure_intervals(
             axes.text(1.02, 1.01, names[0], transform=axes.transAxes)
         axes.set_yticks(y, [list(rows)[i] for i in order])
         axes.set(xlabel=xlabel, ylim=(max(len(rows), 1) - 0.5, -0.5))
-        axes.set_xlim(xlim)
         axes.grid(axis="y", color="#DDDDDD")
         add_legend(figure)
     return figure
 
 
-def figure_distributions(values: Mapping[str, np.ndarray], xlabel: str, *, title: str = "", bins: int = 60) -> Figure:
+def figure_distributions(values: Mapping[str, np.ndarray], xlabel: str, *, title: str = "") -> Figure:
     """Densities of a quantity in several sets, over the range of the middle 99.8 % of all values; n in the legend."""
     with style():
         figure, ((axes,),) = panels(1, 1, title)
         pooled = np.concatenate([np.zeros(0), *map(np.ravel, values.values())])
         low, high = np.percentile(pooled, [0.1, 99.9]) if len(pooled) else (0.0, 0.0)
-        edges = np.linspace(low, high if high > low else low + 1, bins + 1)
+        edges = np.linspace(low, high if high > low else low + 1, 61)
         for (name, shade), dash in zip(colours(values).items(), cycle(DASHES), strict=False):
             count = np.size(values[name])
             height = np.histogram(np.ravel(values[name]), edges)[0] / (max(count, 1) * np.diff(edges))
@@ -165,5 +153,4 @@ def figure_counts(counts: Mapping[str, float], xlabel: str, *, title: str = "") 
         axes.invert_yaxis()
         axes.set(xlabel=xlabel)
         axes.margins(x=0.15)
-        axes.xaxis.set_major_locator(MaxNLocator(6))
     return figure

@@ -42,32 +42,27 @@ def figure_before_after(
 
 
 def figure_discriminator(
-    patches: Mapping[str, Patch],
-    scores: Mapping[str, np.ndarray],
-    field: tuple[int, int, int],
-    cell: tuple[int, int],
-    *,
-    title: str = "",
+    patches: Mapping[str, Patch], scores: Mapping[str, np.ndarray], field: tuple[int, int, int], *, title: str = ""
 ) -> Figure:
-    """Patches with the receptive field of one score of a discriminator, above the maps of all its scores.
+    """Patches with the receptive field of the middle score of a discriminator, above the maps of all its scores.
 
     Args:
         patches: by name, at the scale of the discriminator.
         scores: (h, w) for each patch: near 1 looks real, near 0 looks translated.
         field: first pixel that score 0 sees (outside of the patch where it is padded), stride, and side, in pixels.
-        cell: row and column of the marked score.
         title: of the figure.
     """
     start, stride, size = field
     palette = mpl.colormaps["cividis"]
     maps = [Patch(palette(scores[name], bytes=True)[..., :3].copy(), p.mpp * stride) for name, p in patches.items()]
-    titles = [f"{name}: mean {scores[name].mean():.2f}" for name in patches]
+    titles = [f"{name}\nmean score {scores[name].mean():.2f}" for name in patches]
     with style():
         figure = figure_patches({"patch": list(patches.values()), "scores": maps}, titles, title=title)
         # The frame in a map encloses the score and its neighbours, so that it does not cover the score itself.
         for i, axes in enumerate(all_axes := list(figure.axes)):
+            row, column = np.array(maps[i % len(maps)].image.shape[:2]) // 2
             first, step, side = (start, stride, size) if i < len(patches) else (-1, 1, 3)
-            corner = first + step * cell[1] - 0.5, first + step * cell[0] - 0.5
+            corner = first + step * column - 0.5, first + step * row - 0.5
             rim = [Stroke(linewidth=6, foreground="black"), Normal()]
             axes.add_patch(Rectangle(corner, side, side, fill=False, ec=YELLOW, linewidth=3, path_effects=rim))
         shown = ScalarMappable(mpl.colors.Normalize(0, 1), palette)

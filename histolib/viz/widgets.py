@@ -11,10 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from PIL import Image
 
 from ..config import HEADLESS
 from ..imaging import Patch
@@ -31,12 +28,12 @@ CSS = f"<style>.{BUSY} {{cursor: progress}} .{BUSY} img {{opacity: 0.35; transit
 FULL_LABEL = {"description_width": "initial"}  # otherwise long labels are cut off
 
 
-def browse(draw: Callable[..., Figure | np.ndarray], choices: Choices, live: Sequence[str] = ()) -> Any:
+def browse(draw: Callable[..., Figure], choices: Choices, live: Sequence[str] = ()) -> Any:
     """A viewer with one control for each choice. It redraws the figure when a control changes.
 
     Args:
-        draw: called with one value of each choice by name; returns a figure, or pixels uint8 (H, W, 3). If it raises
-            after a change, the message is shown and the last picture stays.
+        draw: called with one value of each choice by name; returns a figure. If it raises after a change, the
+            message is shown and the last picture stays.
         choices: name to its possible values, of which the first is shown first; or to a function that returns the
             values, called with the values of the names before it. Numbers become a slider in ascending order,
             booleans a check box, everything else a menu.
@@ -53,7 +50,7 @@ def browse(draw: Callable[..., Figure | np.ndarray], choices: Choices, live: Seq
         return draw(**chosen)
     controls = {name: _control(name, options[name], chosen[name], name in live) for name in choices}
 
-    def redraw() -> Figure | np.ndarray:
+    def redraw() -> Figure:
         options, chosen = _settle(choices, {name: control.value for name, control in controls.items()})
         for name, control in controls.items():
             if hasattr(control, "options") and tuple(control.options) != _labelled(options[name]):
@@ -65,47 +62,29 @@ def browse(draw: Callable[..., Figure | np.ndarray], choices: Choices, live: Seq
 
 
 def before_after(pair: Callable[..., Mapping[str, Patch]], choices: Choices) -> Any:
-    """A viewer with a slider that moves the border between two patches. Each patch is drawn once.
+    """A viewer with a slider that moves the border between two patches.
 
     Args:
         pair: called with one value of each choice by name; returns two patches of one size by name, the one left of
-            the border first.
+            the border first. The last eight pairs are kept.
         choices: as in `browse`.
 
     Returns:
         As `browse`.
     """
+    cached = lru_cache(maxsize=8)(pair)
 
-    def figure(patches: Mapping[str, Patch], border: float) -> Figure:
+    def draw(**chosen: Any) -> Figure:
+        border = chosen.pop(BORDER) / 100
+        patches = cached(**chosen)
         left, right = patches.values()
         return figure_before_after([left], [right], list(patches), border=border)
-
-    if os.environ.get(HEADLESS):
-        return browse(lambda **chosen: figure(pair(**chosen), 0.5), choices)
-
-    @lru_cache(maxsize=8)
-    def sides(**chosen: Any) -> tuple[np.ndarray, np.ndarray, tuple[int, int, int, int]]:
-        patches = pair(**chosen)
-        (before, box), (after, _) = (_pixels(figure(patches, border)) for border in (1.0, 0.0))
-        return before, after, box
-
-    def draw(**chosen: Any) -> np.ndarray:
-        share = chosen.pop(BORDER) / 100
-        before, after, (left, right, top, bottom) = sides(**chosen)
-        column = round(left + share * (right - left))
-        joined = np.concatenate([before[:, :column], after[:, column:]], axis=1)
-        joined[top:bottom, max(left, column - 2) : min(right, column + 3)] = 0
-        joined[top:bottom, max(left, column - 1) : min(right, column + 2)] = 255
-        return joined
 
     return browse(draw, {**choices, BORDER: [50, *range(101)]}, live=(BORDER,))
 
 
 def upload(
-    find: Callable[..., tuple[Figure, Mapping[str, bytes]]],
-    example: str | Path,
-    mpp: float = 0.5,
-    choices: Mapping[str, Sequence[Any]] | None = None,
+    find: Callable[..., tuple[Figure, Mapping[str, bytes]]], example: str | Path, mpp: float, choices: Choices
 ) -> Any:
     """A viewer for the reader's own image: choose a file and its scale, see the nuclei, download the results.
 
@@ -120,7 +99,7 @@ def upload(
         An ipywidgets box, as `browse`; with HISTOLIB_HEADLESS set, the figure of the example.
     """
     example = Path(example)
-    options, first = _settle(choices or {}, {})
+    options, first = _settle(choices, {})
     if os.environ.get(HEADLESS):
         return find(example.read_bytes(), example.name, mpp, **first)[0]
     import ipywidgets as widgets
@@ -132,7 +111,11 @@ def upload(
 
     def redraw() -> Figure:
         links.value = ""
-        name, content = _uploaded(file.value) or (example.name, example.read_bytes())
+        name, content = example.name, example.read_bytes()
+        if file.value:  # a dictionary by name in ipywidgets 7, a tuple of records in 8
+            old = isinstance(file.value, Mapping)
+            name, record = next(iter(file.value.items())) if old else (file.value[0]["name"], file.value[0])
+            content = bytes(record["content"])
         figure, files = find(content, name, scale.value, **{choice: each.value for choice, each in controls.items()})
         links.value = " ".join(_link(file, data) for file, data in files.items())
         return figure
@@ -148,8 +131,7 @@ def _settle(choices: Choices, wanted: Mapping[str, Any]) -> tuple[dict[str, Sequ
         offered = options[name] = values(chosen) if callable(values) else values
         if not len(offered):
             raise ValueError(f"{name}: expected at least one value, found none for {chosen}")
-        value = wanted.get(name, offered[0])
-        chosen[name] = value if value in offered else offered[0]
+        chosen[name] = wanted[name] if wanted.get(name) in offered else offered[0]
     return options, chosen
 
 
@@ -172,21 +154,15 @@ def _labelled(values: Sequence[Any]) -> tuple[tuple[str, Any], ...]:
     return tuple((f"{value:g}" if isinstance(value, float) else str(value), value) for value in values)
 
 
-def _viewer(controls: Sequence[Any], draw: Callable[[], Figure | np.ndarray], *between: Any) -> Any:
+def _viewer(controls: Sequence[Any], draw: Callable[[], Figure], *between: Any) -> Any:
     """A box of controls, a status line, further widgets, and the picture that `draw` makes after each change."""
     import ipywidgets as widgets
 
     row = widgets.HBox(controls, layout=widgets.Layout(flex_flow="row wrap", grid_gap="0 16px"))
     status = widgets.Label("")
     unstretched = widgets.Layout(max_width="99%", align_self="flex-start")
-    picture = widgets.Image(format="png", layout=unstretched)
+    picture = widgets.Image(value=_png(draw()), format="png", layout=unstretched)
     box = widgets.VBox([row, status, *between, picture, widgets.HTML(CSS)])
-
-    def show() -> None:
-        drawn, buffer = draw(), io.BytesIO()
-        pixels = _pixels(drawn)[0] if isinstance(drawn, Figure) else drawn
-        Image.fromarray(pixels).save(buffer, format="png", compress_level=1)
-        picture.value = buffer.getvalue()  # bytes, because figures would stack below the cell
 
     def redraw(_: object) -> None:
         if status.value == DRAWING:  # a change made by `draw` itself
@@ -194,7 +170,7 @@ def _viewer(controls: Sequence[Any], draw: Callable[[], Figure | np.ndarray], *b
         status.value = DRAWING
         box.add_class(BUSY)
         try:
-            show()
+            picture.value = _png(draw())  # bytes, because figures would stack below the cell
             status.value = ""
         except Exception as error:  # an error in a callback is shown nowhere else
             known = isinstance(error, ValueError | OSError)
@@ -202,30 +178,16 @@ def _viewer(controls: Sequence[Any], draw: Callable[[], Figure | np.ndarray], *b
         finally:
             box.remove_class(BUSY)
 
-    show()
     for control in controls:
         control.observe(redraw, names="value")
     return box
 
 
-def _pixels(figure: Figure) -> tuple[np.ndarray, tuple[int, int, int, int]]:
-    """A figure as uint8 (H, W, 3), and the place of its first axes: left, right, top, bottom."""
-    canvas = FigureCanvasAgg(figure)
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
     with style():
-        figure.set_dpi(SCREEN_DPI)
-        canvas.draw()
-    pixels = np.asarray(canvas.buffer_rgba())[..., :3].copy()
-    box = figure.axes[0].get_window_extent()
-    left, right, low, high = (round(edge) for edge in (box.x0, box.x1, box.y0, box.y1))
-    return pixels, (left, right, len(pixels) - high, len(pixels) - low)
-
-
-def _uploaded(value: Any) -> tuple[str, bytes] | None:
-    """Name and bytes of the chosen file: a tuple of records in ipywidgets 8, a dictionary by name in 7."""
-    if not value:
-        return None
-    name, record = next(iter(value.items())) if isinstance(value, Mapping) else (value[0]["name"], value[0])
-    return name, bytes(record["content"])
+        figure.savefig(buffer, format="png", dpi=SCREEN_DPI, pil_kwargs={"compress_level": 1})
+    return buffer.getvalue()
 
 
 def _link(name: str, data: bytes) -> str:
