@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import cycle
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from .style import BLUE, COLOURS, VERMILLION, add_legend, colours, panels, style, wrapped
+from .style import BLUE, COLOURS, NONE, VERMILLION, add_legend, colours, panels, style, wrapped
 
 DASHES = ("-", "--", "-.", ":")
 SHAPES = ("o", ">", "s", "D", "^", "v")
 Scores = Mapping[str, float | tuple[float | None, float | None, float | None] | None]
-NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 def figure_curves(
@@ -68,9 +66,9 @@ def figure_curves(
                 axes.text((first + last) / 2, 1.01, name, ha="center", transform=axes.get_xaxis_transform())
             axes.set(title=wrapped(above, 12 / columns), xlabel=xlabel, ylabel=ylabel, ylim=ylim)
             axes.locator_params(nbins=5)
-            if len(groups) > 1 and len(lines) + len(marks) > 1:
+            if len(groups) > 1 and len([*lines, *marks]) > 1:
                 axes.legend()
-        if len(groups) == 1 and len(lines) + len(marks) > 1:
+        if len(groups) == 1 and len([*lines, *marks]) > 1:
             add_legend(figure)
     return figure
 

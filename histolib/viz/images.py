@@ -16,7 +16,10 @@ from matplotlib.patheffects import Normal, Stroke
 from matplotlib.ticker import MaxNLocator
 
 from ..imaging import Patch, separate_stains, summed_density
-from .style import COLOURS, add_legend, add_scale_bar, colours, panels, style, wrapped
+from .style import COLOURS, NONE, add_legend, add_scale_bar, colours, panels, style, wrapped
+
+Rows = Mapping[str, Sequence[Patch]]
+Marks = Mapping[str, Sequence[Any]]
 
 CHANNELS = ("image", "hematoxylin", "second stain", "summed density")
 LAYERS = ("types", "outlines", "points", "none")
@@ -28,12 +31,7 @@ HOLLOW = ("kept", "lost", "new")
 
 
 def figure_patches(
-    rows: Mapping[str, Sequence[Patch]],
-    titles: Sequence[str] = (),
-    *,
-    title: str = "",
-    points: Mapping[str, Sequence[Mapping[str, np.ndarray]]] | None = None,
-    outlines: Mapping[str, Sequence[tuple[np.ndarray, Sequence[str] | None]]] | None = None,
+    rows: Rows, titles: Sequence[str] = (), *, title: str = "", points: Marks = NONE, outlines: Marks = NONE
 ) -> Figure:
     """A grid of patches with scale bars, and with points and outlines on request. One row is wrapped to fill the page.
 
@@ -65,9 +63,9 @@ def figure_patches(
             axes.autoscale(False)
             if not same_scale or place + columns not in places:
                 add_scale_bar(axes, patch.mpp, patch.image.shape[1])
-            if outlines and name in outlines:
+            if name in outlines:
                 draw_outlines(axes, *outlines[name][c])
-            if points and name in points:
+            if name in points:
                 draw_points(axes, points[name][c])
         for axes, name in zip(grid[:, 0], rows, strict=False):
             axes.text(-0.05, 0.5, name, rotation=90, transform=axes.transAxes, ha="right", va="center")

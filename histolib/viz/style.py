@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from functools import partial
 from itertools import cycle
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import matplotlib as mpl
@@ -27,8 +28,10 @@ TEXT_PT = 18
 NOTE_SHARE = 0.045  # of the height, kept free at the bottom for the note of `save_figure`
 
 # Okabe and Ito, Color Universal Design (2008): distinct for colour-blind readers.
-PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000", "#F0E442")
-BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY, BLACK, YELLOW = PALETTE
+PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000")
+BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY, BLACK = PALETTE
+YELLOW = "#F0E442"  # on tissue only, too pale for a white page
+NONE: Mapping[str, Any] = MappingProxyType({})
 
 # Names that have the same colour in every figure. Stains have their own colours, because they colour images.
 COLOURS = {

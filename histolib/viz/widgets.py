@@ -131,7 +131,8 @@ def _settle(choices: Choices, wanted: Mapping[str, Any]) -> tuple[dict[str, Sequ
         offered = options[name] = values(chosen) if callable(values) else values
         if not len(offered):
             raise ValueError(f"{name}: expected at least one value, found none for {chosen}")
-        chosen[name] = wanted[name] if wanted.get(name) in offered else offered[0]
+        value = wanted.get(name, offered[0])
+        chosen[name] = value if value in offered else offered[0]
     return options, chosen
 
 
