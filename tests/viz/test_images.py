@@ -94,13 +94,7 @@ def test_detections_are_matched_missed_or_false_and_differ_in_shape(patch):
     assert {name: xy.tolist() for name, xy in found.items()} == expected
     drawn = figure_patches({"": [patch]}, points={"": [found]}).axes[0].collections
     assert len({len(each.get_paths()[0]) for each in drawn}) == 3
-
-
-@pytest.mark.parametrize("empty", [NONE, np.array([]), []])
-def test_detections_of_nothing_have_no_outcomes(empty):
-    assert {name: len(xy) for name, xy in outcomes(empty, empty, np.zeros(0, int), []).items()} == {
-        "matched": 0, "missed": 0, "false": 0
-    }  # fmt: skip
+    assert [len(xy) for empty in (NONE, []) for xy in outcomes(empty, empty, [], []).values()] == [0] * 6
 
 
 def test_outlines_enclose_each_nucleus_at_its_border_in_the_colour_of_its_type(patch, instances):
@@ -159,17 +153,13 @@ def test_summed_density_is_that_of_all_channels():
     assert np.allclose(figure_layers({"H&E": grey}, "summed density").axes[0].images[0].get_array(), 1.5, atol=0.01)
 
 
-def test_points_are_coloured_by_type_or_all_alike(patch):
-    by_type, alike, bare = (
-        marks(figure_layers({"IHC": patch}, layer=layer, xy=XY, types=TYPES).axes[0])
-        for layer in ("types", "points", "none")
-    )
-    assert by_type == {"dead": XY[[0, 2]].tolist(), "epithelial": XY[[1]].tolist()}
-    assert alike == {"annotated": XY.tolist()}
-    assert bare == {}
-
-
-def test_outlines_are_coloured_by_type_or_all_alike(patch, instances):
+def test_annotations_are_coloured_by_type_or_all_alike(patch, instances):
+    points = {
+        layer: marks(figure_layers({"IHC": patch}, layer=layer, xy=XY, types=TYPES).axes[0]) for layer in LAYERS[::2]
+    }
+    assert points["types"] == {"dead": XY[[0, 2]].tolist(), "epithelial": XY[[1]].tolist()}
+    assert points["points"] == {"annotated": XY.tolist()}
+    assert marks(figure_layers({"IHC": patch}, xy=XY, types=TYPES).axes[0]) == {}
     names = ["dead", "epithelial", "never seen", "connective"]
     given = {"xy": XY, "types": names, "instances": instances}
     by_type = figure_layers({"H&E": patch}, layer="types", **given)
