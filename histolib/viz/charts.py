@@ -23,7 +23,6 @@ def figure_curves(
     title: str = "",
     xlabel: str = "step",
     ylabel: str = "",
-    ylim: tuple[float, float] | None = None,
     smooth: int = 1,
     better: Mapping[str, str] = NONE,
     marks: Mapping[str, float | Sequence[float]] = NONE,
@@ -35,7 +34,7 @@ def figure_curves(
         groups: title of a panel to its lines by name. A line is a Series, a mapping of x to y, or an array; columns
             of a DataFrame are lines. NaN is left out.
         title: of the figure.
-        xlabel, ylabel, ylim: of all panels.
+        xlabel, ylabel: of all panels.
         smooth: window of a running median in points; above 1, the raw values are drawn faintly below it.
         better: title of a panel to "higher" or "lower": its best point is marked by a star.
         marks: name to the x of one or more vertical lines in all panels.
@@ -64,7 +63,7 @@ def figure_curves(
             for i, (name, (first, last)) in enumerate(spans.items()):
                 axes.axvspan(first, last, color="#999999", alpha=(0.25, 0.5)[i % 2], linewidth=0)
                 axes.text((first + last) / 2, 1.01, name, ha="center", transform=axes.get_xaxis_transform())
-            axes.set(title=wrapped(above, 12 / columns), xlabel=xlabel, ylabel=ylabel, ylim=ylim)
+            axes.set(title=wrapped(above, 12 / columns), xlabel=xlabel, ylabel=ylabel)
             axes.locator_params(nbins=5)
             if len(groups) > 1 and len([*lines, *marks]) > 1:
                 axes.legend()

@@ -57,19 +57,12 @@ def wait(until, what):
     """The first true value of `until`; elements that are redrawn meanwhile are looked up again."""
     end = time.monotonic() + SLOWEST_S
     while time.monotonic() < end:
-        with contextlib.suppress(StaleElementReferenceException):
+        with contextlib.suppress(StaleElementReferenceException, OSError):
             found = until()
             if found:
                 return found
         time.sleep(0.05)
     raise TimeoutError(f"waited {SLOWEST_S} s for {what}")
-
-
-def answers(address):
-    try:
-        return urllib.request.urlopen(address, timeout=2).status == 200
-    except OSError:
-        return False
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +91,7 @@ def lab(tmp_path_factory):
         command += ["--ServerApp.password=", f"--notebook-dir={folder}"]
         server = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
     address = f"http://127.0.0.1:{port}"
-    wait(lambda: answers(f"{address}/api"), "JupyterLab to answer")
+    wait(lambda: urllib.request.urlopen(f"{address}/api", timeout=2).status == 200, "JupyterLab to answer")
     yield address, folder
     server.terminate()
     server.wait(30)

@@ -3,17 +3,19 @@
 import base64
 import shutil
 
+RIGHT, HOME, END = "\ue014", "\ue011", "\ue010"  # keys of selenium, which may be missing
+
 
 def test_a_viewer_is_busy_while_it_draws_and_shows_errors(page):
     page.open("slow")
     first = page.picture()
-    page.slide("tile", pixels=120)
+    page.slide("tile", RIGHT)
     page.until_said("drawing …")
     assert page.picture() == first
     (page.folder / "go").touch()
     second = page.new_picture(first, "another picture")
     assert "drawing …" not in page.said()
-    page.slide("tile", pixels=300)
+    page.slide("tile", RIGHT)
     page.until_said("tile 2: expected an image, found none")
     assert page.picture() == second, "the last good picture stays"
     page.close("error")
@@ -46,7 +48,7 @@ def test_a_border_is_dragged_over_the_picture(page):
     second = page.new_picture(first, "the border further left")
     page.choose("route", "od")
     third = page.new_picture(second, "another route")
-    page.slide("tile", pixels=300)
+    page.slide("tile", RIGHT)
     page.new_picture(third, "another tile")
     page.close("before_after")
 
@@ -54,8 +56,8 @@ def test_a_border_is_dragged_over_the_picture(page):
 def test_thresholds_change_the_nuclei(page):
     page.open("thresholds")
     shown = page.picture()
-    for name in ("np threshold", "edge threshold", "opening px"):
-        page.slide(name, pixels=60)
+    for name, key in (("np threshold", RIGHT), ("edge threshold", END), ("opening px", RIGHT)):
+        page.slide(name, key)
         shown = page.new_picture(shown, f"another {name}")
     page.close("thresholds")
 
@@ -63,7 +65,7 @@ def test_thresholds_change_the_nuclei(page):
 def test_routes_are_explored_by_radius_and_outcome(page):
     page.open("routes")
     first = page.picture()
-    page.slide("radius", pixels=-100)
+    page.slide("radius", HOME)
     second = page.new_picture(first, "a smaller radius")
     page.within("false", "input[type=checkbox]").click()
     third = page.new_picture(second, "no false points")

@@ -117,9 +117,3 @@ def test_a_distribution_has_area_one_and_names_n():
     steps = figure.axes[0].patches[0].get_data()
     assert (steps.values * np.diff(steps.edges)).sum() == pytest.approx(1, abs=0.01)
     assert labels(figure.axes[0].get_legend().get_texts()) == ["a (n = 20,000)", "b (n = 3)"]
-
-
-def test_counts_stand_at_the_end_of_their_bars_in_order():
-    axes = figure_counts({"a": 1234.0, "b": 0, "c": 1_000_000}, "nuclei", title="PHANTOM").axes[0]
-    assert labels(axes.texts) == ["1,234", "0", "1,000,000"]
-    assert axes.yaxis_inverted()

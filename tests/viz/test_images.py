@@ -146,9 +146,6 @@ def test_a_stain_is_shown_in_shades_of_its_own_colour(patch, channel, number):
     assert np.allclose(image.get_array(), expected)
     assert mpl.colors.to_hex(image.cmap(1.0)) == COLOURS[("hematoxylin", "dab")[number]].lower()
     assert mpl.colors.to_hex(image.cmap(0.0)) == "#ffffff"
-
-
-def test_summed_density_is_that_of_all_channels():
     grey = Patch(rgb_from_density(np.full((8, 8, 3), 0.5)), 0.5)
     assert np.allclose(figure_layers({"H&E": grey}, "summed density").axes[0].images[0].get_array(), 1.5, atol=0.01)
 

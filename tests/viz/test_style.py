@@ -3,8 +3,6 @@
 import json
 import os
 
-import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.colors import is_color_like
@@ -13,20 +11,6 @@ from PIL import Image
 
 from histolib.viz import contact_sheet, figure_counts, figure_patches, save_figure
 from histolib.viz.style import COLOURS, PALETTE, add_scale_bar, colours, style, wrapped
-
-
-def test_the_style_holds_only_inside_the_block():
-    before = mpl.rcParams["font.size"]
-    with style():
-        assert mpl.rcParams["font.size"] == 18
-    assert mpl.rcParams["font.size"] == before
-
-
-def test_figures_are_unknown_to_pyplot_and_those_of_the_reader_stay():
-    mine = plt.figure()
-    figure_counts({"dead": 1}, "nuclei")
-    assert plt.get_fignums() == [mine.number]
-    plt.close(mine)
 
 
 def test_names_have_fixed_colours_and_others_take_unused_ones():
