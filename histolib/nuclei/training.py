@@ -36,7 +36,7 @@ class HoverTask:
         ValueError: the network in `start` has another mode or width.
     """
 
-    kept = ("net",)
+    kept: tuple[str, ...] = ("net",)
 
     def __init__(self, settings: HoverNetSettings, start: str | Path | None = None) -> None:
         with torch.random.fork_rng(devices=[]):
