@@ -1,8 +1,5 @@
 """Percentile bootstrap intervals of a pooled F1 or a mean, resampling whole blocks of dependent images."""
 
-from __future__ import annotations
-
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -49,14 +46,12 @@ def bootstrap_f1(counts: np.ndarray, seed: int = 0, draws: int = 2000) -> tuple[
     return _interval(_resampled_f1(counts, seed, draws))
 
 
-def bootstrap_f1_difference(
-    counts: np.ndarray, reference: np.ndarray, seed: int = 0, draws: int = 2000
-) -> tuple[float, float]:
+def bootstrap_f1_difference(counts: np.ndarray, reference: np.ndarray, seed: int = 0) -> tuple[float, float]:
     """95 % interval of the F1 of `counts` minus the F1 of `reference`; each draw resamples the same blocks of both.
 
     Args:
         counts, reference: (tp, fp, fn) of the same blocks in the same order, (B, 3).
-        seed, draws: as `bootstrap_f1`.
+        seed: random seed.
 
     Raises:
         ValueError: as `bootstrap_f1`, or the numbers of blocks differ.
@@ -66,12 +61,10 @@ def bootstrap_f1_difference(
     >>> low > 0  # better on each slide, so better on every resample
     True
     """
-    if np.shape(counts) != np.shape(reference):
-        raise ValueError(
-            f"bootstrap_f1_difference: expected counts of the same blocks, found shapes {np.shape(counts)} and "
-            f"{np.shape(reference)}"
-        )
-    return _interval(_resampled_f1(counts, seed, draws) - _resampled_f1(reference, seed, draws))
+    shapes = np.shape(counts), np.shape(reference)
+    if shapes[0] != shapes[1]:
+        raise ValueError(f"bootstrap_f1_difference: expected counts of the same blocks, found shapes {shapes}")
+    return _interval(_resampled_f1(counts, seed) - _resampled_f1(reference, seed))
 
 
 def bootstrap_mean(values: np.ndarray, groups: Sequence[Any], seed: int = 0, draws: int = 2000) -> tuple[float, float]:
@@ -88,18 +81,16 @@ def bootstrap_mean(values: np.ndarray, groups: Sequence[Any], seed: int = 0, dra
     values = np.asarray(values, np.float64)
     known = ~np.isnan(values)
     if not known.any():
-        return math.nan, math.nan
+        return np.nan, np.nan
     rows = np.stack([values, np.ones(len(values))], axis=1)[known]
     total, count = _resampled(block_sums(rows, np.asarray(list(groups), str)[known]), seed, draws).T
     return _interval(total / count)
 
 
-def _resampled_f1(counts: np.ndarray, seed: int, draws: int) -> np.ndarray:
+def _resampled_f1(counts: np.ndarray, seed: int, draws: int = 2000) -> np.ndarray:
     counts = np.asarray(counts, np.float64)
     if counts.ndim != 2 or counts.shape[1] != 3 or not len(counts):
-        raise ValueError(
-            f"bootstrap_f1: expected counts (tp, fp, fn) of at least one block, (B, 3), found {counts.shape}"
-        )
+        raise ValueError(f"bootstrap_f1: expected (tp, fp, fn) of at least one block, (B, 3), found {counts.shape}")
     return f1_from_counts(_resampled(counts, seed, draws))
 
 
@@ -110,6 +101,6 @@ def _resampled(table: np.ndarray, seed: int, draws: int) -> np.ndarray:
 
 def _interval(values: np.ndarray) -> tuple[float, float]:
     if np.isnan(values).all():
-        return math.nan, math.nan
+        return np.nan, np.nan
     low, high = np.nanpercentile(values, [2.5, 97.5])
     return float(low), float(high)

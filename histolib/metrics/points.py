@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -16,6 +16,8 @@ from scipy.spatial.distance import cdist
 MOST_NEAR_PAIRS = 2**25
 MOST_PAIRS = 2**28
 PAIRS_PER_SOLVE = 2048  # the solver scans all rows repeatedly, so small batches are faster
+
+Arrays = Sequence[np.ndarray]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +32,6 @@ class Match:
     pred: np.ndarray
     true: np.ndarray
     distance: np.ndarray
-
-
-Matcher = Callable[[np.ndarray, np.ndarray, float], Match]
 
 
 def match_points(pred_xy: np.ndarray, true_xy: np.ndarray, radius: float) -> Match:
@@ -56,11 +55,8 @@ def match_points(pred_xy: np.ndarray, true_xy: np.ndarray, radius: float) -> Mat
     ([0, 1], [0, 1], [3.0, 3.0])
     """
     pred_xy, true_xy = _checked(pred_xy, true_xy, radius, "match_points")
-    if not len(pred_xy) or not len(true_xy):
-        return Match(np.zeros(0, int), np.zeros(0, int), np.zeros(0))
     tree, other = cKDTree(pred_xy), cKDTree(true_xy)
-    near = tree.count_neighbors(other, radius)
-    if near > MOST_NEAR_PAIRS:
+    if (near := tree.count_neighbors(other, radius)) > MOST_NEAR_PAIRS:
         raise ValueError(
             f"match_points: expected at most {MOST_NEAR_PAIRS:,} pairs within {radius:g}, found {near:,} between "
             f"{len(pred_xy):,} predicted and {len(true_xy):,} annotated points (is the radius in the points' unit?)"
@@ -121,9 +117,7 @@ class PointCounts:
         return self.tp, self.fp, self.fn
 
     def __add__(self, other: PointCounts) -> PointCounts:
-        return PointCounts(
-            self.tp + other.tp, self.fp + other.fp, self.fn + other.fn, self.distance_sum + other.distance_sum
-        )
+        return PointCounts(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
 
     def scores(self) -> dict[str, float]:
         """Scores of `scores_from_counts`, and loc_error, the mean distance of the hits (NaN without hits)."""
@@ -131,7 +125,7 @@ class PointCounts:
 
 
 def count_points(
-    pred_xy: np.ndarray, true_xy: np.ndarray, radius: float, matcher: Matcher = match_points
+    pred_xy: np.ndarray, true_xy: np.ndarray, radius: float, matcher: Callable[..., Match] = match_points
 ) -> PointCounts:
     """Match points and count hits and errors.
 
@@ -148,7 +142,7 @@ def detection_scores(pred_xy: np.ndarray, true_xy: np.ndarray, radius: float) ->
     """Counts and scores of one set of detections; arguments and errors as `match_points`.
 
     Returns:
-        tp, fp, fn, precision, recall, f1 (NaN if both sets are empty, 0 if one is), and loc_error, the mean hit distance.
+        tp, fp, fn, precision, recall, f1 (NaN if both sets are empty, 0 if one is), loc_error (mean distance of hits).
 
     >>> scores = detection_scores([[0, 0], [9, 0], [50, 50]], [[1, 0], [9, 2]], radius=3)
     >>> scores["tp"], scores["fp"], scores["fn"], scores["f1"], scores["loc_error"]
@@ -178,18 +172,12 @@ def f1_from_counts(counts: np.ndarray) -> np.ndarray:
     return np.divide(2 * tp, whole, out=np.full_like(tp, np.nan), where=whole > 0)
 
 
-def keypoint_average_precision(
-    pred_xy: Sequence[np.ndarray],
-    scores: Sequence[np.ndarray],
-    true_xy: Sequence[np.ndarray],
-    sigma: float,
-    similarity: float = 0.5,
-) -> float:
+def keypoint_average_precision(pred_xy: Arrays, scores: Arrays, true_xy: Arrays, sigma: float) -> float:
     """Area under the precision-recall curve, pooled over images and class-agnostic.
 
     The similarity of two points at distance d is exp(-d^2 / (2 sigma^2)). Matching follows COCO (Lin et al. 2014,
     arXiv:1405.0312): in order of confidence, each prediction takes the nearest free annotation of its image whose
-    similarity reaches the threshold. Precision is made non-increasing in recall and summed over all recall points.
+    similarity is at least 0.5. Precision is made non-increasing in recall and summed over all recall points.
 
     EndoNet's published 0.77 (Ushakov et al. 2023, Informatics 10(4):90, arXiv:2308.11562; sigma 2.98 microns) is the
     mean over two classes' AP (class 2 merged into stroma), averaged over batches of 7 tiles, on 282 + 10 tiles, so the
@@ -199,13 +187,13 @@ def keypoint_average_precision(
         pred_xy: predicted points of each image, (P_i, 2).
         scores: their confidence, (P_i,), comparable over images; ties keep their order.
         true_xy: annotated points of each image, (T_i, 2), same unit.
-        sigma, similarity: width of the similarity, same unit, > 0; smallest similarity that counts, in (0, 1).
+        sigma: width of the similarity, same unit, > 0.
 
     Returns:
         a value in [0, 1]; NaN without annotations.
 
     Raises:
-        ValueError: the sequences differ in length, or sigma or similarity is out of range.
+        ValueError: the sequences differ in length, or sigma is not positive.
 
     >>> found, truth = np.array([[0, 0], [40, 0], [9, 0]]), np.array([[0, 1], [9, 1]])
     >>> round(keypoint_average_precision([found], [np.array([0.9, 0.8, 0.7])], [truth], sigma=3), 3)
@@ -214,11 +202,9 @@ def keypoint_average_precision(
     images = len(pred_xy), len(scores), len(true_xy)
     if len(set(images)) > 1:
         raise ValueError(f"keypoint_average_precision: expected equally many images in each sequence, found {images}")
-    if not (sigma > 0 and 0 < similarity < 1):
-        raise ValueError(
-            f"keypoint_average_precision: expected sigma > 0 and a similarity in (0, 1), found {sigma}, {similarity}"
-        )
-    reach = sigma * math.sqrt(-2 * math.log(similarity))
+    if not sigma > 0:
+        raise ValueError(f"keypoint_average_precision: expected sigma > 0, found {sigma}")
+    reach = sigma * math.sqrt(-2 * math.log(0.5))
     hits, confidences, annotated = [], [], 0
     for points, confidence, truth in zip(pred_xy, scores, true_xy, strict=True):
         points, truth = (np.asarray(xy, np.float64).reshape(-1, 2) for xy in (points, truth))
@@ -226,7 +212,13 @@ def keypoint_average_precision(
         order = np.argsort(-confidence, kind="stable")
         annotated += len(truth)
         confidences.append(confidence[order])
-        hits.append(_greedy_hits(points[order], truth, reach))
+        hit, free = np.zeros(len(points), bool), np.ones(len(truth), bool)
+        for i, near in enumerate(cKDTree(truth).query_ball_point(points[order], reach)):
+            if candidates := [j for j in near if free[j]]:
+                distance = np.linalg.norm(truth[candidates] - points[order[i]], axis=1)
+                free[candidates[int(distance.argmin())]] = False
+                hit[i] = True
+        hits.append(hit)
     if not annotated:
         return math.nan
     hit = np.concatenate(hits)[np.argsort(-np.concatenate(confidences), kind="stable")]
@@ -270,30 +262,15 @@ def _solve(row: np.ndarray, column: np.ndarray, worth: np.ndarray) -> np.ndarray
     return np.flatnonzero(taken[row] == column)
 
 
-def _greedy_hits(points: np.ndarray, truth: np.ndarray, reach: float) -> np.ndarray:
-    """Whether each point, in order, found a free annotation within `reach`."""
-    hit, free = np.zeros(len(points), bool), np.ones(len(truth), bool)
-    for i, near in enumerate(cKDTree(truth).query_ball_point(points, reach) if len(truth) else ()):
-        candidates = [j for j in near if free[j]]
-        if candidates:
-            distance = np.linalg.norm(truth[candidates] - points[i], axis=1)
-            free[candidates[int(distance.argmin())]] = False
-            hit[i] = True
-    return hit
-
-
-def _checked(pred_xy: np.ndarray, true_xy: np.ndarray, radius: float, name: str) -> tuple[np.ndarray, np.ndarray]:
+def _checked(pred_xy: np.ndarray, true_xy: np.ndarray, radius: float, name: str) -> list[np.ndarray]:
     if not radius > 0:
         raise ValueError(f"{name}: expected a radius > 0, found {radius}")
-    return _points(pred_xy, "pred_xy"), _points(true_xy, "true_xy")
-
-
-def _points(xy: np.ndarray, name: str) -> np.ndarray:
-    xy = np.asarray(xy, dtype=np.float64)
-    if xy.size == 0 and xy.ndim <= 2:
-        return np.zeros((0, 2))
-    if xy.ndim != 2 or xy.shape[1] != 2:
-        raise ValueError(f"{name}: expected points of shape (K, 2), found {xy.shape}")
-    if not np.isfinite(xy).all():
-        raise ValueError(f"{name}: expected finite coordinates, found {int((~np.isfinite(xy)).sum())} that are not")
-    return xy
+    checked = {"pred_xy": np.asarray(pred_xy, np.float64), "true_xy": np.asarray(true_xy, np.float64)}
+    for name, xy in checked.items():
+        if xy.size == 0 and xy.ndim <= 2:
+            checked[name] = np.zeros((0, 2))
+        elif xy.ndim != 2 or xy.shape[1] != 2:
+            raise ValueError(f"{name}: expected points of shape (K, 2), found {xy.shape}")
+        elif not np.isfinite(xy).all():
+            raise ValueError(f"{name}: expected finite coordinates, found {int((~np.isfinite(xy)).sum())} that are not")
+    return list(checked.values())
