@@ -24,7 +24,6 @@ from ..io import replacing, writable_folder, write_json
 logger = logging.getLogger(__name__)
 
 COSTS = "course_cost.json"  # in data/results: seconds and peak memory of each notebook on the quick profile
-OPTIONS = ("profile", "output_dir")  # notebook parameters that are set by --profile and --output
 PAPERMILL_TAGS = {"injected-parameters", "papermill-error-cell-tag"}  # cells that papermill adds
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 EPILOG = """\
@@ -37,18 +36,11 @@ examples:
   histolib run --only 01,02 --output /tmp/try --set seed=3
   histolib run --profile full --set data_dir=data       # real data in data/bci, data/pannuke and data/endonuke
   histolib run --profile full --set resume=True         # continue an interrupted run
-
-exit codes: 0 done; 2 wrong usage or unusable input, nothing was run; 1 a notebook failed
 """
 
 
 class NotebookFailed(RuntimeError):
-    """A cell raised an error or its kernel died.
-
-    Attributes:
-        cell: number of the cell in the notebook file, counted from 1; None if no cell was started.
-        reason: the error.
-    """
+    """A cell raised an error or its kernel died; `cell` is its number in the file from 1, `reason` the error."""
 
     def __init__(self, file: Path, copy: Path, reason: str) -> None:
         cells = _own_cells(nbformat.read(copy, as_version=4)) if copy.is_file() else []
@@ -59,11 +51,7 @@ class NotebookFailed(RuntimeError):
 
 
 def notebook_files(root: Path, only: Iterable[str] = ()) -> list[Path]:
-    """The notebooks of the course in order; `only` selects them by number.
-
-    Raises:
-        FileNotFoundError: there is no notebook, or none with a given number.
-    """
+    """The notebooks of the course in order; `only` selects them by number (FileNotFoundError if one is missing)."""
     files = {file.name[:2]: file for file in sorted((root / "notebooks").glob("[0-9][0-9]_*.ipynb"))}
     if not files:
         raise FileNotFoundError(f"{root / 'notebooks'}: expected the notebooks of the course, found none")
@@ -76,11 +64,7 @@ def notebook_files(root: Path, only: Iterable[str] = ()) -> list[Path]:
 
 
 def notebook_parameters(file: Path) -> dict[str, Any]:
-    """Names and default values of a notebook's parameters.
-
-    Raises:
-        ValueError: a default is no literal.
-    """
+    """Names and default values of a notebook's parameters (ValueError if a default is no literal)."""
     import papermill
 
     values = {}
@@ -114,11 +98,10 @@ def run_course(
         assignments: notebook parameters as NAME=VALUE; each notebook gets those that it has.
         update: replace the notebooks of the checkout by their executed copies.
 
-    Returns:
-        paths of the collected figures.
+    Returns the paths of the collected figures.
 
     Raises:
-        FileNotFoundError, ValueError, OSError: unusable arguments; nothing was run.
+        ValueError, OSError: unusable arguments; nothing was run.
         NotebookFailed: a cell failed; `summary.json` in the folder of results has the details.
     """
     logging.getLogger("papermill").setLevel(logging.WARNING)
@@ -169,7 +152,7 @@ def collect_figures(folder: Path, target: Path, root: Path) -> list[Path]:
     from ..viz import contact_sheet
 
     figures, entries, pictures = list(_figures(folder)), [], []
-    target.mkdir(parents=True, exist_ok=True)
+    writable_folder(target)
     notebooks, commit = {file.name[:2]: file.name for file in notebook_files(root)}, commit_of(root)
     for path in figures:
         if path.parent != target:
@@ -193,7 +176,8 @@ def commit_of(root: Path) -> str:
 
 
 def _checked(assignments: Sequence[str], known: Iterable[Mapping[str, Any]], root: Path) -> dict[str, Any]:
-    defaults = {name: value for here in known for name, value in here.items() if name not in OPTIONS}
+    options = ("profile", "output_dir")  # set by --profile and --output
+    defaults = {name: value for here in known for name, value in here.items() if name not in options}
     given = parse_assignments(assignments, defaults)
     check_parameters(given, defaults, "--set")
     if not (root / Path(given.get("data_dir", "")).expanduser()).is_dir():
@@ -251,8 +235,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     only = "numbers of notebooks, such as 01,02 (default: all)"
     parser.add_argument("--only", type=lambda text: text.split(","), default=[], metavar="NUMBERS", help=only)
     parser.add_argument("--output", type=Path, metavar="OUTPUT", help="folder of all results (default: runs/PROFILE)")
-    value = "set a notebook parameter; repeatable"
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help=value)
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a notebook parameter")
     parser.add_argument("--update", action="store_true", help="write the executed notebooks back into the checkout")
     parser.set_defaults(run=_run)
 
