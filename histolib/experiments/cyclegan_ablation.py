@@ -1,53 +1,48 @@
-"""The trick table: what each setting of a CycleGAN that people reach for changes, measured on phantom twins."""
+"""Ablation of the CycleGAN: the effect of single settings on phantom tissue, over random seeds.
+
+Trains small CycleGANs, each with one changed setting, and scores them on registered pairs of slides that no training
+saw. Writes cyclegan_ablation.json, .png and .pdf. A run takes about a minute of one CPU core; after an interruption the
+same command continues.
+
+  python -m histolib.experiments.cyclegan_ablation
+  python -m histolib.experiments.cyclegan_ablation --seeds 1 --output /tmp/ablation --work /tmp/ablation/runs
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
-import logging
-import textwrap
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from itertools import product
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
-import numpy as np
+from tqdm import tqdm
 
-from . import __version__
-from .config import Paths, profile, writable_folder
-from .data import PanNuke
-from .ensemble import HOVERNET, TRANSLATIONS, Models
-from .ensemble.translation_command import phantom_material, score_material
-from .ensemble.translation_table import headline
-from .materials import open_stain
-from .recipes import Sets, hover_settings, open_sets, train_cyclegan, train_hovernet, translation_settings
-from .results import write_results
-from .translation import TranslationSettings
-from .viz import figure_seeds, save_figure
+from .. import __version__, viz
+from ..config import CycleGANSettings, HoverNetSettings, Paths, profile
+from ..data import PanNuke, open_stain
+from ..ensemble import Models
+from ..ensemble.translation_sets import evaluate_with_models, phantom_pairs
+from ..io import Provenance, plain, writable_folder, write_json
+from ..notebook import Datasets, open_datasets
+from ..nuclei import train_hovernet
+from ..translation import TRANSLATIONS, train_cyclegan
+from ..translation.stain_transfer import save_stain_reference
+from ..translation.table import headline
 
-__all__ = ["BASE", "TRICKS", "add_parsers", "summary"]
-
-logger = logging.getLogger(__name__)
-
-NAME = "tricks"
-SCORES = "scores.json"
-IMAGES = 12
-# Small and short, so that many runs are affordable; nothing stops a run, so that what is lost is measured.
-BASE = replace(
-    translation_settings(profile("quick")),
-    mpp=0.5,
-    patch_px=64,
-    warm_steps=100,
-    steps=300,
-    lr_generator=3e-4,
-    lr_discriminator=3e-4,
-    content_limit=-1.0,
-)
-# What differs from the quick profile in the HoVer-Net that counts what is left of the nuclei.
-DETECTOR: dict[str, Any] = {"width": 3 / 16, "steps": 400, "learning_rate": 4e-3, "affine": 0.2, "jitter": 0.2}
-# What differs from the base. Runs see as many crops as the base does, the plain ones without a warm start too.
-TRICKS: dict[str, dict[str, Any]] = {
+NAME = "cyclegan_ablation"
+# Small and short, so that many runs are affordable. No run stops early, so that lost content is measured.
+BASE = replace(profile("quick").cyclegan, mpp=0.5, patch_px=64, warm_steps=100, steps=300, content_limit=-1.0)
+BASE = replace(BASE, lr_discriminator=3e-4)
+# HoVer-Net that measures how many nuclei are found after translation.
+DETECTOR = replace(profile("quick").hovernet, width=3 / 16, steps=400, learning_rate=4e-3, affine=0.2, jitter=0.2)
+# Changes to the base. All runs see the same number of crops, including those without a warm start.
+CHANGES: dict[str, dict[str, Any]] = {
     "base": {},
     "batch of 4": {"batch_size": 4, "warm_steps": 25, "steps": 75},
     "no warm start": {"warm_steps": 0, "steps": 400},
@@ -60,150 +55,116 @@ TRICKS: dict[str, dict[str, Any]] = {
     "averaged generators": {"ema": 0.99},
 }
 
-EPILOG = f"""\
-Small CycleGANs are trained, a setting changed in each, and scored on phantom twins of slides that no training saw.
-Writes {NAME}.json, {NAME}.png and {NAME}.pdf. A run takes about a minute of one CPU core; stopped, the same command
-goes on where it was.
 
-{textwrap.fill(f"settings: {', '.join(TRICKS)}", 118)}
-
-examples:
-  histolib tricks
-  histolib tricks --seeds 1 --output /tmp/tricks --work /tmp/tricks/runs    # a first look
-"""
-
-
-def add_parsers(subparsers: argparse._SubParsersAction) -> None:
-    """Add `tricks` to the command line."""
-    parser = subparsers.add_parser(
-        "tricks",
-        description="Measure what single settings of the CycleGAN change, over seeds, on phantom tissue.",
-        epilog=EPILOG,
-    )
-    output = "folder of the table and the figure (default: %(default)s)"
-    parser.add_argument("--output", type=Path, default=Path("data/results"), help=output)
-    parser.add_argument("--work", type=Path, default=Path("runs/tricks"), help="of the runs (default: %(default)s)")
-    seeds = "seeds 0 to N - 1 of each setting (default: %(default)s)"
-    parser.add_argument("--seeds", type=int, default=3, metavar="N", help=seeds)
-    parser.set_defaults(run=run)
-
-
-def run(args: argparse.Namespace) -> int:
-    """Train and score what is not there yet, then write the table and the figure."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse the command line, run the ablation, print a summary."""
+    parser = argparse.ArgumentParser(description="Measure the effect of single settings of the CycleGAN.")
+    parser.add_argument("--output", type=Path, default=Path("data/results"), help="folder of results (%(default)s)")
+    parser.add_argument("--work", type=Path, default=Path(f"runs/{NAME}"), help="folder of runs (%(default)s)")
+    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="use seeds 0 to N - 1 (%(default)s)")
+    args = parser.parse_args(argv)
     if args.seeds < 1:
-        raise ValueError(f"--seeds: expected at least 1, found {args.seeds}")
-    for folder in (args.output, args.work):
-        writable_folder(folder)
-    sets = open_sets(Paths.find().data, profile("quick"))
-    detector = args.work / "detector"
-    if not (detector / HOVERNET).is_file():
-        _train_detector(sets, detector)
-    rows = []
-    for seed in range(args.seeds):
-        for name, changes in TRICKS.items():
-            settings = replace(BASE, seed=seed, **changes)
-            logger.info("%s, seed %d", name, seed)
-            rows.append({"name": name, "seed": seed, **_row(sets, settings, _folder(args.work, name, seed), detector)})
-    results = {
-        "rows": rows,
-        "summary": summary(rows),
-        "rivals": _rivals(args.work, detector),
-        "protocol": {
-            "base": asdict(BASE),
-            "changes": TRICKS,
-            "scored_on": f"{IMAGES} phantom twins of slides that no training saw",
-            "detector": "HoVer-Net trained on phantom H&E",
-            "seeds": args.seeds,
-            "histolib": __version__,
-        },
-    }
-    write_results(args.output / f"{NAME}.json", results)
-    save_figure(figure(results), NAME, args.output)
-    print(table(results))
+        parser.error(f"--seeds: expected at least 1, found {args.seeds}")
+    sets = open_datasets(Paths.find().data, profile("quick"))
+    results = ablate(sets, args.work, args.output, range(args.seeds))
+    for name, row in results["summary"].items():
+        print(f"{name:<40} F1 {row['detection']['mean']:.3f}  {row.get('change', '')}")
     return 0
 
 
-def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+def ablate(
+    sets: Datasets, work: Path, output: Path, seeds: Sequence[int] = (0, 1, 2), *, base: CycleGANSettings = BASE,
+    changes: Mapping[str, Mapping[str, Any]] = CHANGES, detector: HoverNetSettings = DETECTOR, images: int = 12,
+) -> dict[str, Any]:  # fmt: skip
+    """Train and score all missing runs, and write the results and the figure.
+
+    Args:
+        sets: phantom data sets to train on.
+        work: folder of the runs; finished runs with the same settings are reused.
+        output: folder of the results.
+        seeds: random seeds; each change is trained with each seed.
+        base: settings of the base run.
+        changes: changed settings by name of the run; "base" must be among them.
+        detector: settings of the network that finds nuclei after translation.
+        images: number of phantom pairs to score on.
+
+    Returns:
+        the content of `cyclegan_ablation.json`.
+    """
+    for folder in (output, work):
+        writable_folder(folder)
+    if not (work / "detector" / "hovernet.safetensors").is_file():
+        samples = PanNuke(sets.pannuke.root, folds=(1, 2))
+        settings = replace(detector, types=tuple(samples.types.values()))
+        provenance = Provenance("phantom PanNuke: fold1, fold2", tuple(samples.groups))
+        train_hovernet(samples, settings, work / "detector", provenance=provenance, resume=True, mixed_precision="bf16")
+        save_stain_reference([one.patch for one in samples], "he", work / "detector" / "he_reference.safetensors")
+    rows = []
+    for seed, name in tqdm(list(product(seeds, changes)), unit="run"):
+        trained = _run(sets, replace(base, seed=seed, **changes[name]), _folder(work, name, seed), images)
+        rows.append({"name": name, "seed": seed, **trained})
+    classical = [name for name in TRANSLATIONS if name != "cyclegan"]
+    results = {
+        "rows": rows,
+        "summary": summarise(rows),
+        "classical": _scores(_folder(work, "base", seeds[0]), classical, images),
+        "protocol": {
+            "base": asdict(base), "changes": changes, "seeds": len(seeds), "histolib": __version__,
+            "scored_on": f"{images} phantom pairs of slides that no training saw",
+            "detector": "HoVer-Net trained on phantom H&E",
+        },
+    }  # fmt: skip
+    write_json(output / f"{NAME}.json", results)
+    by_name = {name: [row["scores"]["detection"] for row in rows if row["name"] == name] for name in changes}
+    references = {name: scores["detection"] for name, scores in results["classical"].items()}
+    figure = viz.figure_seeds(by_name, references, "F1 of nuclei found after translation, 3 µm")
+    viz.save_figure(figure, NAME, output)
+    return results
+
+
+def summarise(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """Mean and range over seeds of each measure, and of the paired change of F1 from the base.
 
     Args:
         rows: "name", "seed", and "scores" by measure; the base is among them.
 
     Returns:
-        by name and measure {mean, low, high}; "change" is F1 minus that of the base at the same seed.
+        by name and measure {mean, low, high}; "change" is F1 minus that of the base with the same seed.
     """
-    by_name: dict[str, dict[int, Mapping[str, float]]] = {}
-    for row in rows:
-        by_name.setdefault(row["name"], {})[row["seed"]] = row["scores"]
-    base = by_name["base"]
+    base = {row["seed"]: row["scores"]["detection"] for row in rows if row["name"] == "base"}
     result: dict[str, dict[str, Any]] = {}
-    for name, scores in by_name.items():
-        measures = {measure: [score[measure] for score in scores.values()] for measure in next(iter(scores.values()))}
+    for name in dict.fromkeys(row["name"] for row in rows):
+        runs = [row for row in rows if row["name"] == name]
+        measures = {measure: [run["scores"][measure] for run in runs] for measure in runs[0]["scores"]}
         if name != "base":
-            measures["change"] = [score["detection"] - base[seed]["detection"] for seed, score in scores.items()]
-        result[name] = {measure: _range(values) for measure, values in measures.items()}
-    return result
+            measures["change"] = [run["scores"]["detection"] - base[run["seed"]] for run in runs]
+        result[name] = {k: {"mean": mean(v), "low": min(v), "high": max(v)} for k, v in measures.items()}
+    return plain(result)
 
 
-def figure(results: Mapping[str, Any]) -> Any:
-    """F1 of every run, a row a setting, beside the rivals that need no training."""
-    runs: dict[str, list[float]] = {}
-    for row in results["rows"]:
-        runs.setdefault(row["name"], []).append(row["scores"]["detection"])
-    rivals = {name: scores["detection"] for name, scores in results["rivals"].items()}
-    return figure_seeds(runs, rivals, "F1 of nuclei found after translation, 3 µm")
+def _run(sets: Datasets, settings: CycleGANSettings, folder: Path, images: int) -> dict[str, Any]:
+    """Scores and CPU seconds of one run, trained unless it exists."""
+    file, made_by = folder / "scores.json", json.loads(json.dumps(asdict(settings)))
+    row = json.loads(file.read_text()) if file.is_file() else {}
+    if row.pop("settings", None) != made_by:
+        ihc, he = open_stain(sets.endonuke.root, "ihc"), open_stain(sets.pannuke.root, "he")
+        start = time.process_time()
+        train_cyclegan(ihc.patches, he.patches, settings, folder, resume=True)
+        seconds = round(time.process_time() - start, 1)
+        row = {"scores": _scores(folder, ["cyclegan"], images)["cyclegan"], "seconds": seconds}
+        write_json(file, {"settings": made_by, **row})
+    return row
 
 
-def table(results: Mapping[str, Any]) -> str:
-    """The summary for a person."""
-    width = max(map(len, results["summary"]))
-    lines = [f"{'':<{width}}  {'F1 ↑':>6} {'change':>21} {'KID ↓':>7} {'SSIM ↑':>7} {'density ↑':>9} {'cycle ↓':>8}"]
-    for name, row in results["summary"].items():
-        change = row.get("change")
-        moved = f"{change['mean']:+.3f} ({change['low']:+.2f}..{change['high']:+.2f})" if change else ""
-        cells = [f"{row[m]['mean']:.3f}" for m in ("detection", "kid", "ssim", "correlation", "cycle")]
-        lines.append(
-            f"{name:<{width}}  {cells[0]:>6} {moved:>21} {cells[1]:>7} {cells[2]:>7} {cells[3]:>9} {cells[4]:>8}"
-        )
-    rivals = ", ".join(f"{name} {scores['detection']:.3f}" for name, scores in results["rivals"].items())
-    return "\n".join([*lines, f"F1 without training: {rivals}"])
-
-
-def _train_detector(sets: Sets, folder: Path) -> None:
-    samples = PanNuke(sets.pannuke.root, folds=(1, 2))
-    settings = replace(hover_settings(profile("quick"), tuple(samples.types.values())), **DETECTOR)
-    told = {"groups": samples.groups, "trained_on": "phantom PanNuke: fold1, fold2"}
-    train_hovernet(samples, settings, folder, resume=True, mixed_precision="bf16", save_every=100, **told)
-
-
-def _row(sets: Sets, settings: TranslationSettings, folder: Path, detector: Path) -> dict[str, Any]:
-    """Scores and cost of one run, which is made unless it is there."""
-    file, made_by = folder / SCORES, json.dumps(asdict(settings))
-    if file.is_file():
-        row = json.loads(file.read_text())
-        if row["settings"] == json.loads(made_by):
-            return {"scores": row["scores"], "seconds": row["seconds"]}
-    ihc, he = open_stain(sets.endonuke.root, "ihc"), open_stain(sets.pannuke.root, "he")
-    start = time.process_time()
-    train_cyclegan(ihc.patches, he.patches, settings, folder, resume=True)
-    seconds = time.process_time() - start
-    found = score_material(phantom_material(IMAGES), Models(folder, detector), ["cyclegan"])
-    row = {"settings": json.loads(made_by), "scores": headline(found["translations"]["cyclegan"]["to_he"])}
-    row["seconds"] = round(seconds, 1)
-    write_results(file, row)
-    return {"scores": row["scores"], "seconds": row["seconds"]}
-
-
-def _rivals(work: Path, detector: Path) -> dict[str, dict[str, float]]:
-    models = Models(_folder(work, "base", 0), detector)
-    names = [name for name in TRANSLATIONS if name != "cyclegan"]
-    found = score_material(phantom_material(IMAGES), models, names)
-    return {name: headline(scores["to_he"]) for name, scores in found["translations"].items()}
+def _scores(folder: Path, names: Sequence[str], images: int) -> dict[str, dict[str, float]]:
+    models = Models(folder, folder.parent / "detector")
+    results = evaluate_with_models(phantom_pairs(images), models, names)
+    return {name: headline(scores) for name, scores in results["translations"].items()}
 
 
 def _folder(work: Path, name: str, seed: int) -> Path:
     return work / f"{name.replace(' ', '-')}-{seed}"
 
 
-def _range(values: Sequence[float]) -> dict[str, float]:
-    return {name: round(float(f(values)), 5) for name, f in (("mean", np.mean), ("low", np.min), ("high", np.max))}
+if __name__ == "__main__":
+    sys.exit(main())
