@@ -37,10 +37,10 @@ from ..translation.table import headline
 
 NAME = "cyclegan_ablation"
 # Small and short, so that many runs are affordable. No run stops early, so that lost content is measured.
-BASE = replace(profile("quick").cyclegan, mpp=0.5, patch_px=64, warm_steps=100, steps=300, content_limit=-1.0)
-BASE = replace(BASE, lr_discriminator=3e-4)
+QUICK = profile("quick")
+BASE = replace(QUICK.cyclegan, mpp=0.5, patch_px=64, warm_steps=100, steps=300, lr_discriminator=3e-4, content_limit=-1)
 # HoVer-Net that measures how many nuclei are found after translation.
-DETECTOR = replace(profile("quick").hovernet, width=3 / 16, steps=400, learning_rate=4e-3, affine=0.2, jitter=0.2)
+DETECTOR = replace(QUICK.hovernet, width=3 / 16, steps=400, learning_rate=4e-3, affine=0.2, jitter=0.2)
 # Changes to the base. All runs see the same number of crops, including those without a warm start.
 CHANGES: dict[str, dict[str, Any]] = {
     "base": {},
@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.seeds < 1:
         parser.error(f"--seeds: expected at least 1, found {args.seeds}")
-    sets = open_datasets(Paths.find().data, profile("quick"))
+    sets = open_datasets(Paths.find().data, QUICK)
     results = ablate(sets, args.work, args.output, range(args.seeds))
     for name, row in results["summary"].items():
         print(f"{name:<40} F1 {row['detection']['mean']:.3f}  {row.get('change', '')}")
@@ -91,8 +91,7 @@ def ablate(
     Returns:
         the content of `cyclegan_ablation.json`.
     """
-    for folder in (output, work):
-        writable_folder(folder)
+    writable_folder(output)
     if not (work / "detector" / "hovernet.safetensors").is_file():
         samples = PanNuke(sets.pannuke.root, folds=(1, 2))
         settings = replace(detector, types=tuple(samples.types.values()))
@@ -117,8 +116,7 @@ def ablate(
     write_json(output / f"{NAME}.json", results)
     by_name = {name: [row["scores"]["detection"] for row in rows if row["name"] == name] for name in changes}
     references = {name: scores["detection"] for name, scores in results["classical"].items()}
-    figure = viz.figure_seeds(by_name, references, "F1 of nuclei found after translation, 3 µm")
-    viz.save_figure(figure, NAME, output)
+    viz.save_figure(viz.figure_seeds(by_name, references, "F1 of nuclei found after translation, 3 µm"), NAME, output)
     return results
 
 
@@ -157,8 +155,7 @@ def _run(sets: Datasets, settings: CycleGANSettings, folder: Path, images: int) 
 
 
 def _scores(folder: Path, names: Sequence[str], images: int) -> dict[str, dict[str, float]]:
-    models = Models(folder, folder.parent / "detector")
-    results = evaluate_with_models(phantom_pairs(images), models, names)
+    results = evaluate_with_models(phantom_pairs(images), Models(folder, folder.parent / "detector"), names)
     return {name: headline(scores) for name, scores in results["translations"].items()}
 
 

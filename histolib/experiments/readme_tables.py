@@ -178,11 +178,10 @@ def _translation(scores: Mapping[str, Any]) -> dict[str, float | None]:
     return {key: found.get(key) for key in TRANSLATION_COLUMNS}
 
 
-def _spread(values: Sequence[float | None], digits: int) -> str:
-    known = [value for value in values if value is not None]
-    if not known or max(known) - min(known) < 0.5 * 10.0**-digits:
-        return _number(known[0] if known else None, digits)
-    return f"{mean(known):.{digits}f} ({min(known):.{digits}f}–{max(known):.{digits}f})"
+def _spread(values: Sequence[Any], digits: int) -> str:
+    if None in values or max(values) - min(values) < 0.5 * 10.0**-digits:
+        return _number(values[0], digits)
+    return f"{mean(values):.{digits}f} ({min(values):.{digits}f}–{max(values):.{digits}f})"
 
 
 def _number(value: float | None, digits: int = 3) -> str:
