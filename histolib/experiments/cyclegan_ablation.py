@@ -102,11 +102,10 @@ def ablate(
     for seed, name in tqdm(list(product(seeds, changes)), unit="run"):
         trained = _run(sets, replace(base, seed=seed, **changes[name]), _folder(work, name, seed), images)
         rows.append({"name": name, "seed": seed, **trained})
-    classical = [name for name in TRANSLATIONS if name != "cyclegan"]
     results = {
         "rows": rows,
         "summary": summarise(rows),
-        "classical": _scores(_folder(work, "base", seeds[0]), classical, images),
+        "classical": _scores(_folder(work, "base", seeds[0]), [n for n in TRANSLATIONS if n != "cyclegan"], images),
         "protocol": {
             "base": asdict(base), "changes": changes, "seeds": len(seeds), "histolib": __version__,
             "scored_on": f"{images} phantom pairs of slides that no training saw",
