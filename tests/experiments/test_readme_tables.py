@@ -43,7 +43,7 @@ def test_only_the_text_between_the_marks_changes(results):
 
 
 def test_an_unknown_table_is_named(results):
-    with pytest.raises(ValueError, match="expected a table out of routes, .* found none"):
+    with pytest.raises(ValueError, match=r"expected a table out of routes, .* found none"):
         fill("<!-- table: none -->\n<!-- end of table -->", results)
 
 
