@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..config import MARKERS
-from ..imaging import optical_density, separate_stains
+from ..imaging import MARKERS, optical_density, separate_stains
 
 __all__ = [
     "MARKERS",

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
-from ..training import average_weights
 from .content import DENSITY_STEP, ContentGuard, content_correlation, density_weights, stain_amount
 from .networks import Generator, PatchDiscriminator
 from .pool import ImagePool

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..imaging import Patch, resample, windows
-from ..training import load_weights, save_weights
+from ..io import load_weights, save_weights
 from .networks import Generator, held_statistics
 
 __all__ = ["load_generator", "save_generator", "to_image", "to_tensor", "translate"]
