@@ -123,3 +123,7 @@ ROUTES: dict[str, Route] = {
     "ensemble": Route("confidence-weighted vote of several other routes", _ensemble, ("fusion",)),
     "supervised": _on_ihc("supervised", "HoVer-Net trained on labelled IHC, as a reference"),
 }
+
+# Best route without IHC labels: for a nuclear marker by the cross-fit scores of data/results/endonuke.json, for the
+# others by visual inspection of skimage.data.immunohistochemistry(), because no annotated tiles are available.
+DEFAULT_ROUTES = {"nuclear": "ensemble", "membrane": "od", "cytoplasm": "od"}

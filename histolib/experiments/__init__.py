@@ -1,0 +1,1 @@
+"""Scripts behind the committed results; run them with `python -m histolib.experiments.NAME`."""
