@@ -29,10 +29,8 @@ from ..ensemble import ROUTES, Fusion, Models, Nuclei, choose_fusion, evaluate, 
 from ..ensemble.routes import leaks_of
 from ..imaging import Patch
 from ..io import writable_folder, write_json
-from ..metrics import match_points
 from ..metrics.points import PointCounts, count_points
 from ..nuclei import detect_log
-from ..viz import figure_detections
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +55,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--radius-um", type=float, default=3.0, help=radius)
     parser.add_argument("--seed", type=int, default=0, help="random seed of the bootstrap (default: %(default)s)")
     parser.add_argument("--output", type=Path, required=True, help="JSON file for the results")
-    parser.add_argument("--atlas", type=Path, help="folder for pictures of the worst tiles (default: none)")
     fusion = "JSON file for a fusion chosen on all tiles, to ship with weights; the results do not use it"
     parser.add_argument("--fusion", type=Path, help=fusion)
     args = parser.parse_args(argv)
@@ -114,8 +111,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         "histolib": __version__,
     }
     write_json(args.output, results)
-    if args.atlas:
-        _draw_atlas(writable_folder(args.atlas), samples, predictions, results["routes"], args.radius_um)
     for name, scores in sorted(results["routes"].items(), key=lambda item: -(item[1]["f1"] or 0)):
         gain = scores["difference"].get("log", {}).get("f1", 0)
         print(f"{name:<22} F1 {scores['f1']:.3f}  {gain:+.3f} to log  AP {scores['average_precision']:.3f}")
@@ -170,28 +165,6 @@ def _fuse(fusion: Fusion, found: Mapping[str, Sequence[Timed]], tile: int, sampl
     start = time.perf_counter()
     merged = fusion({name: nuclei for name, (nuclei, _) in members.items()}, sample.patch.mpp)
     return merged, time.perf_counter() - start + sum(seconds for _, seconds in members.values())
-
-
-def _draw_atlas(
-    folder: Path,
-    samples: Sequence[KeypointSample],
-    predictions: Mapping[str, Sequence[Nuclei]],
-    routes: Mapping[str, Any],
-    radius_um: float,
-) -> None:
-    """Draw the worst tiles of each route beside `log`; the tiles are real, so the pictures must not be published."""
-    position = {sample.patch.name: i for i, sample in enumerate(samples)}
-    for name, scores in routes.items():
-        for rank, tile in enumerate(scores["worst"], 1):
-            sample, patches, outcomes = samples[position[tile]], {}, {}
-            for route in ("log", name):
-                xy, mpp = predictions[route][position[tile]].xy, sample.patch.mpp
-                match = match_points(xy * mpp, sample.xy * mpp, radius_um)
-                _, false, missed = routes[route]["tiles"][tile]
-                title = f"{route}, {tile}: {false} false, {missed} missed"
-                patches[title], outcomes[title] = sample.patch, (xy, sample.xy, match.pred, match.true)
-            figure = figure_detections(patches, outcomes, side=6)
-            figure.savefig(folder / f"{name.replace(' ', '_')}_{rank:02d}_{tile}.png", dpi=70)
 
 
 if __name__ == "__main__":
