@@ -5,12 +5,12 @@ from .classification import type_counts, type_scores, type_table
 from .feature_spread import Spread, feature_floor, feature_spread, half_size
 from .inception import inception_features
 from .instances import segmentation_scores
-from .keypoint_precision import keypoint_average_precision
 from .panoptic import pannuke_scores, typed_quality
 from .points import (
     Match,
     detection_scores,
     f1_from_counts,
+    keypoint_average_precision,
     match_points,
     match_points_then_threshold,
     scores_from_counts,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from .assignment import best_assignment
 from .overlaps import Overlaps, overlaps
+from .points import best_assignment
 
 __all__ = ["segmentation_scores"]
 

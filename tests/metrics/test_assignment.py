@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
-from histolib.metrics import assignment
-from histolib.metrics.assignment import best_assignment
+from histolib.metrics import points
+from histolib.metrics.points import best_assignment
 
 tables = st.lists(
     st.tuples(st.integers(0, 9), st.integers(0, 9), st.integers(1, 5)), max_size=40, unique_by=lambda pair: pair[:2]
@@ -20,7 +20,7 @@ def test_it_is_worth_as_much_as_the_dense_solution(pairs, at_once):
     dense = np.zeros((10, 10))
     dense[row, column] = worth
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(assignment, "PAIRS_PER_SOLVE", at_once)
+        patch.setattr(points, "PAIRS_PER_SOLVE", at_once)
         chosen = best_assignment(row, column, worth.astype(float))
     assert worth[chosen].sum() == dense[linear_sum_assignment(dense, maximize=True)].sum()
     assert len(set(row[chosen])) == len(set(column[chosen])) == len(chosen)

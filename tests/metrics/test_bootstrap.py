@@ -57,5 +57,5 @@ def test_a_difference_is_paired_block_by_block():
 
 
 def test_a_difference_of_other_blocks_is_refused():
-    with pytest.raises(ValueError, match="same blocks"):
+    with pytest.raises(ValueError, match="of the same blocks"):
         bootstrap_f1_difference(np.ones((3, 3)), np.ones((2, 3)))

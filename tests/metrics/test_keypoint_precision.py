@@ -48,7 +48,7 @@ def test_images_are_pooled_and_may_be_empty():
 
 
 def test_bad_arguments_are_refused():
-    with pytest.raises(ValueError, match="as many images"):
+    with pytest.raises(ValueError, match="equally many images"):
         keypoint_average_precision([TRUE], [], [TRUE], 3.0)
     with pytest.raises(ValueError, match="sigma > 0"):
         keypoint_average_precision([TRUE], [np.ones(4)], [TRUE], 0.0)
