@@ -29,8 +29,8 @@ logger = logging.getLogger(__name__)
 
 Result = tuple[dict[str, Any], str]  # results for the JSON file, and a table
 EPILOG = """\
-The table is printed; --output writes the scores with intervals and protocol as JSON. Scores of weights that were trained
-or selected on the scored data are marked LEAKED.
+The table is printed; --output writes scores, intervals and protocol as JSON. Scores of weights that were trained or
+selected on the scored data are marked LEAKED.
 
 examples:
   histolib evaluate data/endonuke --dataset endonuke --routes log,od,synthetic --output results.json

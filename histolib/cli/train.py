@@ -58,7 +58,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     common.add_argument("--resume", action="store_true", help="continue the run in the output folder, if there is one")
     precision = "mixed precision (default: no, 32 bits)"
     common.add_argument("--mixed-precision", choices=["no", "bf16", "fp16"], default="no", help=precision)
-    common.add_argument("--save-every", type=int, default=500, metavar="STEPS", help="checkpoint interval (default: 500)")
+    common.add_argument(
+        "--save-every", type=int, default=500, metavar="STEPS", help="checkpoint interval (default: 500)"
+    )
 
     about = "Train a CycleGAN between unpaired IHC and H&E. Writes one generator for each direction."
     cyclegan = networks.add_parser(
@@ -76,7 +78,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     cyclegan.add_argument("--start", type=Path, help=start)
     detector = "HoVer-Net for H&E: keep the generators with the best F1 on the part val (default: keep the last)"
     cyclegan.add_argument("--detector", type=Path, metavar="FILE", help=detector)
-    consistency = "HoVer-Net for IHC: teacher of the loss `consistency`, together with --detector (default: no such loss)"
+    consistency = (
+        "HoVer-Net for IHC: teacher of the loss `consistency`, together with --detector (default: no such loss)"
+    )
     cyclegan.add_argument("--consistency", type=Path, metavar="FILE", help=consistency)
     every = "validation interval (default: as --save-every)"
     cyclegan.add_argument("--validate-every", type=int, metavar="STEPS", help=every)
@@ -121,7 +125,9 @@ def _train_cyclegan(args: argparse.Namespace) -> int:
         for path, net in ((args.detector, detector), (args.consistency, teacher)):
             net.eval().requires_grad_(False)
             if net.mpp != settings.mpp:
-                raise ValueError(f"{path}: expected {settings.mpp} microns per pixel like the CycleGAN, found {net.mpp}")
+                raise ValueError(
+                    f"{path}: expected {settings.mpp} microns per pixel like the CycleGAN, found {net.mpp}"
+                )
         reference = StainReference.load(args.detector.parent / "he_reference.safetensors")
         how["consistency"] = nuclei_consistency(detector.same_size_maps, teacher.same_size_maps, reference)
     provenance = Provenance(f"IHC of {ihc.described}; H&E of {he.described}", (*ihc.groups, *he.groups))

@@ -135,9 +135,7 @@ def test_without_routes_all_with_weights_are_scored_and_the_others_named(tmp_pat
     assert "hovernet.safetensors not found" in caplog.text
 
 
-@pytest.mark.parametrize(
-    ("options", "n_true"), [([], 5), (["--annotator", "other"], 1), (["--annotator", "ann"], 4)]
-)
+@pytest.mark.parametrize(("options", "n_true"), [([], 5), (["--annotator", "other"], 1), (["--annotator", "ann"], 4)])
 def test_the_ground_truth_is_that_of_the_annotator(tmp_path, endonuke, planted, options, n_true):
     other = endonuke / "dataset/labels/bulk/other"
     other.mkdir()
