@@ -110,7 +110,7 @@ def _find_images(inputs: Iterable[Path]) -> tuple[list[Path], list[str]]:
 
 
 def _output_names(files: Sequence[Path]) -> list[str]:
-    """A unique name for the results of each file: its stem, extended by suffix, folders or a number if stems collide."""
+    """A unique name for the results of each file: its stem, extended by suffix, folders or a number on collision."""
     options = []
     for path in files:
         parts = [*path.resolve().parts[1:-1], path.name.replace(".", "_")]

@@ -19,6 +19,7 @@ from ..nuclei import HoVerNet, find_nuclei, train_hovernet
 from ..translation import ContentLost, Generator, StainReference, train_cyclegan, translate
 from ..translation.consistency import nuclei_consistency
 from ..translation.stain_transfer import save_stain_reference
+from .options import number
 
 RADIUS_UM = 3.0
 EXAMPLES = """\
@@ -58,9 +59,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     common.add_argument("--resume", action="store_true", help="continue the run in the output folder, if there is one")
     precision = "mixed precision (default: no, 32 bits)"
     common.add_argument("--mixed-precision", choices=["no", "bf16", "fp16"], default="no", help=precision)
-    common.add_argument(
-        "--save-every", type=int, default=500, metavar="STEPS", help="checkpoint interval (default: 500)"
-    )
+    every = "steps between checkpoints (default: %(default)s)"
+    common.add_argument("--save-every", type=number(1, kind=int), default=500, metavar="STEPS", help=every)
 
     about = "Train a CycleGAN between unpaired IHC and H&E. Writes one generator for each direction."
     cyclegan = networks.add_parser(
@@ -78,12 +78,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     cyclegan.add_argument("--start", type=Path, help=start)
     detector = "HoVer-Net for H&E: keep the generators with the best F1 on the part val (default: keep the last)"
     cyclegan.add_argument("--detector", type=Path, metavar="FILE", help=detector)
-    consistency = (
-        "HoVer-Net for IHC: teacher of the loss `consistency`, together with --detector (default: no such loss)"
-    )
+    consistency = "HoVer-Net for IHC, with --detector: teacher of the loss `consistency` (default: no such loss)"
     cyclegan.add_argument("--consistency", type=Path, metavar="FILE", help=consistency)
-    every = "validation interval (default: as --save-every)"
-    cyclegan.add_argument("--validate-every", type=int, metavar="STEPS", help=every)
+    every = "steps between validations (default: as --save-every)"
+    cyclegan.add_argument("--validate-every", type=number(1, kind=int), metavar="STEPS", help=every)
     cyclegan.set_defaults(run=_train_cyclegan)
 
     hovernet = networks.add_parser(
@@ -125,9 +123,7 @@ def _train_cyclegan(args: argparse.Namespace) -> int:
         for path, net in ((args.detector, detector), (args.consistency, teacher)):
             net.eval().requires_grad_(False)
             if net.mpp != settings.mpp:
-                raise ValueError(
-                    f"{path}: expected {settings.mpp} microns per pixel like the CycleGAN, found {net.mpp}"
-                )
+                raise ValueError(f"{path}: expected {settings.mpp} microns per pixel as the CycleGAN, found {net.mpp}")
         reference = StainReference.load(args.detector.parent / "he_reference.safetensors")
         how["consistency"] = nuclei_consistency(detector.same_size_maps, teacher.same_size_maps, reference)
     provenance = Provenance(f"IHC of {ihc.described}; H&E of {he.described}", (*ihc.groups, *he.groups))

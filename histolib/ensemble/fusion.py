@@ -148,7 +148,7 @@ def _confidence(route: str, score: np.ndarray) -> np.ndarray:
 
 
 def _clusters(xy_um: np.ndarray, route: np.ndarray, vote: np.ndarray, radius_um: float) -> Iterator[np.ndarray]:
-    """Greedy clustering by decreasing vote, at most one point per route: each point joins the nearest seed or is one."""
+    """Greedy clustering by decreasing vote: each point joins the nearest seed without its route, or becomes a seed."""
     if not len(xy_um):
         return
     near = cKDTree(xy_um).query_ball_point(xy_um, radius_um)

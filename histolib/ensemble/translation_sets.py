@@ -14,7 +14,7 @@ from ..data import BCI, EndoNuke, PanNuke, open_outlined, phantom, read_split
 from ..data.splits import in_groups, leaked_groups, split_ids
 from ..imaging import Patch
 from ..metrics.distribution import inception_features
-from ..nuclei import detect_log, encoder_features, find_nuclei
+from ..nuclei import encoder_features, find_nuclei
 from ..translation import TRANSLATIONS, TranslationSample, evaluate_translations
 from .evaluation import tile_blocks
 from .models import Models

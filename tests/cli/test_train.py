@@ -128,7 +128,7 @@ def test_consistency_needs_two_networks_at_the_scale_of_the_cyclegan(root, tmp_p
     assert "consistency" in log
     assert "val_f1" not in log
     assert main([*command, "--consistency", str(other)]) == 2
-    assert "expected 0.5 microns per pixel like the CycleGAN, found 0.25" in capsys.readouterr().err
+    assert "expected 0.5 microns per pixel as the CycleGAN, found 0.25" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
