@@ -7,8 +7,6 @@ from scipy import ndimage
 
 from ..imaging import STAIN_VECTORS, Patch, map_points, resample, separate_stains, summed_density
 
-__all__ = ["detect_log"]
-
 MPP = 0.5  # where the detector works; finer pixels cost time and bring nothing
 # A nuclear marker's was chosen on real EndoNuke tiles. A counterstain alone is pale: the others' was chosen on the
 # phantom's HER2 tissue, where F1 falls from 0.80 at 0.05 to 0.57 at 0.10.

@@ -8,8 +8,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["dice_loss", "gradient_loss", "hover_losses"]
-
 SMOOTH = 1e-3
 
 

@@ -14,15 +14,6 @@ from skimage.segmentation import watershed
 
 from ..metrics.overlaps import compact_ids
 
-__all__ = [
-    "WatershedSteps",
-    "describe_instances",
-    "postprocess",
-    "published_thresholds",
-    "thresholds_at",
-    "watershed_steps",
-]
-
 PUBLISHED_MPP = 0.25  # the published thresholds are pixels of this size
 
 
@@ -92,10 +83,6 @@ def watershed_steps(
         raise ValueError(f"postprocess: expected maps (H, W) and (H, W, 2), found {np_prob.shape} and {hv.shape}")
     areas = _large(ndimage.label(np.asarray(np_prob, np.float32) >= np_threshold)[0], min_area_px)
     nuclear = areas > 0
-    if not nuclear.any():
-        flat, none = np.zeros(np_prob.shape), np.zeros(np_prob.shape, np.int32)
-        return WatershedSteps(nuclear, flat, flat, none, none)
-
     x_map, y_map = (_stretch(np.ascontiguousarray(hv[..., i], dtype=np.float32)) for i in (0, 1))
     fall_x = 1 - _stretch(cv2.Sobel(x_map, cv2.CV_64F, 1, 0, ksize=sobel_px))
     fall_y = 1 - _stretch(cv2.Sobel(y_map, cv2.CV_64F, 0, 1, ksize=sobel_px))
@@ -192,13 +179,10 @@ def describe_instances(instances: np.ndarray, type_map: np.ndarray | None = None
 
 
 def _filled(mask: np.ndarray) -> np.ndarray:
-    """The mask (H, W) with its holes: what is outside of it and does not reach the border."""
-    outside, count = ndimage.label(~mask)
-    hole = np.ones(count + 1, bool)
-    for border in (outside[0], outside[-1], outside[:, 0], outside[:, -1]):
-        hole[border] = False
-    hole[0] = False
-    return mask | hole[outside]
+    """Mask (H, W) without holes, which are background regions that do not touch the image border."""
+    padded = np.pad(mask.astype(np.uint8), 1)
+    cv2.floodFill(padded, None, (0, 0), 2)
+    return padded[1:-1, 1:-1] != 2
 
 
 def _flood(basins: np.ndarray, markers: np.ndarray, areas: np.ndarray) -> np.ndarray:

@@ -6,8 +6,6 @@ import numpy as np
 
 from ..metrics.overlaps import compact_ids
 
-__all__ = ["hover_targets"]
-
 
 def hover_targets(instances: np.ndarray) -> np.ndarray:
     """Horizontal and vertical distance of every pixel to its nucleus' centre of mass.
