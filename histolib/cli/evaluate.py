@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from .. import __version__
+from ..config import best_device
 from ..data import EndoNuke, open_outlined, read_split
 from ..data.samples import shorten
 from ..data.splits import PARTS, in_groups, split_ids
@@ -161,11 +162,11 @@ def _evaluate_outlines(args: argparse.Namespace) -> Result:
     path = args.weights if args.weights and args.weights.is_file() else _models(args).path("hovernet")
     results = evaluate_nuclei(
         HoVerNet.load(path),
-        samples,
+        progress(samples, "image", len(samples)),
         types=types,
         radius_um=args.radius_um,
         orientations=args.orientations,
-        progress=lambda items: progress(items, "image", len(samples)),
+        device=best_device(),
     )
     results["protocol"]["weights"] = {"hovernet": {"digest": file_digest(path)}}
     detection = {"excluded, then assigned": "detection", "assigned, then excluded": "detection_assign_then_threshold"}

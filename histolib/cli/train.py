@@ -110,14 +110,14 @@ def _train_cyclegan(args: argparse.Namespace) -> int:
     ihc, he = open_stain(args.ihc, "ihc", args.ihc_split), open_stain(args.he, "he", args.he_split)
     settings = _settings(args, profile(args.profile).cyclegan, **({"warm_steps": 0} if args.start else {}))
     how: dict[str, Any] = {"validate_every": args.validate_every or args.save_every, **_loop(args)}
-    if args.detector and not ihc.chosen_by and not args.consistency:
+    if args.detector and not ihc.validation and not args.consistency:
         raise ValueError("--detector: expected --ihc-split with validation tiles of EndoNuke, found none")
     if args.consistency and not args.detector:
         raise ValueError("--consistency: expected --detector with the HoVer-Net for H&E, found none")
     if args.detector:
         detector = HoVerNet.load(args.detector)
-        if ihc.chosen_by:
-            how |= {"validate": _detection_f1(detector, ihc.chosen_by), "monitor": "val_f1"}
+        if ihc.validation:
+            how |= {"validate": _detection_f1(detector, ihc.validation), "monitor": "val_f1"}
     if args.consistency:
         teacher = HoVerNet.load(args.consistency)
         for path, net in ((args.detector, detector), (args.consistency, teacher)):
@@ -126,7 +126,7 @@ def _train_cyclegan(args: argparse.Namespace) -> int:
                 raise ValueError(f"{path}: expected {settings.mpp} microns per pixel as the CycleGAN, found {net.mpp}")
         reference = StainReference.load(args.detector.parent / "he_reference.safetensors")
         how["consistency"] = nuclei_consistency(detector.same_size_maps, teacher.same_size_maps, reference)
-    provenance = Provenance(f"IHC of {ihc.described}; H&E of {he.described}", (*ihc.groups, *he.groups))
+    provenance = Provenance(f"IHC of {ihc.description}; H&E of {he.description}", (*ihc.groups, *he.groups))
     try:
         history = train_cyclegan(
             ihc.patches, he.patches, settings, args.output, start=args.start, provenance=provenance, **how
@@ -142,8 +142,7 @@ def _train_hovernet(args: argparse.Namespace) -> int:
     settings = _settings(args, profile(args.profile).hovernet, types=tuple(types))
     parts = read_split(args.split) if args.split else {"train": training_groups(samples), "val": ()}
     training, validation = in_groups(samples, parts["train"]), in_groups(samples, parts["val"])
-    selected = ", ".join(parts["val"]) or "the same"
-    trained_on = f"{args.data.name}: {', '.join(parts['train'])}; selected on: {selected}"
+    trained_on = f"{args.data.name}: {', '.join(parts['train'])}; validation: {', '.join(parts['val']) or 'none'}"
     provenance = Provenance(trained_on, (*parts["train"], *parts["val"]))
     save_stain_reference(Patches(training), "he", args.output / "he_reference.safetensors")
     history = train_hovernet(

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data.samples import KeypointSample
-from ..data.splits import id_runs
+from ..data import KeypointSample, id_runs
 from ..imaging import Patch, separate_stains
 from ..io import plain
 from ..metrics import bootstrap_f1, keypoint_average_precision, match_points, match_points_then_threshold

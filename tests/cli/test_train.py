@@ -97,7 +97,7 @@ def test_splits_decide_what_is_trained_selected_and_held_out(root, tmp_path):
     assert main(hovernet(root / "pannuke", tmp_path / "net", "--split", he)) == 0
     provenance = HoVerNet.load(tmp_path / "net/hovernet.safetensors").provenance
     assert set(provenance.groups) == {"fold1", "fold3"}
-    assert provenance.trained_on == "pannuke: fold3; selected on: fold1"
+    assert provenance.trained_on == "pannuke: fold3; validation: fold1"
     assert "val_pq" in read_log(tmp_path / "net")
 
 
