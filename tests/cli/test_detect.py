@@ -81,7 +81,7 @@ def test_only_the_formats_asked_for_are_written(tmp_path, kinds, expected, route
 
 def test_no_nuclei_still_make_both_files(tmp_path):
     glass = draw(tmp_path / "glass.png", np.full((40, 40, 3), 245, np.uint8))
-    assert detect(glass, "--mpp", 0.5, "--output", tmp_path / "out") == 0
+    assert detect(glass, "--mpp", 0.5, "--route", "log", "--output", tmp_path / "out") == 0
     assert rows(tmp_path / "out/glass.csv") == []
     assert json.loads((tmp_path / "out/glass.geojson").read_text()) == {"type": "FeatureCollection", "features": []}
 
@@ -103,7 +103,7 @@ def test_a_grey_image_gives_what_its_rgb_copy_gives_and_transparency_is_glass(tm
     white[:, 40:] = 255
     for name, image in {"grey": GREY, "colour": colour, "half": half, "white": white}.items():
         draw(tmp_path / f"{name}.png", image)
-    assert detect(tmp_path, "--mpp", 0.25, "--output", tmp_path / "out") == 0
+    assert detect(tmp_path, "--mpp", 0.25, "--route", "log", "--output", tmp_path / "out") == 0
     text = {path.stem: path.read_text() for path in (tmp_path / "out").glob("*.csv")}
     assert text["grey"] == text["colour"] != text["half"] == text["white"]
     assert len(text["grey"].splitlines()) == 4
@@ -117,7 +117,7 @@ def test_the_marker_decides_which_colour_counts(tmp_path):
     path = draw(tmp_path / "a.png", image)
     found = {}
     for marker in ("nuclear", "cytoplasm"):
-        assert detect(path, "--mpp", 0.5, "--marker", marker, "--output", tmp_path / marker) == 0
+        assert detect(path, "--mpp", 0.5, "--route", "log", "--marker", marker, "--output", tmp_path / marker) == 0
         found[marker] = sorted(round(float(row["x_px"])) for row in rows(tmp_path / marker / "a.csv"))
     assert found == {"nuclear": [15, 45], "cytoplasm": [45]}
 
@@ -134,7 +134,7 @@ def test_bad_files_of_a_folder_are_named_and_the_rest_is_done(tmp_path, capsys):
     (folder / "notes.txt").write_text("not asked for")
     (folder / "._a.png").write_text("what macOS leaves behind")
     (folder / "nested.png").mkdir()
-    assert detect(folder, tmp_path / "gone.png", "--mpp", 0.5, "--output", tmp_path / "out") == 2
+    assert detect(folder, tmp_path / "gone.png", "--mpp", 0.5, "--route", "log", "--output", tmp_path / "out") == 2
     out, err = capsys.readouterr()
     assert len(out.splitlines()) == 2
     lines = err.splitlines()
@@ -258,7 +258,7 @@ def test_without_weights_the_default_is_the_simplest_route_and_that_is_said(tmp_
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--mpp", "0"], "expected a number, 0.02 to"),
+        (["--mpp", "0"], "expected a number, 0.05 to 2, found '0'"),
         (["--mpp", "wide"], "found 'wide'"),
         (["--route", "magic"], "invalid choice: 'magic'"),
         (["--format", "pdf"], "unknown format 'pdf', expected csv, geojson, txt"),

@@ -24,7 +24,7 @@ def net(patch):
     with torch.no_grad():
         for name, weight in net.named_parameters():  # residual units start small; full ones give a livelier map
             weight.mul_(10 if name.endswith("conv3.weight") else 1)
-        probability = predict_maps(net, patch.image)["np"]
+        probability = predict_maps(patch.image, net)["np"]
         level = float(np.log(np.percentile(probability, 70) / (1 - np.percentile(probability, 70))))
         net.decoder["np"].u0.conv.bias[0] += level
     return net
