@@ -1,1 +1,1 @@
-"""Scripts behind the committed results; run them with `python -m histolib.experiments.NAME`."""
+"""Scripts behind the committed results, run as `python -m histolib.experiments.NAME`."""

@@ -1,0 +1,1 @@
+"""Command line: one module per command, which parses arguments and prints results."""
