@@ -1,41 +1,27 @@
-"""Data room: readers of the official layouts, downloads and phantom tissue."""
+"""Data room: readers of the official layouts, splits, downloads and synthetic tissue."""
 
-from histolib.data.bci import BCI
-from histolib.data.download import download, unpack
-from histolib.data.endonuke import EndoNuke, id_runs
-from histolib.data.instance_tiles import InstanceTiles, consep_images, stitch
-from histolib.data.outlined import open_outlined
-from histolib.data.pannuke import PanNuke
-from histolib.data.point_discs import PointDiscs, draw_discs
-from histolib.data.prepare import prepare_pannuke
-from histolib.data.samples import InstanceReader, InstanceSample, KeypointSample, PairSample
-from histolib.data.sources import Source, sources
-from histolib.data.splits import PARTS, Subset, in_groups, read_split, split_ids, within
+from .bci import BCI
+from .endonuke import EndoNuke, PointDiscs, id_runs
+from .instance_tiles import InstanceTiles, consep_images
+from .pannuke import PanNuke
+from .samples import InstanceSample, KeypointSample, PairSample
+from .splits import read_split
+from .training_sets import Patches, open_outlined, open_stain, split_runs
 
 __all__ = [
     "BCI",
-    "PARTS",
     "EndoNuke",
-    "InstanceReader",
     "InstanceSample",
     "InstanceTiles",
     "KeypointSample",
     "PairSample",
     "PanNuke",
+    "Patches",
     "PointDiscs",
-    "Source",
-    "Subset",
     "consep_images",
-    "download",
-    "draw_discs",
     "id_runs",
-    "in_groups",
     "open_outlined",
-    "prepare_pannuke",
+    "open_stain",
     "read_split",
-    "sources",
-    "split_ids",
-    "stitch",
-    "unpack",
-    "within",
+    "split_runs",
 ]

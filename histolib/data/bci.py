@@ -1,31 +1,28 @@
-"""BCI as published: registered H&E and HER2 pairs, found by name."""
+"""Reader of BCI: registered H&E and HER2 pairs, matched by file name."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-from histolib.data.samples import PairSample, Reader, list_files, locate, shorten
-from histolib.imaging import Patch, read_rgb
-
-__all__ = ["BCI"]
+from ..imaging import Patch, read_rgb
+from .samples import PairSample, Reader, list_files, locate, shorten
 
 NAME = re.compile(r"\d+_(train|test)_(0|1\+|2\+|3\+)")
 
 
 class BCI(Reader[PairSample]):
-    """Pairs of `{HE,IHC}/{train,test}/00000_train_1+.png`, in order of their names.
+    """Pairs of `{HE,IHC}/{train,test}/00000_train_1+.png`, sorted by name.
 
     Liu et al., BCI: Breast Cancer Immunohistochemical Image Generation through Pyramid Pix2pix, CVPRW 2022.
 
     Args:
-        root: folder that holds `HE` and `IHC`, or the one that holds `BCI_dataset` as the archive unpacks.
-        split: train or test; None for both, as far as they are there.
+        root: folder with `HE` and `IHC`, or its parent if the folder is named `BCI_dataset`, as in the archive.
+        split: train or test; None for all that exist.
 
     Raises:
-        FileNotFoundError: a folder or the partner of an image is missing.
-        ValueError: a name does not tell split and HER2 level, or (on access) an image is damaged or a pair differs
-            in size.
+        FileNotFoundError: a folder or one image of a pair is missing.
+        ValueError: a name lacks split or HER2 level, or (on access) an image is damaged or a pair differs in size.
 
     >>> from tempfile import TemporaryDirectory
     >>> from histolib.data import phantom
@@ -43,21 +40,23 @@ class BCI(Reader[PairSample]):
     def __init__(self, root: str | Path, split: str | None = None) -> None:
         if split not in (None, *self.splits):
             raise ValueError(f"BCI: expected split train or test, found {split!r}")
-        self.root = locate(root, ("HE", "IHC"), ("BCI_dataset",))
-        there = [name for name in self.splits if any((self.root / stain / name).is_dir() for stain in ("HE", "IHC"))]
-        if not there:
+        self.root = locate(root, ("HE", "IHC"), "BCI_dataset")
+        found = [name for name in self.splits if any((self.root / stain / name).is_dir() for stain in ("HE", "IHC"))]
+        if not found:
             raise FileNotFoundError(f"{self.root / 'HE'}: expected a folder train or test, found neither")
         self._he: dict[str, Path] = {}
         self._ihc: dict[str, Path] = {}
-        for part in there if split is None else [split]:
+        for part in found if split is None else [split]:
             he, ihc = (list_files(self.root / stain / part, ".png") for stain in ("HE", "IHC"))
-            lonely = [f"{'IHC' if name in he else 'HE'}/{part}/{name}.png" for name in sorted(he.keys() ^ ihc.keys())]
-            if lonely:
-                raise FileNotFoundError(f"{self.root}: expected a partner for every image, missing {shorten(lonely)}")
+            single = [f"{'IHC' if name in he else 'HE'}/{part}/{name}.png" for name in sorted(he.keys() ^ ihc.keys())]
+            if single:
+                raise FileNotFoundError(f"{self.root}: expected every image in both stains, missing {shorten(single)}")
             for name, path in he.items():
-                found = NAME.fullmatch(name)
-                if not found or found[1] != part:
-                    raise ValueError(f"{path}: expected a name like 00000_{part}_1+.png, level 0, 1+, 2+ or 3+")
+                match = NAME.fullmatch(name)
+                if not match or match[1] != part:
+                    raise ValueError(
+                        f"{path}: expected a name like 00000_{part}_1+.png, level 0, 1+, 2+ or 3+, found {path.name}"
+                    )
             self._he |= he
             self._ihc |= ihc
         self.names = tuple(self._he)
@@ -74,5 +73,7 @@ class BCI(Reader[PairSample]):
         he, ihc = (Patch(read_rgb(files[name]), self.mpp, name) for files in (self._he, self._ihc))
         if he.image.shape != ihc.image.shape:
             (height, width), (rows, columns) = he.image.shape[:2], ihc.image.shape[:2]
-            raise ValueError(f"{self._ihc[name]}: expected {width} x {height} px as its H&E, found {columns} x {rows}")
+            raise ValueError(
+                f"{self._ihc[name]}: expected {width} x {height} px like its H&E image, found {columns} x {rows}"
+            )
         return PairSample(name, he, ihc, self.level(index))

@@ -1,4 +1,4 @@
-"""EndoNuke as published: IHC tiles of 100 x 100 microns whose nuclei are marked by points."""
+"""Reader of EndoNuke: IHC tiles of 100 x 100 microns with one point per nucleus."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+from scipy.spatial import cKDTree
 
-from histolib.data.samples import KeypointSample, Reader, list_files, locate, shorten
-from histolib.imaging import Patch, read_rgb
-
-__all__ = ["EndoNuke", "id_runs", "read_points"]
+from ..imaging import Patch, read_rgb
+from .samples import InstanceReader, InstanceSample, KeypointSample, Reader, contiguous, list_files, locate, shorten
 
 logger = logging.getLogger(__name__)
 
 TILE_UM = 100.0
 TILE_PX = (200, 400)
+DISC_UM = 3.0  # radius of a small nucleus
 
 
 class EndoNuke(Reader[KeypointSample]):
-    """Labelled tiles in order of their id, then of the annotator.
+    """Labelled tiles, sorted by id, then by annotator.
 
-    A tile without a label file is not in the sequence (nobody looked), a tile with an empty one is (no nuclei there).
+    A tile without a label file was not annotated and is left out; a tile with an empty label file has no nuclei.
     Naumov et al., EndoNuke: Nuclei Detection Dataset for Estrogen and Progesterone Stained IHC Endometrium Scans,
     Data 7 (2022).
 
     Args:
         root: folder that holds `dataset`, or `dataset` itself with `images/N.png` and
             `labels/<study>/<annotator>/N.txt`.
-        annotator: whose labels; None for all of the study, so that a tile may come several times.
+        annotator: whose labels to read; None for all of the study, which may repeat tiles.
         study: bulk, preliminary, hidden or posterior.
 
     Raises:
         FileNotFoundError: a folder, the annotator, or the image of a label is missing.
-        ValueError: a file name is no tile id, or (on access) an image or a label file is damaged.
+        ValueError: a file name is not a tile id, or (on access) an image or a label file is damaged.
 
     >>> from tempfile import TemporaryDirectory
     >>> from histolib.data import phantom
@@ -49,16 +49,16 @@ class EndoNuke(Reader[KeypointSample]):
     types = {0: "stroma", 1: "epithelium", 2: "other"}  # noqa: RUF012 - a constant of the data set
 
     def __init__(self, root: str | Path, annotator: str | None = None, study: str = "bulk") -> None:
-        self.root = locate(root, ("images", "labels"), ("dataset",))
+        self.root = locate(root, ("images", "labels"), "dataset")
         self._images = _by_id(self.root / "images", ".png")
         studies = self.studies(self.root)
         if study not in studies:
-            raise FileNotFoundError(f"{self.root / 'labels'}: expected study {study!r}, found {_listed(studies)}")
+            raise FileNotFoundError(f"{self.root / 'labels'}: expected study {study!r}, found {_joined(studies)}")
         folder = self.root / "labels" / study
         everyone = _folders(folder)
         if not everyone or annotator not in (None, *everyone):
             wanted = "a folder for each annotator" if annotator is None else f"annotator {annotator!r}"
-            raise FileNotFoundError(f"{folder}: expected {wanted}, found {_listed(everyone)}")
+            raise FileNotFoundError(f"{folder}: expected {wanted}, found {_joined(everyone)}")
         self.annotators = tuple(everyone) if annotator is None else (annotator,)
         labels = {(i, who): path for who in self.annotators for i, path in _by_id(folder / who, ".txt").items()}
         orphans = [str(path) for (i, _), path in sorted(labels.items()) if i not in self._images]
@@ -70,8 +70,8 @@ class EndoNuke(Reader[KeypointSample]):
 
     @staticmethod
     def studies(root: str | Path) -> list[str]:
-        """Names of the studies below `root`, as the constructor takes it."""
-        return _folders(locate(root, ("images", "labels"), ("dataset",)) / "labels")
+        """Names of the studies below `root`, which is as for the constructor."""
+        return _folders(locate(root, ("images", "labels"), "dataset") / "labels")
 
     @property
     def ids(self) -> tuple[int, ...]:
@@ -80,11 +80,11 @@ class EndoNuke(Reader[KeypointSample]):
 
     @property
     def unlabelled(self) -> tuple[int, ...]:
-        """Ids of tiles that have an image but no label."""
+        """Ids of the tiles that have an image but no label."""
         return tuple(sorted(self._images.keys() - set(self.ids)))
 
     def patch(self, tile: int) -> Patch:
-        """The image of a tile, labelled or not."""
+        """Image of a tile, labelled or not."""
         path = self._images[tile]
         image = read_rgb(path)
         height, width = image.shape[:2]
@@ -100,23 +100,70 @@ class EndoNuke(Reader[KeypointSample]):
         key = tile, annotator = self._keys[index]
         patch = self.patch(tile)
         xy, types, problems = read_points(self._labels[key], patch.image.shape[1])
-        for problem in sorted(set(problems) - self._reported):  # once, however often a tile is read
+        for problem in sorted(set(problems) - self._reported):  # log each problem once, not on every access
             logger.warning(problem)
         self._reported.update(problems)
         return KeypointSample(patch, xy, types, annotator, problems)
 
 
-def read_points(path: str | Path, size_px: int) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-    """Read a label file with a nucleus a line: `x y class`.
+class PointDiscs(InstanceReader):
+    """EndoNuke tiles with a disc around every point, to train a segmentation network on keypoints.
 
-    Points outside the tile are dropped and exact repeats collapsed; both are reported.
+    The group of a sample is its tile id.
+
+    Args:
+        tiles: labelled tiles.
+        radius_um: radius of the discs, in microns; a pixel within two discs belongs to the nearest point.
+    """
+
+    def __init__(self, tiles: EndoNuke, radius_um: float = DISC_UM) -> None:
+        self.tiles, self.radius_um = tiles, radius_um
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        return tuple(str(tile) for tile in self.tiles.ids)
+
+    def __len__(self) -> int:
+        return len(self.tiles)
+
+    def _read(self, index: int) -> InstanceSample:
+        sample = self.tiles[index]
+        discs, kept = draw_discs(sample.xy, sample.patch.image.shape[:2], self.radius_um / sample.patch.mpp)
+        return InstanceSample(sample.patch, discs, sample.types[kept] + 1, "", self.groups[index])
+
+
+def draw_discs(xy: np.ndarray, shape: tuple[int, int], radius_px: float) -> tuple[np.ndarray, np.ndarray]:
+    """Draw a label map with a disc around every point; each pixel belongs to the nearest point.
+
+    Args:
+        xy: points in pixels, (K, 2).
+        shape: (H, W) of the map.
+        radius_px: radius of the discs.
+
+    Returns:
+        int32 (H, W) of ids 1..M without gaps, and the index of the point of each disc, (M,). A point without pixels
+        (outside the map, or a repeat of another point) has no disc.
+    """
+    labels = np.zeros(shape, np.int64)
+    if len(xy):
+        rows, columns = np.indices(shape)
+        distance, nearest = cKDTree(xy).query(np.stack([columns, rows], axis=-1), distance_upper_bound=radius_px)
+        labels = np.where(np.isfinite(distance), nearest + 1, 0)
+    discs, points = contiguous(labels)
+    return discs, points - 1
+
+
+def read_points(path: str | Path, size_px: int) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Read a label file with one nucleus per line: `x y class`.
+
+    Points outside the tile and exact repeats are dropped and reported.
 
     Args:
         path: the file; an empty one holds no nuclei.
         size_px: side of the tile in pixels.
 
     Returns:
-        Points float64 (K, 2) in pixels, classes int64 (K,), and the problems, a line each.
+        Points float64 (K, 2) in pixels, classes int64 (K,), and the problems, one line each.
 
     Raises:
         ValueError: a line is not two finite numbers and a known class.
@@ -126,7 +173,7 @@ def read_points(path: str | Path, size_px: int) -> tuple[np.ndarray, np.ndarray,
     try:
         lines = Path(path).read_text("utf-8").splitlines()
     except UnicodeDecodeError:
-        raise ValueError(f"{path}: expected a text file, found other bytes") from None
+        raise ValueError(f"{path}: expected a text file, found binary data") from None
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -143,12 +190,12 @@ def read_points(path: str | Path, size_px: int) -> tuple[np.ndarray, np.ndarray,
 
 
 def id_runs(ids: Iterable[int], gap: int = 50) -> list[list[int]]:
-    """Split tile ids into runs: the best proxy for slides where a data set does not name them.
+    """Split tile ids into runs of close ids, the best available proxy for slides.
 
     Args:
         ids: tile ids in any order; repeats count once.
-        gap: a new run starts where the next id is more than this further on. Tiles of one run of EndoNuke's published
-            test set lie at most 25 ids apart, its runs at least 161.
+        gap: largest step between two ids of a run. In EndoNuke's published test set, ids of one run differ by at most
+            25, and two runs by at least 161.
 
     >>> id_runs([946, 321, 322, 330, 945])
     [[321, 322, 330], [945, 946]]
@@ -180,7 +227,7 @@ def _by_id(folder: Path, suffix: str) -> dict[int, Path]:
     files = list_files(folder, suffix)
     for stem, path in files.items():
         if not (stem.isascii() and stem.isdigit()):
-            raise ValueError(f"{path}: expected a tile id as name, as in 321{suffix}")
+            raise ValueError(f"{path}: expected a tile id as name, as in 321{suffix}, found {stem!r}")
     return {int(stem): path for stem, path in files.items()}
 
 
@@ -188,5 +235,5 @@ def _folders(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
-def _listed(names: list[str]) -> str:
+def _joined(names: list[str]) -> str:
     return ", ".join(names) or "nothing"

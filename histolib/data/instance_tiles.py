@@ -1,4 +1,4 @@
-"""Tiles with a 16-bit PNG of instance ids and a table of types, and the whole images that CoNSeP's tiles came from."""
+"""Reader of tiles with a PNG of instance ids and a table of types, and of the images that CoNSeP's tiles come from."""
 
 from __future__ import annotations
 
@@ -9,23 +9,16 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from histolib.data.samples import InstanceReader, InstanceSample, contiguous, list_files, locate, shorten
-from histolib.imaging import Patch, read_rgb
+from ..imaging import Patch, read_rgb
+from .samples import InstanceReader, InstanceSample, contiguous, list_files, locate, shorten
 
-__all__ = ["InstanceTiles", "consep_images", "stitch"]
-
-# Where tile k of a CoNSeP image begins, (top, left): a grid of 256 px, then the strips that end at pixel 1000.
-GRID, LAST, SIDE = (0, 256, 512), 744, 1000
-ORIGINS = tuple(
-    [(top, left) for top in GRID for left in GRID]
-    + [(LAST, left) for left in GRID]
-    + [(top, LAST) for top in GRID]
-    + [(LAST, LAST)]
-)
+# Position (top, left) of tile k in its CoNSeP image: a grid of 256 px, then the strips that end at pixel 1000.
+GRID, LAST, SIDE, TILE_PX = (0, 256, 512), 744, 1000, 256
+ORIGINS = (*((y, x) for y in GRID for x in GRID), *((LAST, x) for x in GRID), *((y, LAST) for y in GRID), (LAST, LAST))
 
 
 class InstanceTiles(InstanceReader):
-    """Tiles in order of their names; the group of `train_10_003` is `train_10`.
+    """Tiles sorted by name; the group of `train_10_003` is `train_10`.
 
     Args:
         root: folder with `images/*.{png,jpg}`, `labels/*.png` (ids, 8 or 16 bits, 0 is background) and `types.json`,
@@ -33,25 +26,21 @@ class InstanceTiles(InstanceReader):
         mpp: microns per pixel of the tiles.
 
     Raises:
-        FileNotFoundError: a folder, `types.json`, or the image, label or types of a tile are missing.
-        ValueError: `types.json` is no such table, or (on access) an image or a label is damaged, they differ in size,
-            or the ids of label and table disagree.
+        FileNotFoundError: a folder, `types.json`, or the image, label or types of a tile is missing.
+        ValueError: `types.json` has another form, or (on access) an image or a label is damaged, they differ in size,
+            or label and table have different ids.
     """
 
     types = {1: "miscellaneous", 2: "inflammatory", 3: "epithelial", 4: "spindle-shaped"}  # noqa: RUF012 - a constant
 
     def __init__(self, root: str | Path, mpp: float = 0.25) -> None:
-        self.root, self.mpp = locate(root, ("images", "labels", "types.json"), ("consep_tiles",)), mpp
+        self.root, self.mpp = locate(root, ("images", "labels", "types.json"), "consep_tiles"), mpp
         self._images = list_files(self.root / "images", ".png", ".jpg", ".jpeg")
         self._labels = list_files(self.root / "labels", ".png")
         self._types = _read_types(self.root / "types.json")
-        parts = {
-            "an image": set(self._images),
-            "a label": set(self._labels),
-            "an entry in types.json": set(self._types),
-        }
+        parts = {"an image": self._images, "a label": self._labels, "an entry in types.json": self._types}
         for what, names in parts.items():
-            missing = sorted(set[str]().union(*parts.values()) - names)
+            missing = sorted(set[str]().union(*parts.values()) - set(names))
             if missing:
                 raise FileNotFoundError(f"{self.root}: expected {what} for every tile, missing {shorten(missing)}")
         self.names = tuple(self._images)
@@ -64,26 +53,25 @@ class InstanceTiles(InstanceReader):
         return len(self.names)
 
     def _read(self, index: int) -> InstanceSample:
-        name = self.names[index]
-        return _sample(name, self.groups[index], self.mpp, *self._raw(name))
+        return _sample(self.names[index], self.groups[index], self.mpp, *self.raw(self.names[index]))
 
-    def _raw(self, name: str) -> tuple[np.ndarray, np.ndarray, dict[int, int]]:
-        """Image (H, W, 3), ids as in the file (H, W), and the type of each id."""
+    def raw(self, name: str) -> tuple[np.ndarray, np.ndarray, dict[int, int]]:
+        """Image (H, W, 3) of a tile, ids as in the file (H, W), and the type of each id."""
         image, labels, types = read_rgb(self._images[name]), _read_ids(self._labels[name]), self._types[name]
         if image.shape[:2] != labels.shape:
-            raise ValueError(f"{self._labels[name]}: expected {image.shape[:2]} px as its image, found {labels.shape}")
-        stray = sorted(set(np.unique(labels).tolist()) - {0} ^ types.keys())
-        if stray:
             raise ValueError(
-                f"{self._labels[name]}: expected the ids that types.json has, ids {shorten([str(i) for i in stray])} "
-                "are in only one of them"
+                f"{self._labels[name]}: expected {image.shape[:2]} px like its image, found {labels.shape}"
+            )
+        differing = [str(i) for i in sorted(set(np.unique(labels).tolist()) - {0} ^ types.keys())]
+        if differing:
+            raise ValueError(
+                f"{self._labels[name]}: expected the same ids as in types.json, "
+                f"found ids {shorten(differing)} in only one of them"
             )
         return image, labels, types
 
 
 class _ConsepImages(InstanceReader):
-    """CoNSeP's images of 1000 x 1000 px, put together when they are read."""
-
     def __init__(self, tiles: InstanceTiles) -> None:
         self.tiles = tiles
         self.names = tuple(dict.fromkeys(name.rpartition("_")[0] for name in tiles.names))
@@ -102,27 +90,27 @@ class _ConsepImages(InstanceReader):
 
     def _read(self, index: int) -> InstanceSample:
         name = self.names[index]
-        images, labels, tables = zip(*(self.tiles._raw(tile) for tile in _tiles_of(name)), strict=True)
+        images, labels, tables = zip(*(self.tiles.raw(tile) for tile in _tiles_of(name)), strict=True)
         types: dict[int, int] = {}
         for tile, table in zip(_tiles_of(name), tables, strict=True):
             differ = [str(i) for i, kind in table.items() if types.setdefault(i, kind) != kind]
             if differ:
                 raise ValueError(
-                    f"{tile}: expected the types of its neighbours, found others for ids {shorten(differ)}"
+                    f"{tile}: expected the same types as in its neighbours, found others for ids {shorten(differ)}"
                 )
         return _sample(name, name, self.tiles.mpp, stitch(images), stitch(labels), types)
 
 
 def consep_images(root: str | Path) -> InstanceReader:
-    """The 1000 x 1000 images behind CoNSeP's tiles, in order of their names: what to train on.
+    """Open the 1000 x 1000 px images of CoNSeP, assembled from their tiles and sorted by name.
 
     Graham et al., HoVer-Net, Medical Image Analysis 58 (2019).
 
     Args:
-        root: folder of the tiles, as for `InstanceTiles`; every image has its 16 tiles `<image>_000` to `<image>_015`.
+        root: folder as for `InstanceTiles`; every image has 16 tiles, `<image>_000` to `<image>_015`.
 
     Returns:
-        One sample an image; name and group are the image's.
+        One sample per image; name and group are those of the image.
 
     Raises:
         FileNotFoundError, ValueError: as `InstanceTiles`, a tile is missing, or tiles of an image disagree.
@@ -131,26 +119,26 @@ def consep_images(root: str | Path) -> InstanceReader:
 
 
 def stitch(tiles: Sequence[np.ndarray]) -> np.ndarray:
-    """Put the 16 tiles of a CoNSeP image back in their places.
+    """Assemble the 16 tiles of a CoNSeP image.
 
-    Tiles 000-008 lie in rows and columns {0, 256, 512}, 009-011 in row 744, 012-014 in column 744, 015 in both; the
-    last ones overlap their neighbours by 24 px, where the later tile is taken.
+    Tiles 000-008 lie at rows and columns {0, 256, 512}, 009-011 at row 744, 012-014 at column 744, 015 at both. The
+    last seven overlap their neighbours by 24 px, where the later tile is used.
 
     Args:
-        tiles: images (256, 256, 3) or label maps (256, 256) in the order of their numbers.
+        tiles: images (256, 256, 3) or label maps (256, 256), in the order of their numbers.
 
     Returns:
-        (1000, 1000, ...) of the same type.
+        (1000, 1000, ...) of the same dtype.
 
     Raises:
         ValueError: there are not 16 tiles of 256 px.
     """
     shapes = {tile.shape[:2] for tile in tiles}
-    if len(tiles) != len(ORIGINS) or shapes != {(256, 256)}:
+    if len(tiles) != len(ORIGINS) or shapes != {(TILE_PX, TILE_PX)}:
         raise ValueError(f"stitch: expected {len(ORIGINS)} tiles of 256 x 256 px, found {len(tiles)} of {shapes}")
     whole = np.zeros((SIDE, SIDE, *tiles[0].shape[2:]), tiles[0].dtype)
     for (top, left), tile in zip(ORIGINS, tiles, strict=True):
-        whole[top : top + 256, left : left + 256] = tile
+        whole[top : top + TILE_PX, left : left + TILE_PX] = tile
     return whole
 
 
@@ -173,7 +161,7 @@ def _read_ids(path: Path) -> np.ndarray:
     except (OSError, SyntaxError) as error:
         raise ValueError(f"{path}: expected a PNG of instance ids, found a damaged one ({error})") from None
     if ids.ndim != 2 or ids.dtype.kind not in "ui":
-        raise ValueError(f"{path}: expected one channel of whole ids, found {ids.dtype} {ids.shape}")
+        raise ValueError(f"{path}: expected one channel of integer ids, found {ids.dtype} {ids.shape}")
     return ids
 
 
@@ -182,11 +170,9 @@ def _read_types(path: Path) -> dict[str, dict[int, int]]:
         table = json.loads(path.read_text("utf-8"))
         types = {tile: {int(i): kind for i, kind in row.items()} for tile, row in table.items()}
     except (ValueError, AttributeError) as error:
-        raise ValueError(
-            f"{path}: expected a table {{tile: {{id: type}}}}, found other JSON or none ({error})"
-        ) from None
+        raise ValueError(f"{path}: expected a table {{tile: {{id: type}}}}, found other content ({error})") from None
     for tile, row in types.items():
         for i, kind in row.items():
             if type(kind) is not int or not 1 <= kind <= 255:
-                raise ValueError(f"{path}: expected a type of 1 or more for id {i} of {tile}, found {kind!r}")
+                raise ValueError(f"{path}: expected a type from 1 to 255 for id {i} of {tile}, found {kind!r}")
     return types

@@ -1,49 +1,47 @@
-"""PanNuke as published: folds of H&E patches with outlined nuclei, read row by row from .npy files or the zips."""
+"""Reader of PanNuke: folds of H&E patches with outlined nuclei, read row by row."""
 
 from __future__ import annotations
 
 import logging
 from bisect import bisect_right
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
 
-from histolib.data.rows import Rows
-from histolib.data.samples import InstanceReader, InstanceSample, contiguous
-from histolib.data.store import PREPARE, StoredFold, store_of
-from histolib.imaging import Patch
-
-__all__ = ["OfficialFold", "PanNuke", "merge_channels"]
+from ..imaging import Patch
+from .samples import InstanceReader, InstanceSample, contiguous
 
 logger = logging.getLogger(__name__)
 
-PATCH_PX = 256
 TYPES = {1: "neoplastic", 2: "inflammatory", 3: "connective", 4: "dead", 5: "epithelial"}
 TISSUES = (
     *("Adrenal_gland", "Bile-duct", "Bladder", "Breast", "Cervix", "Colon", "Esophagus", "HeadNeck", "Kidney", "Liver"),
     *("Lung", "Ovarian", "Pancreatic", "Prostate", "Skin", "Stomach", "Testis", "Thyroid", "Uterus"),
 )
+IMAGE, MASKS = (256, 256, 3), (256, 256, 6)
+PREPARE = "`histolib data prepare pannuke`"
+TABLE = "nuclei.npz"  # of a compact store: type of every nucleus, number of nuclei and tissue of every sample
 
 
 class PanNuke(InstanceReader):
-    """Patches of the chosen folds, in the order of the files; the group of a sample is its fold.
+    """Patches of the chosen folds, in file order; the group of a sample is its fold.
 
-    A fold is its store `compact/foldN` as `prepare_pannuke` writes it, else the folder `Fold N` with
-    `images/foldN/{images,types}.npy` and `masks/foldN/masks.npy`, else `fold_N.zip` with the same members; the samples
-    are the same. One row is in memory at a time. Stores and folders are read in any order; a zip only forwards, where
-    a jump back starts over, so prepare what is trained on: `histolib data prepare pannuke`.
+    A fold is read from its compact store `compact/foldN`, which `prepare_pannuke` writes, if there is one, else from
+    the folder `Fold N` with `images/foldN/{images,types}.npy` and `masks/foldN/masks.npy`. The samples are the same.
+    One row is in memory at a time.
     Gamper et al., PanNuke Dataset Extension, Insights and Baselines, arXiv:2003.10778 (2020).
 
     Args:
         root: folder that holds the folds.
-        folds: which of 1, 2 and 3 to read; None for all that are there.
+        folds: which of 1, 2 and 3 to read; None for all that exist.
 
     Raises:
-        FileNotFoundError: a fold or one of its files is missing.
-        ValueError: a file has another shape or type, the counts of a fold disagree, a store is not what its manifest
-            says, or (on access) a file is damaged or holds values that are no intensities or ids.
+        FileNotFoundError: a fold or one of its files is missing, or the fold is a zip that is not prepared.
+        ValueError: a file is damaged, has another shape or dtype, the number of rows differs within a fold, or (on
+            access) values are not intensities or ids.
 
     >>> from tempfile import TemporaryDirectory
     >>> from histolib.data import phantom
@@ -60,16 +58,11 @@ class PanNuke(InstanceReader):
     def __init__(self, root: str | Path, folds: Sequence[int] | None = None) -> None:
         self.root = Path(root)
         if folds is None:
-            folds = [fold for fold in (1, 2, 3) if store_of(self.root, fold) or OfficialFold.is_at(self.root, fold)]
-            if not folds:
-                raise FileNotFoundError(f"{self.root}: expected a folder 'Fold 1' or fold_1.zip, found neither")
+            folds = existing_folds(self.root)
         if not folds or not set(folds) <= {1, 2, 3}:
             raise ValueError(f"PanNuke: expected folds out of 1, 2 and 3, found {list(folds)}")
         self.folds = tuple(folds)
-        self._folds = [
-            StoredFold(self.root, fold) if store_of(self.root, fold) else OfficialFold(self.root, fold)
-            for fold in self.folds
-        ]
+        self._folds = [_open_fold(self.root, fold) for fold in self.folds]
         self._ends = list(accumulate(len(fold.tissues) for fold in self._folds))
 
     @property
@@ -81,31 +74,148 @@ class PanNuke(InstanceReader):
     def groups(self) -> tuple[str, ...]:
         return tuple(fold.name for fold in self._folds for _ in fold.tissues)
 
-    def check(self) -> list[str]:
-        """Files of the stores whose bytes are no longer those that were written, a line each."""
-        return [line for fold in self._folds if isinstance(fold, StoredFold) for line in fold.check()]
-
     def __len__(self) -> int:
         return self._ends[-1]
 
     def _read(self, index: int) -> InstanceSample:
         number = bisect_right(self._ends, index)
         fold = self._folds[number]
-        return fold.read(index - self._ends[number] + len(fold.tissues))
+        row = index - self._ends[number] + len(fold.tissues)
+        # Mapped on every access: no file stays open, and a worker process never receives a copy of the fold.
+        image, masks = (np.load(path, mmap_mode="r")[row] for path in (fold.images, fold.masks))
+        if fold.types is None:
+            image, instances, types = convert_row(image, masks, row, fold.images, fold.masks)
+        else:
+            image, instances, types = np.array(image), np.array(masks, np.int32), fold.types[row].astype(np.int64)
+        patch = Patch(image, self.mpp, f"{fold.name}_{row:05d}")
+        return InstanceSample(patch, instances, types, fold.tissues[row], fold.name)
 
 
-def _places(root: Path, fold: int) -> tuple[Path, Path]:
-    return root / f"Fold {fold}", root / f"fold_{fold}.zip"
+@dataclass(frozen=True, slots=True)
+class _Fold:
+    """Files of a fold; `types` by sample in a compact store, None where masks are as published."""
+
+    name: str
+    images: Path
+    masks: Path
+    tissues: tuple[str, ...]
+    types: list[np.ndarray] | None = None
+
+
+def existing_folds(*roots: Path) -> list[int]:
+    """Numbers of the folds that exist below any of the folders in any form.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    found = [n for n in (1, 2, 3) if any(path.exists() for root in roots for path in fold_places(root, n))]
+    if not found:
+        raise FileNotFoundError(f"{roots[0]}: expected a folder 'Fold 1' or fold_1.zip, found neither")
+    return found
+
+
+def fold_places(root: Path, number: int) -> tuple[Path, Path, Path]:
+    """Compact store, folder and zip of a fold, in the order of preference."""
+    return root / "compact" / f"fold{number}", root / f"Fold {number}", root / f"fold_{number}.zip"
+
+
+def members(number: int) -> tuple[str, str, str]:
+    """Files of a fold as published: images, masks and tissues."""
+    kinds = (("images", "images"), ("masks", "masks"), ("images", "types"))
+    images, masks, types = (f"Fold {number}/{kind}/fold{number}/{file}.npy" for kind, file in kinds)
+    return images, masks, types
+
+
+def _open_fold(root: Path, number: int) -> _Fold:
+    name = f"fold{number}"
+    store, folder, archive = fold_places(root, number)
+    if store.is_dir():
+        return _open_store(store, name)
+    if not folder.is_dir():
+        if archive.is_file():
+            raise FileNotFoundError(f"{archive}: expected a folder or a compact store, found a zip; run {PREPARE}")
+        raise FileNotFoundError(f"{root}: expected the folder {folder.name!r} or {archive.name}, found neither")
+    images, masks, types = (root / member for member in members(number))
+    tissues = check_tissues(_mapped(types, "U", ()), types)
+    for path, shape in ((images, IMAGE), (masks, MASKS)):
+        count = len(_mapped(path, "f", shape))
+        if count != len(tissues):
+            raise ValueError(f"{path}: expected {len(tissues)} rows as in {types}, found {count}")
+    return _Fold(name, images, masks, tissues)
+
+
+def _open_store(store: Path, name: str) -> _Fold:
+    images, instances = store / "images.npy", store / "instances.npy"
+    try:
+        with np.load(store / TABLE) as table:
+            types, counts, tissues = (table[key] for key in ("types", "counts", "tissues"))
+        rows = [len(_mapped(images, "u", IMAGE)), len(_mapped(instances, "u", MASKS[:2])), len(counts), len(tissues)]
+        if len(set(rows)) > 1 or counts.sum() != len(types):
+            raise ValueError(f"{rows} rows and {len(types)} nuclei instead of {counts.sum()}")
+    except (ValueError, KeyError, OSError, EOFError) as error:
+        message = f"{store}: expected a complete compact store, found {error}; delete it and run {PREPARE}"
+        raise ValueError(message) from None
+    return _Fold(name, images, instances, tuple(map(str, tissues)), np.split(types, np.cumsum(counts[:-1])))
+
+
+def _mapped(path: Path, kind: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Open an array without reading it, and check its kind of numbers and the shape of its rows."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: expected a .npy file, found nothing")
+    try:
+        array = np.load(path, mmap_mode="r")
+    except (ValueError, EOFError, OSError) as error:
+        raise ValueError(f"{path}: expected a .npy file, found a damaged one ({error})") from None
+    check_form(array.dtype, array.shape, kind, shape, path)
+    return array
+
+
+def check_form(dtype: np.dtype, found: tuple[int, ...], kind: str, shape: tuple[int, ...], name: object) -> None:
+    """Refuse an array whose dtype is not of the kind (f, u or U) or whose rows do not have the shape."""
+    if dtype.kind != kind or len(found) < 1 or found[1:] != shape:
+        kinds = {"f": "floats", "u": "unsigned integers", "U": "text"}
+        raise ValueError(f"{name}: expected {kinds[kind]} {('N', *shape)}, found {dtype} {found}".replace("'", ""))
+
+
+def check_tissues(tissues: np.ndarray, name: object) -> tuple[str, ...]:
+    """Tissues as strings; unknown ones are logged."""
+    unknown = sorted({str(tissue) for tissue in tissues} - set(TISSUES))
+    if unknown:
+        logger.warning("%s: expected one of %d tissues, found %s", name, len(TISSUES), ", ".join(unknown))
+    return tuple(map(str, tissues))
+
+
+def convert_row(
+    image: np.ndarray, masks: np.ndarray, row: int, image_file: object, mask_file: object
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Convert a published row: float image (256, 256, 3) and masks (256, 256, 6).
+
+    Returns:
+        uint8 image, int32 (256, 256) of ids 1..K, and their types, int64 (K,).
+
+    Raises:
+        ValueError: the values are not intensities or ids; the message names file and row.
+    """
+    masks, low, high = masks[..., : len(TYPES)], image.min(), image.max()
+    if not (low >= 0 and high <= 255):  # also refuses NaN
+        raise ValueError(f"{image_file}: expected 0 to 255 in row {row}, found {low:g} to {high:g}")
+    if not (masks.min() >= 0 and np.array_equal(masks, np.rint(masks))):
+        raise ValueError(f"{mask_file}: expected integer ids >= 0 in row {row}, found other values")
+    instances, types = merge_channels(masks)
+    hidden = sum(np.count_nonzero(np.unique(channel)) for channel in np.moveaxis(masks, -1, 0)) - len(types)
+    if hidden:
+        logger.warning("%s: in row %d, %d nuclei are hidden by nuclei of other types", mask_file, row, hidden)
+    return np.rint(image).astype(np.uint8), instances, types
 
 
 def merge_channels(masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Turn one map of ids a type into one map of nuclei.
+    """Merge one map of ids per type into one map of nuclei.
 
-    Ids repeat from channel to channel, so each channel's are shifted past those of the channels before. Where channels
-    overlap the later one wins, as in the data set's own evaluation code; a nucleus that is covered entirely is gone.
+    Ids repeat across channels, so the ids of each channel are shifted past those of the channels before. Where channels
+    overlap, the later one wins, as in the data set's own evaluation code; a nucleus that is hidden entirely is dropped.
 
     Args:
-        masks: ids (H, W, C) of C types, 0 is background; the background channel left out.
+        masks: ids (H, W, C) of C types, 0 is background, without the background channel.
 
     Returns:
         int32 (H, W) of ids 1..K, and the type 1..C of each, int64 (K,).
@@ -118,62 +228,3 @@ def merge_channels(masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         offset += len(old)
     instances, kept = contiguous(merged)
     return instances, np.concatenate(owner)[kept - 1]
-
-
-class OfficialFold:
-    """One fold's three arrays as published, checked against each other; arguments and errors as `PanNuke`.
-
-    Attributes:
-        tissues: of each sample.
-        zipped: whether they lie in a zip.
-        files: the files that they lie in.
-    """
-
-    def __init__(self, root: Path, number: int) -> None:
-        self.name = f"fold{number}"
-        folder, archive = _places(root, number)
-        kinds = ("images", "images"), ("masks", "masks"), ("images", "types")
-        members = [f"{folder.name}/{kind}/{self.name}/{file}.npy" for kind, file in kinds]
-        self.zipped = not folder.is_dir()
-        self._next = 0
-        if not self.zipped:
-            self.files = [root / member for member in members]
-            self.images, self.masks, types = map(Rows, self.files)
-        elif archive.is_file():
-            self.files = [archive]
-            self.images, self.masks, types = (Rows(archive, member) for member in members)
-        else:
-            raise FileNotFoundError(f"{root}: expected the folder {folder.name!r} or {archive.name}, found neither")
-        count = types.expect("U", ())
-        for rows, shape in ((self.images, (PATCH_PX, PATCH_PX, 3)), (self.masks, (PATCH_PX, PATCH_PX, 6))):
-            if rows.expect("f", shape) != count:
-                raise ValueError(f"{rows}: expected {count} rows as in {types}, found {rows.shape[0]}")
-        self.tissues = tuple(str(types.row(i)) for i in range(count))
-        unknown = sorted(set(self.tissues) - set(TISSUES))
-        if unknown:
-            logger.warning("%s: expected one of %d tissues, found %s", types, len(TISSUES), ", ".join(unknown))
-
-    @staticmethod
-    def is_at(root: Path, number: int) -> bool:
-        """Whether there is something of the fold, whole or not."""
-        return any(path.exists() for path in _places(root, number))
-
-    def read(self, index: int) -> InstanceSample:
-        """Sample of a row; errors as `PanNuke` has them on access."""
-        if self.zipped and index < self._next:
-            logger.warning("%s: read out of order, and a zip starts over each time; %s", self.files[0], PREPARE)
-            self._next = -1  # said once
-        elif self._next >= 0:
-            self._next = index + 1
-        image, masks = self.images.row(index), self.masks.row(index)[..., : len(TYPES)]
-        low, high = image.min(), image.max()
-        if not (low >= 0 and high <= 255):  # NaN fails as well
-            raise ValueError(f"{self.images}: expected 0 to 255 in row {index}, found {low:g} to {high:g}")
-        if not (masks.min() >= 0 and np.array_equal(masks, np.rint(masks))):
-            raise ValueError(f"{self.masks}: expected whole ids >= 0 in row {index}, found others")
-        instances, types = merge_channels(masks)
-        patch = Patch(np.rint(image).astype(np.uint8), PanNuke.mpp, f"{self.name}_{index:05d}")
-        lost = sum(np.count_nonzero(np.unique(channel)) for channel in np.moveaxis(masks, -1, 0)) - len(types)
-        if lost:
-            logger.warning("%s: in row %d, %d nuclei lie entirely under another type's", self.masks, index, lost)
-        return InstanceSample(patch, instances, types, self.tissues[index], self.name)

@@ -1,4 +1,4 @@
-"""What a data set hands out, so that rooms downstream see typed samples and never a file layout."""
+"""Typed samples and the base classes of all readers."""
 
 from __future__ import annotations
 
@@ -11,17 +11,15 @@ from typing import Generic, TypeVar, overload
 
 import numpy as np
 
-from histolib.imaging import Patch
-
-__all__ = ["InstanceReader", "InstanceSample", "KeypointSample", "PairSample", "Reader"]
+from ..imaging import Patch
 
 T = TypeVar("T")
-NAMED = 5  # missing files that one message lists before it counts the rest
+NAMED = 5  # names that an error message lists before it counts the rest
 
 
 @dataclass(frozen=True, slots=True)
 class PairSample:
-    """The same place of a slide in both stains, registered.
+    """Registered patches of the same tissue in both stains.
 
     Attributes:
         name: name of the pair.
@@ -38,14 +36,14 @@ class PairSample:
 
 @dataclass(frozen=True, slots=True)
 class InstanceSample:
-    """A patch whose nuclei are outlined.
+    """A patch with outlined nuclei.
 
     Attributes:
         patch: the image, (H, W, 3).
-        instances: int32 (H, W); 0 is background, nuclei are 1..K without a gap.
+        instances: int32 (H, W); 0 is background, nuclei are 1..K without gaps.
         types: int64 (K,), the type of nucleus i at i - 1.
-        tissue: organ as the data set spells it, empty where it does not say.
-        group: what must not be torn apart by a split (fold, image).
+        tissue: organ as the data set spells it, empty if unknown.
+        group: fold, image or tile id; a split keeps each group in one part.
 
     Raises:
         ValueError: the shapes of image, instances and types disagree.
@@ -58,18 +56,17 @@ class InstanceSample:
     group: str
 
     def __post_init__(self) -> None:
-        expected, found = self.patch.image.shape[:2], self.instances.shape
-        if found != expected:
-            raise ValueError(f"{self.patch.name}: expected an instance map of {expected} px, found {found}")
-        if self.instances.max() != len(self.types):
+        expected, count = self.patch.image.shape[:2], len(self.types)
+        if self.instances.shape != expected:
             raise ValueError(
-                f"{self.patch.name}: expected one type for each of {self.instances.max()} instances, "
-                f"found {len(self.types)}"
+                f"{self.patch.name}: expected an instance map of {expected} px, found {self.instances.shape}"
             )
+        if self.instances.max() != count:
+            raise ValueError(f"{self.patch.name}: expected {self.instances.max()} types of nuclei, found {count}")
 
     @property
     def type_map(self) -> np.ndarray:
-        """Type of every pixel's nucleus: uint8 (H, W), 0 is background."""
+        """Type of the nucleus at every pixel: uint8 (H, W), 0 is background."""
         return np.concatenate([[0], self.types]).astype(np.uint8)[self.instances]
 
     @property
@@ -83,14 +80,14 @@ class InstanceSample:
 
 @dataclass(frozen=True, slots=True)
 class KeypointSample:
-    """A patch whose nuclei are marked by a point.
+    """A patch with one point per nucleus.
 
     Attributes:
         patch: the image, (H, W, 3).
         xy: points in pixels of the image, float64 (K, 2).
         types: class of each point, int64 (K,).
         annotator: who set the points.
-        problems: what was wrong with the label file and what was done about it, a line each.
+        problems: repairs made while reading the label file, one line each.
     """
 
     patch: Patch
@@ -101,7 +98,7 @@ class KeypointSample:
 
 
 class Reader(Sequence[T], ABC, Generic[T]):
-    """A data set on disk as a sequence: cheap to open, a sample is read when it is asked for."""
+    """A data set on disk as a sequence: opening is cheap, each sample is read on access."""
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -112,10 +109,8 @@ class Reader(Sequence[T], ABC, Generic[T]):
 
     @overload
     def __getitem__(self, index: int) -> T: ...
-
     @overload
     def __getitem__(self, index: slice) -> list[T]: ...
-
     def __getitem__(self, index: int | slice) -> T | list[T]:
         if isinstance(index, slice):
             return [self._read(i) for i in range(*index.indices(len(self)))]
@@ -129,19 +124,19 @@ class Reader(Sequence[T], ABC, Generic[T]):
 
 
 class InstanceReader(Reader[InstanceSample]):
-    """A set of outlined nuclei, which can be split before an image is read."""
+    """A data set of outlined nuclei that can be split without reading images."""
 
     @property
     @abstractmethod
     def groups(self) -> tuple[str, ...]:
-        """`group` of each sample, without reading it."""
+        """Group of each sample."""
 
 
-def locate(root: str | Path, needs: Sequence[str], children: Sequence[str] = ()) -> Path:
-    """The folder that holds all of `needs`: `root`, or one of its named `children`.
+def locate(root: str | Path, needs: Sequence[str], *children: str) -> Path:
+    """Find the folder that holds all of `needs`: `root` or one of its `children`.
 
     Raises:
-        FileNotFoundError: no such folder; the message names what `root` lacks.
+        FileNotFoundError: there is no such folder; the message names what `root` lacks.
     """
     root = Path(root)
     if not root.is_dir():
@@ -154,24 +149,23 @@ def locate(root: str | Path, needs: Sequence[str], children: Sequence[str] = ())
 
 
 def list_files(folder: Path, *suffixes: str) -> dict[str, Path]:
-    """Files with one of the suffixes by stem, in order; hidden ones (macOS leaves `._x.png`) are not data."""
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{folder}: expected a folder, found {'a file' if folder.exists() else 'nothing'}")
+    """Sorted files with one of the suffixes, by stem; hidden files (macOS leaves `._x.png`) are skipped."""
+    locate(folder, ())
     found = (path for path in sorted(folder.iterdir()) if path.suffix.lower() in suffixes)
     return {path.stem: path for path in found if not path.name.startswith(".")}
 
 
 def shorten(names: Sequence[str]) -> str:
-    """A few names and how many more there are, for one line of message."""
+    """The first names and the number of the others, for one line of an error message."""
     rest = len(names) - NAMED
     return ", ".join(names[:NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def contiguous(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Renumber the ids of a label map to 1..K in their order.
+    """Renumber the ids of a label map to 1..K, keeping their order.
 
     Returns:
-        int32 (H, W) and the old ids, (K,): new id i was `old[i - 1]`.
+        int32 (H, W), and the old ids (K,): new id i was `old[i - 1]`.
     """
     old = np.unique(labels)
     old = old[old != 0]

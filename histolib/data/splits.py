@@ -1,29 +1,27 @@
-"""Splits by what must not be torn apart: lists of groups (folds, images, slides) in a small JSON file."""
+"""Splits that keep each group (fold, image, slide) in one part, stored in a small JSON file, and the leak check."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from histolib.data.samples import InstanceReader, InstanceSample, shorten
-
-__all__ = ["PARTS", "Subset", "in_groups", "read_split", "split_ids", "within"]
+from .samples import InstanceReader, InstanceSample, shorten
 
 PARTS = ("train", "val", "test")
 
 
 class Subset(InstanceReader):
-    """Some samples of a set, read when they are asked for."""
+    """Some samples of a data set, read on access."""
 
     def __init__(self, samples: InstanceReader, positions: Sequence[int]) -> None:
         self.samples, self.positions = samples, tuple(positions)
 
     @property
     def groups(self) -> tuple[str, ...]:
-        """Group of each sample, without reading its image."""
-        return tuple(self.samples.groups[position] for position in self.positions)
+        groups = self.samples.groups
+        return tuple(groups[position] for position in self.positions)
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -33,25 +31,25 @@ class Subset(InstanceReader):
 
 
 def in_groups(samples: InstanceReader, groups: Collection[str]) -> Subset:
-    """The samples of some groups.
+    """Select the samples of some groups.
 
     Args:
-        samples: the whole set.
-        groups: which of them to keep; of samples whose groups are ids also blocks such as "321-784".
+        samples: the whole data set.
+        groups: groups to keep; where groups are ids, also blocks such as "321-784".
 
     Raises:
-        ValueError: a group is not there.
+        ValueError: no sample is in a group.
     """
-    there = set(samples.groups)
-    absent = sorted(group for group in groups if not any(within(one, [group]) for one in there))
+    known = set(samples.groups)
+    absent = sorted(group for group in groups if not any(within(one, [group]) for one in known))
     if absent:
-        raise ValueError(f"expected groups out of {shorten(sorted(there))}, found no {shorten(absent)}")
-    kept = {group for group in there if within(group, groups)}
+        raise ValueError(f"expected groups out of {shorten(sorted(known))}, found no {shorten(absent)}")
+    kept = {group for group in known if within(group, groups)}
     return Subset(samples, [position for position, group in enumerate(samples.groups) if group in kept])
 
 
 def within(group: str, groups: Collection[str]) -> bool:
-    """Whether a group is one of some, or an id in one of their blocks ("321-784", both ends included).
+    """Whether a group is one of some groups, or an id in one of their blocks ("321-784", both ends included).
 
     >>> within("350", ["321-784"]), within("fold1", ["fold2"])
     (True, False)
@@ -59,24 +57,47 @@ def within(group: str, groups: Collection[str]) -> bool:
     return group in groups or (group.isdecimal() and any(int(group) in _block(name) for name in groups))
 
 
+def leaked_groups(scored: Iterable[str], seen: Collection[str] | None) -> list[str] | None:
+    """Groups of a test set that weights saw in training or checkpoint selection.
+
+    Args:
+        scored: groups of the scored samples: folds, images, ids or blocks of ids.
+        seen: groups that the weights saw; None if unknown.
+
+    Returns:
+        Each scored group that was seen, entirely or in part, in the order given; None if `seen` is None.
+
+    >>> leaked_groups(["350", "945-1081", "fold1"], ["321-784", "1000-1100", "fold2"]), leaked_groups(["350"], None)
+    (['350', '945-1081'], None)
+    """
+    if seen is None:
+        return None
+    blocks = [block for name in seen if (block := _block(name))]
+    return [
+        group
+        for group in dict.fromkeys(scored)
+        if within(group, seen) or any(set(_block(group)).intersection(block) for block in blocks)
+    ]
+
+
 def _block(name: str) -> range:
-    """The ids of a block; empty where the name is none."""
+    """Ids of a block; empty if the name is not a block."""
     ends = re.fullmatch(r"(\d+)-(\d+)", name)
     return range(int(ends[1]), int(ends[2]) + 1) if ends else range(0)
 
 
 def split_ids(ids: Sequence[int], split: Mapping[str, Collection[str]]) -> dict[str, list[int]]:
-    """Part samples that have ids by blocks of contiguous ones, as EndoNuke's, where runs of ids stand in for slides.
+    """Split samples by blocks of contiguous ids; in EndoNuke, a run of ids is the proxy for a slide.
 
     Args:
-        ids: of each sample; repeats (several annotators) stay together.
-        split: by part, blocks such as "321-784", both ends included.
+        ids: id of each sample; repeats (several annotators) stay together.
+        split: blocks of each part, such as "321-784", both ends included.
 
     Returns:
-        by part, the positions in `ids`, in order.
+        Positions in `ids` of each part, sorted.
 
     Raises:
-        ValueError: a block is no range, no sample is in it, or a sample is in two blocks.
+        ValueError: a block is not a range, holds no sample, or shares a sample with another block.
 
     >>> split_ids([321, 322, 945, 946], {"train": ["321-330"], "test": ["945-946"]})
     {'train': [0, 1], 'test': [2, 3]}
@@ -102,11 +123,11 @@ def split_ids(ids: Sequence[int], split: Mapping[str, Collection[str]]) -> dict[
 
 
 def read_split(path: str | Path) -> dict[str, tuple[str, ...]]:
-    """Read a split: {"train": [...], "val": [...], "test": [...]} of groups, other keys ignored.
+    """Read a split: {"train": [...], "val": [...], "test": [...]} of groups; other keys are ignored.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no such JSON, or a group is in two parts.
+        ValueError: the JSON has another form, or a group is in two parts.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
@@ -123,7 +144,7 @@ def read_split(path: str | Path) -> dict[str, tuple[str, ...]]:
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: expected lists {', '.join(PARTS)} of groups, found other JSON ({error})") from None
     groups = [group for part in parts.values() for group in part]
-    twice = sorted({group for group in groups if groups.count(group) > 1})
-    if twice:
-        raise ValueError(f"{path}: expected every group once, found {shorten(twice)} twice")
+    repeated = sorted({group for group in groups if groups.count(group) > 1})
+    if repeated:
+        raise ValueError(f"{path}: expected every group once, found {shorten(repeated)} more than once")
     return parts

@@ -1,7 +1,5 @@
 """Augmentation of training crops: geometry, optics, stain changes, and synthetic IHC painted over H&E."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,7 +14,6 @@ from ..data.samples import InstanceSample
 from ..imaging import STAIN_VECTORS, rgb_from_density, separate_stains, summed_density
 
 STAINS = ("hematoxylin", "eosin", "dab")  # a basis of colour space; on H&E, DAB is the residual
-SHEAR_DEGREES = 5
 SEEDS = 2**32
 MIN_DENSITY = 0.05  # lower limit of optical density before it is divided
 NUCLEUS_DENSITY = {"hematoxylin": (1.0, 0.35), "dab": (2.0, 0.4)}  # summed: median, standard deviation of the logarithm
@@ -86,12 +83,11 @@ def _pipelines(affine: float) -> tuple[Any, Any]:
 
     moves = [A.SquareSymmetry(p=1)]
     if affine:
-        zoom, shift = (1 - affine, 1 + affine), (-0.01, 0.01)
-        shear, border = (-SHEAR_DEGREES, SHEAR_DEGREES), cv2.BORDER_REFLECT_101
-        moves.append(A.Affine(zoom, shift, rotate=(-45, 45), shear=shear, keep_ratio=True, border_mode=border, p=1))
+        zoom, shift, border = (1 - affine, 1 + affine), (-0.01, 0.01), cv2.BORDER_REFLECT_101
+        moves.append(A.Affine(zoom, shift, rotate=(-45, 45), shear=(-5, 5), keep_ratio=True, border_mode=border, p=1))
     blur, median = A.GaussianBlur(blur_limit=0, sigma_limit=(0.3, 1.0), p=1), A.MedianBlur(blur_limit=(3, 3), p=1)
-    optics = A.OneOf([blur, median, A.GaussNoise(std_range=(0.0, 0.03), p=1)], p=0.5)
-    return A.Compose(moves), A.Compose([optics])
+    noise = A.GaussNoise(std_range=(0.0, 0.03), p=1)
+    return A.Compose(moves), A.Compose([A.OneOf([blur, median, noise], p=0.5)])
 
 
 def paint_ihc(image: np.ndarray, ids: np.ndarray, mpp: float, rng: np.random.Generator) -> np.ndarray:

@@ -1,7 +1,5 @@
 """Scores of HoVer-Net on outlined nuclei, and the choice of its thresholds."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from itertools import product
 from typing import Any
@@ -11,27 +9,17 @@ import numpy as np
 import pandas as pd
 import torch
 
+from .. import metrics
 from ..data.samples import InstanceSample
 from ..data.splits import leaked_groups
 from ..imaging import map_points
 from ..io import plain
-from ..metrics import (
-    bootstrap_f1,
-    match_points,
-    match_points_then_threshold,
-    segmentation_scores,
-    type_scores,
-    type_table,
-)
-from ..metrics.bootstrap import block_sums
-from ..metrics.instances import pannuke_scores, typed_quality
 from ..metrics.points import PointCounts, count_points
 from .hovernet import HoVerNet
 from .inference import PatchMaps
 from .postprocess import describe_instances, published_thresholds
 
-SEGMENTATION = ("dice", "aji", "aji_plus", "dq", "sq", "pq")
-MATCHERS = {"detection": match_points, "detection_assign_then_threshold": match_points_then_threshold}
+MATCHERS = {"detection": metrics.match_points, "detection_assign_then_threshold": metrics.match_points_then_threshold}
 # Candidates of `choose_thresholds`, the published values first.
 EDGES = (0.4, 0.5, 0.6)
 OPENINGS = (5, 3, 1)
@@ -73,13 +61,12 @@ def evaluate_nuclei(
     """
     typed = bool(types) and tuple(types) == tuple(net.types)
     num_types = len(types) + 1 if typed else 1
-    options = {"orientations": orientations, "device": device, "autocast": autocast}
     groups, tissues, segmentation, quality = [], [], [], []
     counts: dict[str, list[PointCounts]] = {name: [] for name in MATCHERS}
     table = np.zeros((num_types + 1, num_types + 1), int)
     for sample in samples:
         mpp = sample.patch.mpp
-        found = PatchMaps.predict(sample.patch, net, **options)
+        found = PatchMaps.predict(sample.patch, net, orientations=orientations, device=device, autocast=autocast)
         labels = found.instances(net.thresholds, net.mpp)
         nuclei = describe_instances(labels, found.maps.get("tp"))
         kinds = nuclei["type"].to_numpy() if typed else np.zeros(len(nuclei), int)
@@ -89,18 +76,20 @@ def evaluate_nuclei(
         kept = np.isin(nuclei["id"], np.unique(labels))  # resampling can remove a nucleus of one pixel
         groups.append(sample.group)
         tissues.append(sample.tissue)
-        segmentation.append(segmentation_scores(labels, sample.instances))
-        quality.append(typed_quality(labels, kinds[kept], sample.instances, true_kinds, num_types))
+        segmentation.append(metrics.segmentation_scores(labels, sample.instances))
+        quality.append(metrics.instances.typed_quality(labels, kinds[kept], sample.instances, true_kinds, num_types))
         for name, matcher in MATCHERS.items():
             counts[name].append(count_points(xy, true_xy, radius_um, matcher))
-        table += type_table(match_points_then_threshold(xy, true_xy, radius_um), kinds, true_kinds, num_types)
+        table += metrics.type_table(
+            metrics.match_points_then_threshold(xy, true_xy, radius_um), kinds, true_kinds, num_types
+        )
     if not groups:
         raise ValueError("evaluate_nuclei: expected at least one sample, found none")
     candidates = {"images": groups, "tissues": tissues, "samples": list(range(len(groups)))}
     unit = next((name for name, blocks in candidates.items() if len(set(blocks)) > 1), "samples")
-    pannuke = pannuke_scores(np.stack(quality), tissues)
+    pannuke = metrics.instances.pannuke_scores(np.stack(quality), tissues)
     result = {
-        "segmentation": pd.DataFrame(segmentation)[list(SEGMENTATION)].mean().to_dict(),
+        "segmentation": pd.DataFrame(segmentation).mean().to_dict(),
         **{name: _detection(counts[name], candidates[unit]) for name in MATCHERS},
         "pannuke": pannuke,
         "types": {},
@@ -115,7 +104,7 @@ def evaluate_nuclei(
         },
     }
     if typed:
-        definitions = type_scores(table)
+        definitions = metrics.type_scores(table)
         result["types"] = {
             name: {f"{definition}_f1": scores["f1"][t] for definition, scores in definitions.items()}
             | {"n_true": table[t].sum(), "n_pred": table[:, t].sum()}
@@ -157,6 +146,10 @@ def _detection(counts: Sequence[PointCounts], blocks: Sequence[Any]) -> dict[str
     """Pooled detection scores, with a bootstrap interval over blocks of images."""
     total = sum(counts, PointCounts())
     scores = total.scores()
-    sums = block_sums(np.array([image.counts for image in counts]), blocks)
+    sums = metrics.bootstrap.block_sums(np.array([image.counts for image in counts]), blocks)
     numbers = {"n_true": total.tp + total.fn, "n_pred": total.tp + total.fp}
-    return {**{n: scores[n] for n in ("precision", "recall", "f1")}, "f1_ci95": list(bootstrap_f1(sums)), **numbers}
+    return {
+        **{n: scores[n] for n in ("precision", "recall", "f1")},
+        "f1_ci95": list(metrics.bootstrap_f1(sums)),
+        **numbers,
+    }

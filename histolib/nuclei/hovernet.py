@@ -22,18 +22,12 @@ MODES = {"fast": (3, 46, 0), "original": (5, 95, 6)}
 UNIT_SCALE = 0.1  # initial scale of the last convolution in each residual unit
 
 
-class Upsample2x(nn.Module):
+class Upsample2x(nn.Upsample):
     """Nearest-neighbour upsampling by 2. The buffer is unused; it keeps the official state names."""
 
-    unpool_mat: Tensor
-
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(scale_factor=2, mode="nearest")
         self.register_buffer("unpool_mat", torch.ones(2, 2))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, C, 2H, 2W)."""
-        return F.interpolate(x, scale_factor=2, mode="nearest")
 
 
 def _conv(c_in: int, c_out: int, kernel: int, stride: int = 1, padding: int = 0, groups: int = 1) -> nn.Conv2d:
@@ -160,6 +154,7 @@ class HoVerNet(nn.Module):
         if not width > 0:
             raise ValueError(f"HoVerNet: expected a width > 0, found {width}")
         self.mode, self.num_types, self.width = mode, num_types, width
+        self.config = {"mode": mode, "num_types": num_types, "width": width}  # builds the same network again
         self.mpp, self.types, self.provenance = PUBLISHED_MPP, tuple[str, ...](), Provenance()
         self._thresholds: Mapping[str, Any] = {}
         k, self.margin_px, self.grid_start_px = MODES[mode]
@@ -185,8 +180,8 @@ class HoVerNet(nn.Module):
                 u0=_chain(bn=nn.BatchNorm2d(c(64)), relu=nn.ReLU(inplace=True), conv=nn.Conv2d(c(64), c_out, 1)),
             )
 
-        outputs = {"tp": num_types, "np": 2, "hv": 2}
-        self.decoder = nn.ModuleDict({name: decoder(count) for name, count in outputs.items() if count})
+        outputs = ("tp", num_types), ("np", 2), ("hv", 2)
+        self.decoder = nn.ModuleDict({name: decoder(count) for name, count in outputs if count})
         self.upsample2x = Upsample2x()
         for module in self.modules():
             # The heads (the only layers with a bias) keep the default of torch: fan-out scaling would exceed [-1, 1].
@@ -264,16 +259,10 @@ class HoVerNet(nn.Module):
     def thresholds(self, thresholds: Mapping[str, Any]) -> None:
         self._thresholds = thresholds
 
-    @property
-    def config(self) -> dict[str, Any]:
-        """Arguments of the constructor."""
-        return {"mode": self.mode, "num_types": self.num_types, "width": self.width}
-
     def save(self, path: str | Path) -> None:
         """Write weights and metadata to a safetensors file.
 
-        Raises:
-            OSError: the file cannot be written.
+        Raises OSError if the file cannot be written.
         """
         weights.save(self, path)
 
@@ -288,11 +277,7 @@ class HoVerNet(nn.Module):
             FileNotFoundError: the file does not exist.
             ValueError: it is damaged, or its weights do not fit its metadata; the message lists every mismatch.
         """
-        return (
-            weights.load_official(cls, path)
-            if Path(path).suffix in weights.PUBLISHED_SUFFIXES
-            else weights.load(cls, path)
-        )
+        return weights.load(cls, path)
 
     @classmethod
     def from_official(cls, path: str | Path) -> HoVerNet:

@@ -6,7 +6,6 @@ import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
-from math import ceil, floor
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -79,8 +78,8 @@ def find_nuclei(patch: Patch, net: HoVerNet, **options: Any) -> pd.DataFrame:
         options: keyword arguments of `predict_maps`: orientations, tile_px, device, autocast.
 
     Returns:
-        columns of `describe_instances` in pixels of the patch (contours float, boxes rounded outwards), area_um2, and
-        score, the mean probability of nucleus.
+        columns of `describe_instances` in pixels of the patch (contours float), area_um2, and score, the mean
+        probability of nucleus.
     """
     found = PatchMaps.predict(patch, net, **options)
     instances = found.instances(net.thresholds, net.mpp)
@@ -91,8 +90,6 @@ def find_nuclei(patch: Patch, net: HoVerNet, **options: Any) -> pd.DataFrame:
     table["area_um2"] = table["area"] * patch.mpp**2
     table[["x", "y"]] = map_points(table[["x", "y"]].to_numpy(), found.scale)
     table["contour"] = table["contour"].map(lambda contour: map_points(contour, found.scale))
-    sx, sy = found.scale
-    table["box"] = [(floor(y0 * sy), floor(x0 * sx), ceil(y1 * sy), ceil(x1 * sx)) for y0, x0, y1, x1 in table["box"]]
     return table
 
 
@@ -189,20 +186,16 @@ def encoder_features(patches: Sequence[Patch], net: HoVerNet, *, batch_size: int
     Returns:
         float32 (N, D) in the order of the patches; D is 2048 times the network's width.
     """
-    weight, was_training, start = next(net.parameters()), net.training, net.grid_start_px
+    weight, start, evaluated = next(net.parameters()), net.grid_start_px, copy.deepcopy(net).eval()
     images = (resample(patch.image, patch.mpp / net.mpp) for patch in patches)
     features = [np.zeros((0, net.conv_bot.in_channels), np.float32)]
-    net.eval()
-    try:
-        with torch.inference_mode():
-            for shape, equal in groupby(images, lambda image: image.shape[:2]):
-                rows, columns = (mirrored(-start // 2, -(-size // STRIDE) * STRIDE + start, size) for size in shape)
-                stack = np.stack([image[rows[:, None], columns] for image in equal])
-                for first in range(0, len(stack), batch_size):
-                    last_stage = net.encode(_to_batch(stack[first : first + batch_size], weight))[-1]
-                    features.append(last_stage.float().mean((2, 3)).cpu().numpy())
-    finally:
-        net.train(was_training)
+    for shape, equal in groupby(images, lambda image: image.shape[:2]):
+        rows, columns = (mirrored(-start // 2, -(-size // STRIDE) * STRIDE + start, size) for size in shape)
+        stack = np.stack([image[rows[:, None], columns] for image in equal])
+        for first in range(0, len(stack), batch_size):
+            with torch.inference_mode():
+                last_stage = evaluated.encode(_to_batch(stack[first : first + batch_size], weight))[-1]
+                features.append(last_stage.float().mean((2, 3)).cpu().numpy())
     return np.concatenate(features)
 
 

@@ -1,7 +1,5 @@
 """Training crops of outlined nuclei, with the maps that HoVer-Net must predict for them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 

@@ -1,7 +1,5 @@
 """Training of HoVer-Net on outlined nuclei."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -51,6 +49,7 @@ class HoverTask:
         optimizer = torch.optim.AdamW(net.parameters(), lr=settings.learning_rate, weight_decay=1e-4)
         rates = torch.optim.lr_scheduler
         schedule = rates.OneCycleLR(optimizer, settings.learning_rate, settings.steps, cycle_momentum=False)
+        self.net = net
         self.modules: dict[str, torch.nn.Module] = {"net": net}
         self.optimizers: dict[str, torch.optim.Optimizer] = {"net": optimizer}
         self.schedulers: dict[str, rates.LRScheduler] = {"net": schedule}
@@ -117,7 +116,6 @@ def train_hovernet(
         ValueError: there is no sample, a sample has a type that the settings do not name, `map_px` is not an output
             size of the network, `start` has another size, or the checkpoint has other settings or another start.
     """
-    draw = training_crops(samples, settings)
     if settings.painted > 0.5:
         validation = paint_samples(validation, settings.seed)
     task = HoverTask(settings, start)
@@ -131,7 +129,7 @@ def train_hovernet(
 
     history = fit(
         task,
-        draw,
+        training_crops(samples, settings),
         steps=settings.steps,
         batch_size=settings.batch_size,
         settings={**asdict(settings), "start": digest},
@@ -146,10 +144,9 @@ def train_hovernet(
     )
     state = PartialState()
     if state.is_main_process:
-        net = task.modules["net"].eval()
-        assert isinstance(net, HoVerNet)
+        net = task.net.eval()
         net.thresholds = choose_thresholds(net, validation or samples)
-        origin = "" if start is None else f"{Path(start).resolve().parent.name} {digest}"
+        origin = f"{Path(start).resolve().parent.name} {digest}" if start else ""
         details = {**provenance.details, "start": origin, "settings": asdict(settings)}
         net.provenance = Provenance(provenance.trained_on, provenance.groups, details)
         net.save(Path(folder) / WEIGHTS)

@@ -15,7 +15,6 @@ from ..io import Provenance, load_weights, save_weights
 if TYPE_CHECKING:
     from .hovernet import HoVerNet
 
-PUBLISHED_SUFFIXES = (".tar", ".pth", ".pt")
 MODES = {3: "fast", 5: "original"}  # by kernel size of the decoders
 # Types and training data of the published checkpoints, by mode and number of types.
 PUBLISHED = {
@@ -35,6 +34,8 @@ def save(net: HoVerNet, path: str | Path) -> None:
 
 def load(cls: type[HoVerNet], path: str | Path) -> HoVerNet:
     """See `HoVerNet.load`."""
+    if Path(path).suffix in (".tar", ".pth", ".pt"):
+        return load_official(cls, path)
     state, card = load_weights(path)
     try:
         net = cls(**card.pop("config"))

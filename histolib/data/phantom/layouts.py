@@ -12,10 +12,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from histolib.data.phantom.render import render_he, render_ihc
-from histolib.data.phantom.sample import draw, prepare
-
-__all__ = ["write_all", "write_bci", "write_endonuke", "write_pannuke"]
+from .render import render_he, render_ihc
+from .sample import draw, prepare
 
 VERSION = 1  # of the drawing: a set drawn by another version is not the same set
 MANIFEST = "phantom.json"

@@ -9,12 +9,10 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from histolib.data.phantom import settings
-from histolib.data.phantom.settings import Style
-from histolib.data.phantom.tissue import MARGIN_UM, Discs, Scene, noise_at
-from histolib.imaging import rgb_from_density
-
-__all__ = ["Planes", "Truth", "rasterise", "render_he", "render_ihc"]
+from ...imaging import rgb_from_density
+from . import settings
+from .settings import Style
+from .tissue import MARGIN_UM, Discs, Scene, noise_at
 
 MEMBRANE_UM = 0.55  # half width of a stained cell membrane
 CYTOPLASM_SHARE = 0.15  # DAB of a membrane marker in the cytoplasm, of that on the membrane

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from histolib.data.phantom.render import Planes, Truth, rasterise, render_he, render_ihc
-from histolib.data.phantom.settings import ARCHITECTURES, MARKERS, Style, draw_style
-from histolib.data.phantom.tissue import lay_out
-from histolib.imaging import Patch
-
-__all__ = ["PhantomSample", "draw"]
+from ...imaging import Patch
+from .render import Planes, Truth, rasterise, render_he, render_ihc
+from .settings import ARCHITECTURES, MARKERS, Style, draw_style
+from .tissue import lay_out
 
 
 @dataclass(frozen=True, slots=True)

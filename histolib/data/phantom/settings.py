@@ -6,8 +6,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-__all__ = ["ARCHITECTURES", "CELLS", "MARKERS", "Architecture", "Cell", "Style", "draw_style"]
-
 MARKERS = ("nuclear", "membrane")
 NEOPLASTIC, INFLAMMATORY, CONNECTIVE, DEAD, EPITHELIAL = 1, 2, 3, 4, 5
 Range = tuple[float, float]

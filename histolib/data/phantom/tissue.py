@@ -9,10 +9,8 @@ import numpy as np
 from scipy.spatial import cKDTree
 from scipy.special import ndtri
 
-from histolib.data.phantom import settings
-from histolib.data.phantom.settings import Style
-
-__all__ = ["MARGIN_UM", "Discs", "Scene", "lay_out", "noise_at"]
+from . import settings
+from .settings import Style
 
 MARGIN_UM = 12.0  # tissue drawn beyond the image, so that its edge is like its middle
 _NOISE_SIDE = 64

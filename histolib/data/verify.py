@@ -1,0 +1,97 @@
+"""Check of a data set: open every file through its reader and collect problems."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from .bci import BCI
+from .endonuke import EndoNuke
+from .instance_tiles import InstanceTiles
+from .pannuke import PanNuke
+from .samples import Reader
+
+READERS: dict[str, Callable[[Path], Reader[Any]]] = {
+    "bci": BCI,
+    "pannuke": PanNuke,
+    "endonuke": EndoNuke,
+    "consep": InstanceTiles,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """Result of a check.
+
+    Attributes:
+        samples, nuclei: numbers that could be read.
+        problems: errors that stop a reader, one line each.
+        warnings: defects that a reader repairs, one line each.
+    """
+
+    samples: int
+    nuclei: int
+    problems: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def verify(name: str, folder: str | Path, progress: bool = True) -> Verification:
+    """Open every file of a data set through its reader.
+
+    Args:
+        name: bci, pannuke, endonuke or consep.
+        folder: folder of the data set.
+        progress: show a bar on stderr.
+    """
+    samples, nuclei, problems = 0, 0, []
+    with _collected_warnings() as warnings:
+        try:
+            readers = open_readers(name, folder)
+        except (ValueError, OSError) as error:
+            readers, problems = [], [str(error)]
+        for reader in readers:
+            unlabelled = reader.unlabelled if isinstance(reader, EndoNuke) else ()
+            for index in tqdm(range(len(reader) + len(unlabelled)), desc=name, disable=not progress):
+                try:
+                    if index >= len(reader):
+                        reader.patch(unlabelled[index - len(reader)])
+                        continue
+                    sample = reader[index]
+                    samples, nuclei = samples + 1, nuclei + len(getattr(sample, "types", ()))
+                except (ValueError, OSError) as error:
+                    problems.append(str(error))
+    return Verification(samples, nuclei, tuple(dict.fromkeys(problems)), tuple(dict.fromkeys(warnings)))
+
+
+def open_readers(name: str, folder: str | Path) -> list[Any]:
+    """Open a data set: one reader for each study of EndoNuke, else one reader."""
+    if name != "endonuke":
+        return [READERS[name](Path(folder))]
+    return [EndoNuke(folder, study=study) for study in EndoNuke.studies(folder)] or [EndoNuke(folder)]
+
+
+def find_folders(name: str, root: Path) -> list[Path]:
+    """Folders of a data set below the data folder `root` that are not empty: the set itself and its phantom."""
+    return [folder for folder in (root / name, root / "phantom" / name) if folder.is_dir() and any(folder.iterdir())]
+
+
+@contextmanager
+def _collected_warnings() -> Iterator[list[str]]:
+    """Collect the warnings of the readers instead of showing them."""
+    messages: list[str] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("histolib.data")
+    propagate, logger.propagate = logger.propagate, False
+    logger.addHandler(handler)
+    try:
+        yield messages
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = propagate
