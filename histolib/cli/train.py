@@ -18,7 +18,6 @@ from ..metrics.points import PointCounts, count_points
 from ..nuclei import HoVerNet, find_nuclei, train_hovernet
 from ..translation import ContentLost, Generator, StainReference, train_cyclegan, translate
 from ..translation.consistency import nuclei_consistency
-from ..translation.stain_transfer import save_stain_reference
 from .options import number
 
 RADIUS_UM = 3.0
@@ -144,7 +143,7 @@ def _train_hovernet(args: argparse.Namespace) -> int:
     training, validation = in_groups(samples, parts["train"]), in_groups(samples, parts["val"])
     trained_on = f"{args.data.name}: {', '.join(parts['train'])}; validation: {', '.join(parts['val']) or 'none'}"
     provenance = Provenance(trained_on, (*parts["train"], *parts["val"]))
-    save_stain_reference(Patches(training), "he", args.output / "he_reference.safetensors")
+    StainReference.fit(Patches(training), "he").save(args.output / "he_reference.safetensors")
     history = train_hovernet(
         training, settings, args.output, validation=validation, provenance=provenance, start=args.start, **_loop(args)
     )
@@ -161,7 +160,7 @@ def _settings(args: argparse.Namespace, settings: Any, **defaults: Any) -> Any:
 def _detection_f1(net: HoVerNet, samples: Sequence[KeypointSample]) -> Any:
     """Validation score for `train_cyclegan`: `val_f1` of the detector on the translated samples, pooled."""
 
-    def validate(generators: Mapping[str, Generator], step: int) -> dict[str, float]:
+    def validate(generators: Mapping[str, Generator]) -> dict[str, float]:
         total = PointCounts()
         device = next(generators["ihc_to_he"].parameters()).device
         for sample in samples:

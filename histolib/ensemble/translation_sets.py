@@ -115,7 +115,12 @@ def evaluate_with_models(
         logger.warning("nuclei before and after skipped: %s not found", ", ".join(missing))
     else:
         gain = models.load("he_reference").gain(models.load("ihc_reference"), data.marker)
-    extractors = {"encoder": lambda patches: encoder_features(patches, detector), "inception": inception_features}
+    if "inception" in features:
+        inception_features([])  # raises before the work if the package or its weights are missing
+    extractors = {
+        "encoder": lambda patches: encoder_features(patches, detector),
+        "inception": lambda patches: inception_features([patch.image for patch in patches]),
+    }
     results = evaluate_translations(
         data.samples,
         {name: (lambda patch, run=TRANSLATIONS[name].run: run(patch, data.marker, models.load)) for name in names},

@@ -16,8 +16,7 @@ from histolib.data import EndoNuke, Patches, PanNuke, phantom
 from histolib.ensemble import Models
 from histolib.nuclei import HoVerNet
 from histolib.training import load_checkpoint, read_log
-from histolib.translation import Generator
-from histolib.translation.stain_transfer import save_stain_reference
+from histolib.translation import Generator, StainReference
 
 SMALL_CYCLEGAN = ["width=4", "patch_px=32", "blocks=1", "discriminator_width=4", "steps=2", "warm_steps=1",
                   "content_limit=-1.0"]  # fmt: skip
@@ -120,7 +119,7 @@ def test_a_generator_of_pairs_is_fine_tuned_on_other_stains_with_frozen_stages(r
 def test_consistency_needs_two_networks_at_the_scale_of_the_cyclegan(root, tmp_path, capsys):
     he, ihc, other = (save_network(tmp_path / f"{name}.safetensors", mpp) for name, mpp in
                       (("he", 0.5), ("ihc", 0.5), ("other", 0.25)))  # fmt: skip
-    save_stain_reference(Patches(PanNuke(root / "pannuke")), "he", tmp_path / "he_reference.safetensors")
+    StainReference.fit(Patches(PanNuke(root / "pannuke")), "he").save(tmp_path / "he_reference.safetensors")
     options = ["--detector", he, "--set=consistency=1.0", "--set=patch_px=64", "--set=mpp=0.5"]
     command = cyclegan(root / "endonuke", root / "pannuke", tmp_path / "out", *options)
     assert main([*command, "--consistency", str(ihc)]) == 0
