@@ -1,25 +1,38 @@
-"""`histolib detect` and `histolib evaluate` from files to files, on routes whose answer is known."""
+"""`histolib detect` from files to files, on routes whose answer is known."""
 
 import csv
 import json
 import logging
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
-from histolib.cli import main
-from histolib.ensemble import HOVERNET, ROUTES, Nuclei, tile_blocks
-from histolib.ensemble.commands import _output_names
+from histolib.cli.main import main
+from histolib.data.endonuke import read_points
+from histolib.ensemble import ROUTES, Nuclei, Route
+from histolib.ensemble.routes import DEFAULT_ROUTES
 
 # Three dark discs on grey.
 Y, X = np.mgrid[:60, :80]
 DISCS = np.min([np.hypot(X - x, Y - y) for x, y in ((20, 15), (20, 45), (60, 30))], axis=0) < 9
 GREY = np.where(DISCS, 60, 200).astype(np.uint8)
+
+
+@pytest.fixture
+def route_that(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable], None]:
+    """Replace the route `log` by a function from a patch to its nuclei, and make it the default."""
+    for marker in DEFAULT_ROUTES:
+        monkeypatch.setitem(DEFAULT_ROUTES, marker, "log")
+
+    def put(run: Callable) -> None:
+        monkeypatch.setitem(ROUTES, "log", Route("fake", lambda patch, marker, models: run(patch)))
+
+    return put
 
 
 def draw(path: Path, image: np.ndarray = GREY, **options: object) -> Path:
@@ -68,7 +81,7 @@ def test_only_the_formats_asked_for_are_written(tmp_path, kinds, expected, route
 
 def test_no_nuclei_still_make_both_files(tmp_path):
     glass = draw(tmp_path / "glass.png", np.full((40, 40, 3), 245, np.uint8))
-    assert detect(glass, "--mpp", 0.5, "--output", tmp_path / "out") == 0
+    assert detect(glass, "--mpp", 0.5, "--route", "log", "--output", tmp_path / "out") == 0
     assert rows(tmp_path / "out/glass.csv") == []
     assert json.loads((tmp_path / "out/glass.geojson").read_text()) == {"type": "FeatureCollection", "features": []}
 
@@ -90,7 +103,7 @@ def test_a_grey_image_gives_what_its_rgb_copy_gives_and_transparency_is_glass(tm
     white[:, 40:] = 255
     for name, image in {"grey": GREY, "colour": colour, "half": half, "white": white}.items():
         draw(tmp_path / f"{name}.png", image)
-    assert detect(tmp_path, "--mpp", 0.25, "--output", tmp_path / "out") == 0
+    assert detect(tmp_path, "--mpp", 0.25, "--route", "log", "--output", tmp_path / "out") == 0
     text = {path.stem: path.read_text() for path in (tmp_path / "out").glob("*.csv")}
     assert text["grey"] == text["colour"] != text["half"] == text["white"]
     assert len(text["grey"].splitlines()) == 4
@@ -104,7 +117,7 @@ def test_the_marker_decides_which_colour_counts(tmp_path):
     path = draw(tmp_path / "a.png", image)
     found = {}
     for marker in ("nuclear", "cytoplasm"):
-        assert detect(path, "--mpp", 0.5, "--marker", marker, "--output", tmp_path / marker) == 0
+        assert detect(path, "--mpp", 0.5, "--route", "log", "--marker", marker, "--output", tmp_path / marker) == 0
         found[marker] = sorted(round(float(row["x_px"])) for row in rows(tmp_path / marker / "a.csv"))
     assert found == {"nuclear": [15, 45], "cytoplasm": [45]}
 
@@ -121,7 +134,7 @@ def test_bad_files_of_a_folder_are_named_and_the_rest_is_done(tmp_path, capsys):
     (folder / "notes.txt").write_text("not asked for")
     (folder / "._a.png").write_text("what macOS leaves behind")
     (folder / "nested.png").mkdir()
-    assert detect(folder, tmp_path / "gone.png", "--mpp", 0.5, "--output", tmp_path / "out") == 2
+    assert detect(folder, tmp_path / "gone.png", "--mpp", 0.5, "--route", "log", "--output", tmp_path / "out") == 2
     out, err = capsys.readouterr()
     assert len(out.splitlines()) == 2
     lines = err.splitlines()
@@ -156,24 +169,44 @@ def test_images_of_one_name_get_files_of_their_own(tmp_path, route_that):
     assert {"c", "b_c", "x_t_png", "y_t_png", "t_tif", "T_bmp"} <= set(found)
 
 
-PLACES = st.tuples(
-    st.sampled_from(["a", "A", "a/b", "a_b", "b"]),
-    st.sampled_from(["c", "C", "b_c", "c_png"]),
-    st.sampled_from(["png", "PNG", "tif"]),
-)
+def test_thousands_of_equal_names_are_told_apart_whatever_their_case(tmp_path, route_that):
+    route_that(lambda patch: Nuclei(np.zeros((0, 2)), np.zeros(0)))
+    for i in range(200):
+        draw(tmp_path / str(i) / ("tile.png" if i % 2 else "TILE.PNG"), GREY[:20, :20])
+    folders = [tmp_path / str(i) for i in range(200)]
+    assert detect(*folders, "--mpp", 0.5, "--format", "csv", "--output", tmp_path / "out") == 0
+    names = {path.stem.casefold() for path in (tmp_path / "out").iterdir()}
+    assert len(names) == 200
+    assert "199_tile_png" in names
 
 
-@given(st.lists(PLACES, max_size=12, unique=True))
-def test_names_never_collide_even_where_case_does_not_count(places):
-    names = _output_names([Path(f"/data/{folder}/{stem}.{suffix}") for folder, stem, suffix in places])
-    assert len({name.casefold() for name in names}) == len(places)
-    assert not any(os.sep in name for name in names)
+def test_the_label_format_of_endonuke_is_read_back(tmp_path, route_that):
+    route_that(lambda patch: Nuclei(np.array([[3.6, 7.2], [0.0, 0.0]]), np.ones(2)))
+    assert detect(draw(tmp_path / "7.png"), "--mpp", 0.5, "--format", "txt", "--output", tmp_path / "out") == 0
+    xy, types, problems = read_points(tmp_path / "out/7.txt", 200)
+    assert (xy.tolist(), types.tolist(), problems) == ([[0, 0], [4, 7]], [0, 0], ())
 
 
-def test_names_of_thousands_of_equal_stems_are_found():
-    names = _output_names([Path(f"/data/{i}/tile.png") for i in range(5000)])
-    assert names[4999] == "4999_tile_png"
-    assert len(set(names)) == 5000
+def test_without_a_terminal_progress_is_a_line_every_tenth_but_not_within_30_seconds(
+    tmp_path, route_that, caplog, monkeypatch
+):
+    caplog.set_level(logging.INFO)
+    clock = {"now": 0.0}
+    monkeypatch.setattr(time, "monotonic", lambda: clock["now"])
+
+    def slow(patch: object, seconds: float) -> Nuclei:
+        clock["now"] += seconds
+        return Nuclei(np.zeros((0, 2)), np.zeros(0))
+
+    for i in range(20):
+        draw(tmp_path / f"in/{i}.png", GREY[:20, :20])
+    for seconds, lines in ((1.0, 0), (10.0, 6), (100.0, 10)):
+        caplog.clear()
+        route_that(lambda patch, seconds=seconds: slow(patch, seconds))
+        assert detect(tmp_path / "in", "--mpp", 0.5, "--format", "csv", "--output", tmp_path / "out") == 0
+        messages = [message for message in caplog.messages if "of 20 images" in message]
+        assert len(messages) == lines, messages
+    assert messages[0] == "2 of 20 images (10 %) in 200 s"
 
 
 @pytest.mark.parametrize("broken", ["text", "missing", "empty"])
@@ -184,7 +217,7 @@ def test_an_output_that_cannot_be_written_stops_before_the_work(tmp_path, capsys
     assert detect(draw(tmp_path / "a.png"), "--mpp", 0.5, "--output", tmp_path / target) == 2
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
-    assert f"histolib detect: {tmp_path / target}: expected a folder to write to, found none" in err
+    assert f"histolib detect: {tmp_path / target}: expected a writable folder, found none" in err
 
 
 def test_a_disk_that_fills_up_ends_the_run_with_one_line(tmp_path, capsys, route_that, monkeypatch):
@@ -192,7 +225,7 @@ def test_a_disk_that_fills_up_ends_the_run_with_one_line(tmp_path, capsys, route
         raise OSError(28, "No space left on device")
 
     route_that(lambda patch: Nuclei(np.ones((1, 2)), np.ones(1)))
-    monkeypatch.setattr("histolib.config.os.fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     assert detect(draw(tmp_path / "a.png"), "--mpp", 0.5, "--output", tmp_path / "out") == 2
     assert capsys.readouterr() == ("", "histolib detect: [Errno 28] No space left on device\n")
     assert os.listdir(tmp_path / "out") == []
@@ -202,116 +235,9 @@ def test_missing_weights_say_where_they_were_sought_and_how_to_get_them(tmp_path
     assert detect(draw(tmp_path / "a.png"), "--mpp", 0.5, "--route", "od", "--weights", tmp_path) == 2
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
-    assert f"route od: expected {HOVERNET}" in err
+    assert "route od: expected hovernet.safetensors" in err
     assert str(tmp_path) in err
     assert "histolib run --only 02,03" in err
-
-
-# --- evaluate ---
-
-
-def evaluate(*argv: object) -> int:
-    return main(["evaluate", *map(str, argv), "--dataset", "endonuke"])
-
-
-def refuse(constant: str) -> None:
-    raise AssertionError(f"{constant} is no JSON")
-
-
-def test_scores_are_written_with_their_protocol(tmp_path, endonuke, planted, capsys):
-    target = tmp_path / "new" / "results.json"
-    assert evaluate(endonuke, "--routes", "planted", "--output", target) == 0
-    results = json.loads(target.read_text(), parse_constant=refuse)
-    assert results["routes"] == {
-        "planted": {
-            "precision": 0.4,
-            "recall": 0.5,
-            "f1": 0.4444,
-            "f1_ci95": [0.4444, 0.4444],  # three neighbours are one block
-            "loc_error_um": 1.125,
-            "count_bias": 0.3333,
-            "n_true": 4,
-            "n_pred": 5,
-        }
-    }
-    protocol = results["protocol"]
-    assert (protocol["radius_um"], protocol["tiles"], protocol["dataset"]) == (3.0, 3, "endonuke")
-    assert (protocol["annotators"], protocol["study"], protocol["marker"]) == (["ann"], "bulk", "nuclear")
-    out, err = capsys.readouterr()
-    assert err == ""
-    header, line = out.splitlines()
-    assert header.split()[:4] == ["route", "precision", "recall", "F1"]
-    assert line.split() == ["planted", "0.400", "0.500", "0.444", "0.444", "to", "0.444", "1.125", "+0.3"]
-    assert os.listdir(target.parent) == ["results.json"]
-
-
-def test_what_cannot_be_computed_is_null_and_a_dash(tmp_path, endonuke, route_that, capsys):
-    for label in (endonuke / "dataset/labels/bulk/ann").iterdir():
-        label.write_text("")
-    route_that(lambda patch: Nuclei(np.zeros((0, 2)), np.zeros(0)))
-    assert evaluate(endonuke, "--routes", "log", "--output", tmp_path / "r.json") == 0
-    scores = json.loads((tmp_path / "r.json").read_text(), parse_constant=refuse)["routes"]["log"]
-    assert (scores["f1"], scores["f1_ci95"], scores["n_true"]) == (None, [None, None], 0)
-    assert capsys.readouterr().out.splitlines()[1].split() == ["log", "-", "-", "-", "-", "to", "-", "-", "+0.0"]
-
-
-def test_without_routes_all_whose_weights_are_there_are_scored_and_the_rest_is_named(tmp_path, endonuke, caplog):
-    with caplog.at_level(logging.WARNING):
-        assert evaluate(endonuke, "--weights", tmp_path, "--output", tmp_path / "r.json") == 0
-    assert list(json.loads((tmp_path / "r.json").read_text())["routes"]) == ["log"]
-    named = [record.args[0] for record in caplog.records if "left out" in record.message]
-    assert named == [name for name in ROUTES if name != "log"]
-    assert HOVERNET in caplog.text
-
-
-def test_only_the_annotator_asked_for_is_the_truth(tmp_path, endonuke, planted):
-    other = endonuke / "dataset/labels/bulk/other"
-    other.mkdir()
-    (other / "1.txt").write_text("12 10 0\n")
-    for options, expected in (([], 5), (["--annotator", "other"], 1), (["--annotator", "ann"], 4)):
-        assert evaluate(endonuke, "--routes", "planted", "--output", tmp_path / "r.json", *options) == 0
-        assert json.loads((tmp_path / "r.json").read_text())["routes"]["planted"]["n_true"] == expected
-
-
-def test_a_split_leaves_only_its_test_blocks(tmp_path, endonuke, planted):
-    split = tmp_path / "split.json"
-    split.write_text(json.dumps({"train": ["1-2"], "val": [], "test": ["3-3"]}))
-    assert evaluate(endonuke, "--routes", "planted", "--split", split, "--output", tmp_path / "r.json") == 0
-    results = json.loads((tmp_path / "r.json").read_text())
-    assert (results["protocol"]["tiles"], results["protocol"]["split"]) == (1, str(split))
-    assert results["routes"]["planted"]["n_true"] == 1
-
-
-def test_a_radius_of_ones_own_is_used_and_written_down(tmp_path, endonuke, planted):
-    assert evaluate(endonuke, "--routes", "planted", "--radius-um", 4, "--output", tmp_path / "r.json") == 0
-    results = json.loads((tmp_path / "r.json").read_text())
-    assert (results["protocol"]["radius_um"], results["routes"]["planted"]["recall"]) == (4.0, 0.75)
-
-
-@pytest.mark.parametrize("target", ["set", "file/r.json"])
-def test_results_that_cannot_be_written_are_refused_before_the_work(tmp_path, endonuke, capsys, route_that, target):
-    route_that(lambda patch: pytest.fail("the work began"))
-    (tmp_path / "file").touch()
-    assert evaluate(endonuke, "--routes", "log", "--output", tmp_path / target) == 2
-    out, err = capsys.readouterr()
-    assert (out, err.count("\n")) == ("", 1)
-    assert "expected a" in err
-
-
-def test_blocks_are_ten_neighbours_of_one_run():
-    ids = [*range(1, 13), *range(500, 503)]
-    assert tile_blocks(ids) == ["0.0"] * 10 + ["0.1"] * 2 + ["1.0"] * 3
-    assert tile_blocks([500, 1, 500]) == ["1.0", "0.0", "1.0"], "a tile of two annotators stays in one block"
-    assert tile_blocks([]) == []
-
-
-@pytest.mark.skipif("HISTOLIB_REAL_DATA" not in os.environ, reason="HISTOLIB_REAL_DATA is not set")
-def test_log_reaches_its_score_on_real_tiles(tmp_path):
-    root = Path(os.environ["HISTOLIB_REAL_DATA"]) / "endonuke"
-    assert evaluate(root, "--routes", "log", "--output", tmp_path / "r.json") == 0
-    scores = json.loads((tmp_path / "r.json").read_text())["routes"]["log"]
-    assert scores["f1"] >= 0.77
-    assert scores["f1_ci95"][0] < scores["f1"] < scores["f1_ci95"][1]
 
 
 def test_without_weights_the_default_is_the_simplest_route_and_that_is_said(tmp_path, caplog):
@@ -320,10 +246,32 @@ def test_without_weights_the_default_is_the_simplest_route_and_that_is_said(tmp_
     (tmp_path / "empty").mkdir()
     command = [image, "--mpp", "0.5", "--output", tmp_path / "out", "--weights", tmp_path / "empty"]
     assert detect(*command) == 0
-    assert "route log in place of ensemble" in caplog.text
+    assert "using route log instead of ensemble" in caplog.text
     caplog.clear()
     assert detect(*command, "--marker", "membrane") == 0
-    assert "route log in place of od" in caplog.text
+    assert "using route log instead of od" in caplog.text
     caplog.clear()
     assert detect(*command, "--route", "log") == 0
-    assert "in place" not in caplog.text
+    assert "instead of" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--mpp", "0"], "expected a number, 0.05 to 2, found '0'"),
+        (["--mpp", "wide"], "found 'wide'"),
+        (["--route", "magic"], "invalid choice: 'magic'"),
+        (["--format", "pdf"], "unknown format 'pdf', expected csv, geojson, txt"),
+        (["--format", ","], "unknown format ','"),
+        (["--weights", "gone"], "gone: expected a folder of weights, found nothing"),
+    ],
+)
+def test_wrong_usage_is_refused_with_one_line(tmp_path, capsys, monkeypatch, options, message):
+    monkeypatch.chdir(tmp_path)
+    try:
+        code = detect(draw(tmp_path / "a.png"), *options)
+    except SystemExit as stop:
+        code = stop.code
+    out, err = capsys.readouterr()
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert message in err
