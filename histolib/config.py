@@ -1,51 +1,169 @@
-"""Where things lie, how large a run is, and what makes it repeatable."""
+"""Profiles with all training settings, folders, random seeds, and checked NAME=VALUE parameters."""
 
 from __future__ import annotations
 
+import ast
+import math
 import os
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from tempfile import TemporaryFile
-from uuid import uuid4
+from typing import Any, TypeVar
 
 import numpy as np
 
-__all__ = [
-    "PROFILES",
-    "Paths",
-    "Profile",
-    "best_device",
-    "phantom_folder",
-    "profile",
-    "replacing",
-    "seed_everything",
-    "writable_folder",
-]
+from .imaging import MARKERS
+from .io import replacing as replacing
+from .io import writable_folder as writable_folder
 
-MARKERS = ("nuclear", "membrane", "cytoplasm")
-HEADLESS = "HISTOLIB_HEADLESS"  # set in the environment where nobody can click a viewer
+HEADLESS = "HISTOLIB_HEADLESS"  # environment variable: show viewers as still figures
+STAGES = ("encoder", "blocks", "decoder")  # parts of a generator that can be frozen
+Settings = TypeVar("Settings", "CycleGANSettings", "HoverNetSettings")
+
+
+def _check_range(settings: object, low: float, high: float, *names: str) -> None:
+    for name in names:
+        value = getattr(settings, name)
+        if not low <= value <= high:
+            limits = f"{low:g} or more" if high == math.inf else f"{low:g} to {high:g}"
+            raise ValueError(f"{name}: expected {limits}, found {value}")
+
+
+@dataclass(frozen=True, slots=True)
+class CycleGANSettings:
+    """Settings of one CycleGAN training; `PROFILES` holds complete sets.
+
+    Attributes:
+        mpp, patch_px: microns per pixel and side of the square training crops.
+        marker: what DAB stains in the IHC, one of `imaging.MARKERS`.
+        width, blocks: channels and residual blocks of the generators.
+        on_od: the generators start as the `od` recolouring and learn a correction to it.
+        discriminator_width, spectral_norm: channels of the discriminators; spectral instead of instance normalisation.
+        batch_size: crops of each stain per step.
+        warm_steps: steps that imitate the `od` recolouring before adversarial training.
+        steps: adversarial steps; the learning rates decay linearly over the second half.
+        cycle, identity, content, consistency: loss weights relative to the adversarial loss; 0 skips a term.
+        label_smoothing: discriminators aim at 1 minus this value on real images.
+        lr_generator, lr_discriminator: learning rates of Adam.
+        ema: decay of the exponential moving average of the generators; 0 disables it.
+        freeze: generator stages with fixed weights, for fine-tuning (Mo et al. 2020, arXiv:2002.10964).
+        content_limit, grace_steps: stop with `ContentLost` if the content correlation is below the limit after this
+            many adversarial steps; -1 never stops.
+        seed: random seed of weights, crops and image pools.
+
+    Raises:
+        ValueError: a setting is out of range; the message names it.
+    """
+
+    mpp: float
+    patch_px: int
+    marker: str
+    width: int
+    blocks: int
+    on_od: bool
+    discriminator_width: int
+    spectral_norm: bool
+    batch_size: int
+    warm_steps: int
+    steps: int
+    cycle: float
+    identity: float
+    content: float
+    consistency: float
+    label_smoothing: float
+    lr_generator: float
+    lr_discriminator: float
+    ema: float
+    freeze: tuple[str, ...]
+    content_limit: float
+    grace_steps: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        if self.marker not in MARKERS:
+            raise ValueError(f"marker: expected one of {', '.join(MARKERS)}, found {self.marker!r}")
+        if not set(self.freeze) < set(STAGES):
+            raise ValueError(f"freeze: expected at most two of {', '.join(STAGES)}, found {self.freeze!r}")
+        _check_range(self, 0.05, 2, "mpp")
+        _check_range(self, 16, 4096, "patch_px")
+        _check_range(self, 1, 4096, "width", "discriminator_width", "batch_size")
+        _check_range(self, 0, math.inf, "blocks", "warm_steps", "steps", "grace_steps", "seed")
+        _check_range(self, 0, 1e6, "cycle", "identity", "content", "consistency")
+        _check_range(self, 0, 0.5, "label_smoothing")
+        _check_range(self, 1e-9, 1, "lr_generator", "lr_discriminator")
+        _check_range(self, 0, 0.999999, "ema")
+        _check_range(self, -1, 1, "content_limit")
+
+
+@dataclass(frozen=True, slots=True)
+class HoverNetSettings:
+    """Settings of one HoVer-Net training; `PROFILES` holds complete sets.
+
+    Attributes:
+        types: names of the nucleus types 1, 2, ... without background; empty trains no type decoder.
+        width: factor on the number of channels; 1 is the published size.
+        mpp: microns per pixel of the network's input.
+        map_px: side of the output map of a training crop; the input is larger by the network's margins.
+        batch_size: crops per step.
+        steps: optimisation steps with AdamW and a one-cycle schedule (Smith & Topin 2018, arXiv:1708.07120).
+        learning_rate: peak of the schedule.
+        affine: half width of the random zoom range.
+        jitter: standard deviation of the logarithm of each stain's random factor.
+        painted: share of crops painted as nuclear IHC, see `nuclei.augmentation.paint_ihc`.
+        recoloured: share of crops recoloured by optical density; painted + recoloured is at most 1.
+        ema: decay of the exponential moving average of the weights; 0 disables it.
+        validate_every: steps between validations; 0 validates only at the end.
+        seed: random seed of weights and crops.
+
+    Raises:
+        ValueError: a setting is out of range; the message names it.
+    """
+
+    types: tuple[str, ...]
+    width: float
+    mpp: float
+    map_px: int
+    batch_size: int
+    steps: int
+    learning_rate: float
+    affine: float
+    jitter: float
+    painted: float
+    recoloured: float
+    ema: float
+    validate_every: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        _check_range(self, 1 / 64, 4, "width")
+        _check_range(self, 0.05, 2, "mpp")
+        _check_range(self, 4, 4096, "map_px")
+        _check_range(self, 1, 4096, "batch_size")
+        _check_range(self, 1, math.inf, "steps")
+        _check_range(self, 1e-9, 1, "learning_rate")
+        _check_range(self, 0, 0.9, "affine")
+        _check_range(self, 0, 2, "jitter")
+        _check_range(self, 0, 1, "painted", "recoloured")
+        _check_range(self, 0, 0.999999, "ema")
+        _check_range(self, 0, math.inf, "validate_every", "seed")
+        if self.painted + self.recoloured > 1:
+            found = f"{self.painted:g} + {self.recoloured:g}"
+            raise ValueError(f"painted, recoloured: expected shares that sum to at most 1, found {found}")
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """How much work a run of the course does.
+    """Amount of work in one run.
 
     Attributes:
-        name: quick (minutes on two CPU cores) or full (hours, a GPU pays).
-        pannuke_per_fold: phantom H&E patches of 256 px a fold.
-        endonuke_runs: phantom IHC tiles in each run of ids, one run a slide.
-        bci_pairs: phantom pairs to train on and to test on.
-        bci_px: side of a phantom pair in pixels (officially 1024).
-        translation_width: channels of the generators' first layer.
-        translation_blocks: residual blocks of the generators.
-        translation_warm_steps: steps that imitate a classical recolouring.
-        translation_steps: adversarial steps after these.
-        nuclei_width: factor on every channel of HoVer-Net.
-        nuclei_steps: optimisation steps of HoVer-Net.
-        nuclei_batch: crops in one step of HoVer-Net.
+        name: quick (minutes on two CPU cores), full (published sizes, needs a GPU), or pretrained (the weights that
+            ship: small networks trained on a CPU).
+        pannuke_per_fold: phantom H&E patches of 256 px per fold.
+        endonuke_runs: phantom IHC tiles in each run of ids; one run stands for one slide.
+        bci_pairs: phantom pairs for training and for testing.
+        bci_px: side of a phantom pair in pixels (1024 in BCI).
+        cyclegan, hovernet: training settings.
     """
 
     name: str
@@ -53,26 +171,52 @@ class Profile:
     endonuke_runs: tuple[int, ...]
     bci_pairs: tuple[int, int]
     bci_px: int
-    translation_width: int
-    translation_blocks: int
-    translation_warm_steps: int
-    translation_steps: int
-    nuclei_width: float
-    nuclei_steps: int
-    nuclei_batch: int
+    cyclegan: CycleGANSettings
+    hovernet: HoverNetSettings
 
 
+_QUICK_CYCLEGAN = CycleGANSettings(
+    mpp=0.25, patch_px=128, marker="nuclear", width=16, blocks=6, on_od=False, discriminator_width=32,
+    spectral_norm=False, batch_size=1, warm_steps=150, steps=200, cycle=10.0, identity=5.0, content=3.0,
+    consistency=0.0, label_smoothing=0.0, lr_generator=3e-4, lr_discriminator=2e-4, ema=0.0, freeze=(),
+    content_limit=0.3, grace_steps=100, seed=0,
+)  # fmt: skip
+_QUICK_HOVERNET = HoverNetSettings(
+    types=(), width=0.125, mpp=0.5, map_px=100, batch_size=4, steps=110, learning_rate=8e-3, affine=0.0, jitter=0.15,
+    painted=0.0, recoloured=0.0, ema=0.0, validate_every=0, seed=0,
+)  # fmt: skip
 PROFILES = {
-    "quick": Profile("quick", 40, (12,) * 6, (8, 4), 512, 16, 6, 150, 200, 0.125, 110, 4),
-    "full": Profile("full", 400, (60,) * 10, (160, 40), 1024, 64, 9, 1000, 40_000, 1.0, 20_000, 8),
-}
+    "quick": Profile("quick", 40, (12,) * 6, (8, 4), 512, _QUICK_CYCLEGAN, _QUICK_HOVERNET),
+    "full": Profile(
+        "full", 400, (60,) * 10, (160, 40), 1024,
+        replace(
+            _QUICK_CYCLEGAN, patch_px=256, width=64, blocks=9, discriminator_width=64, warm_steps=1000, steps=40_000,
+            lr_generator=2e-4,
+        ),
+        replace(
+            _QUICK_HOVERNET, width=1.0, mpp=0.25, map_px=164, batch_size=8, steps=20_000, learning_rate=1e-3,
+            affine=0.2,
+        ),
+    ),
+    "pretrained": Profile(
+        "pretrained", 40, (12,) * 6, (8, 4), 512,
+        replace(
+            _QUICK_CYCLEGAN, mpp=0.5, patch_px=112, width=24, on_od=True, warm_steps=0, steps=1050, identity=2.0,
+            content=5.0, label_smoothing=0.1, lr_generator=2e-4, lr_discriminator=5e-5, ema=0.99,
+        ),
+        replace(
+            _QUICK_HOVERNET, width=0.1875, map_px=164, steps=900, learning_rate=2e-3, affine=0.2, jitter=0.2,
+            validate_every=225,
+        ),
+    ),
+}  # fmt: skip
 
 
 def profile(name: str) -> Profile:
-    """The profile of that name.
+    """Look up a profile.
 
     Raises:
-        ValueError: there is none.
+        ValueError: the name is unknown.
     """
     if name not in PROFILES:
         raise ValueError(f"profile: expected one of {', '.join(PROFILES)}, found {name!r}")
@@ -81,17 +225,17 @@ def profile(name: str) -> Profile:
 
 @dataclass(frozen=True, slots=True)
 class Paths:
-    """The folders of a course run, all below one root.
+    """Folders of a course run below one root.
 
     Attributes:
-        root: the checkout, or on Colab the folder (a mounted drive, say) where results should stay.
+        root: the checkout, or on Colab the folder that keeps results (a mounted drive, for example).
     """
 
     root: Path
 
     @property
     def data(self) -> Path:
-        """Data sets: `bci`, `pannuke`, `endonuke`, and below `phantom` their stand-ins."""
+        """Data sets `bci`, `pannuke`, `endonuke`, and their phantoms below `phantom`."""
         return self.root / "data"
 
     @property
@@ -106,7 +250,7 @@ class Paths:
 
     @classmethod
     def find(cls, start: str | Path | None = None) -> Paths:
-        """The checkout around `start` (default: the working folder), else `start` itself."""
+        """The checkout that contains `start` (default: the working folder), else `start` itself."""
         start = Path(start or os.environ.get("HISTOLIB_ROOT") or Path.cwd()).expanduser().resolve()
         for folder in (start, *start.parents):
             if (folder / "pyproject.toml").is_file() and (folder / "notebooks").is_dir():
@@ -115,55 +259,89 @@ class Paths:
 
 
 def phantom_folder(data: str | Path, size: Profile, seed: int = 0) -> Path:
-    """Where phantom tissue of a profile lies below the data folder; each seed has its own."""
+    """Folder of a profile's phantom data sets; each seed has its own."""
     return Path(data) / "phantom" / (size.name if seed == 0 else f"{size.name}-{seed}")
 
 
 def seed_everything(seed: int) -> np.random.Generator:
-    """Seed Python, NumPy and torch, and return a NumPy generator for the caller's own draws."""
+    """Seed Python, NumPy and torch, and return a NumPy generator."""
     import torch
 
     random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002 - libraries that we call still draw from it
+    np.random.seed(seed % 2**32)  # noqa: NPY002 - third-party libraries still draw from it
     torch.manual_seed(seed)
     return np.random.default_rng(seed)
 
 
-def writable_folder(path: str | Path) -> Path:
-    """Make the folder where there is none, so that a result without a place is refused before the work, not after it.
-
-    Raises:
-        OSError: it cannot be made, or nothing can be written there; the message names it.
-    """
-    path = Path(path)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        TemporaryFile(dir=path).close()
-    except OSError as error:
-        raise OSError(f"{path}: expected a folder to write to, found none ({error.strerror})") from None
-    return path
-
-
 def best_device() -> str:
-    """`cuda` where there is a GPU, else `cpu`."""
+    """`cuda` if a GPU is available, else `cpu`."""
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-@contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
-    """Write a file so that it is either whole or untouched: yields a temporary sibling, then renames it over `path`.
+def parse_assignments(texts: Iterable[str], known: Mapping[str, Any]) -> dict[str, Any]:
+    """Parse `NAME=VALUE` texts.
 
-    The temporary file is removed when the block raises (a full disk, say), so that what was there before survives.
+    A value that is no Python literal is a string; so is any value whose default is a string. Where the default is a
+    tuple, a comma-separated text becomes a tuple.
+
+    Args:
+        texts: assignments; the last one of a name counts.
+        known: default values by name.
+
+    Raises:
+        ValueError: a text is no assignment.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid4().hex[:8]}.part")
-    try:
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    values: dict[str, Any] = {}
+    for text in texts:
+        name, equals, raw = text.partition("=")
+        if not equals or not name.isidentifier():
+            raise ValueError(f"--set: expected NAME=VALUE, found {text!r}")
+        try:
+            value = raw if isinstance(known.get(name), str) else ast.literal_eval(raw)
+        except (ValueError, SyntaxError):
+            value = raw
+        if isinstance(known.get(name), tuple) and isinstance(value, str):
+            value = tuple(part for part in value.split(",") if part)
+        values[name] = value
+    return values
+
+
+def check_parameters(given: Mapping[str, Any], known: Mapping[str, Any], name: str = "notebook") -> None:
+    """Refuse parameters with an unknown name, another type than the default, or a value out of range.
+
+    Args:
+        given: values by name.
+        known: default values by name; an int is accepted for a float.
+        name: prefix of the error message.
+
+    Raises:
+        ValueError: the message names the parameter, what was expected and what was found.
+    """
+    for parameter, value in given.items():
+        if parameter not in known:
+            raise ValueError(f"{name}: unknown parameter {parameter!r}, expected {', '.join(known)}")
+        default = known[parameter]
+        fits = isinstance(value, type(default)) or (isinstance(default, float) and type(value) is int)
+        if not fits or (isinstance(value, bool) and not isinstance(default, bool)):
+            raise ValueError(
+                f"{name}: expected {parameter} to be {type(default).__name__} (as {default!r}), "
+                f"found {type(value).__name__} {value!r}"
+            )
+        if parameter == "seed" and value < 0:
+            raise ValueError(f"{name}: expected seed to be 0 or more, found {value}")
+        if parameter == "radius_um" and not 0 < value < math.inf:
+            raise ValueError(f"{name}: expected radius_um to be a positive length in microns, found {value:g}")
+
+
+def changed(settings: Settings, texts: Iterable[str]) -> Settings:
+    """Apply `NAME=VALUE` texts to settings.
+
+    Raises:
+        ValueError: a text is no assignment, or the setting is unknown, of another type or out of range.
+    """
+    known = {field.name: getattr(settings, field.name) for field in fields(settings)}
+    values = parse_assignments(texts, known)
+    check_parameters(values, known, "--set")
+    return replace(settings, **values)

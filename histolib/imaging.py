@@ -12,6 +12,7 @@ from PIL import Image, UnidentifiedImageError
 
 __all__ = [
     "IMAGE_SUFFIXES",
+    "MARKERS",
     "STAIN_VECTORS",
     "Patch",
     "Window",
@@ -27,6 +28,7 @@ __all__ = [
     "windows",
 ]
 
+MARKERS = ("nuclear", "membrane", "cytoplasm")  # what DAB stains: ER, PR and Ki-67 are nuclear, HER2 is membrane
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
 
 # One unit vector of optical density in (R, G, B) a stain, from Ruifrok & Johnston, Quantification of histochemical

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ..config import MARKERS, writable_folder
+from ..config import writable_folder
 from ..data import PARTS
-from ..imaging import IMAGE_SUFFIXES, PLAUSIBLE_MPP, read_patch
+from ..imaging import MARKERS, IMAGE_SUFFIXES, PLAUSIBLE_MPP, read_patch
 from .evaluate_command import run_evaluate
 from .export import EXPORTS
 from .models import Models

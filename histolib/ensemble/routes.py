@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..config import MARKERS
-from ..imaging import Patch
+from ..imaging import MARKERS, Patch
 from ..nuclei import HoVerNet, detect_log, find_nuclei
 from .models import FUSION, HOVERNET, SELFTRAINED, SUPERVISED, SYNTHETIC, Models
 from .nuclei import Nuclei

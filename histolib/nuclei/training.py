@@ -16,7 +16,7 @@ from accelerate import Accelerator, PartialState
 from torch import Tensor
 
 from ..data import InstanceSample
-from ..training import average_weights, fit
+from ..training import fit
 from .calibration import choose_thresholds
 from .crops import crops
 from .encoder import load_encoder

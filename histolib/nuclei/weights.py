@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..data import InstanceTiles, PanNuke
-from ..training import load_weights, save_weights
+from ..io import load_weights, save_weights
 from .hovernet import HoVerNet, load_state
 
 __all__ = ["load_hovernet", "save_hovernet"]

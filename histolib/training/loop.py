@@ -1,14 +1,14 @@
-"""The one training loop: any task, any number of devices, stopped and continued as if it never stopped."""
+"""The training loop: any task, any number of devices, bit-identical after an interruption."""
 
 from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import pandas as pd
 import torch
 from accelerate import Accelerator
@@ -17,42 +17,44 @@ from accelerate.utils import DataLoaderConfiguration, broadcast_object_list
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from ..config import replacing
-from .best import Best
+from ..io import replacing
 from .checkpoint import load_checkpoint, save_checkpoint
-
-__all__ = ["CHECKPOINT", "LOG", "Task", "fit", "read_log"]
 
 CHECKPOINT = "checkpoint.pt"
 LOG = "log.csv"
 
 
 class Task(Protocol):
-    """What `fit` trains: networks, their optimisers, and the order of one step.
+    """Networks, their optimisers, and one training step.
 
-    `fit` replaces the entries of `modules` and `optimizers` by the ones that Accelerate prepared for the devices,
-    so a step must reach them through these dictionaries.
+    `fit` replaces the entries of `modules` and `optimizers` by those that Accelerate prepares, so a step must access
+    them through these dictionaries.
+
+    Attributes:
+        kept: names of the modules that are averaged, validated and saved.
     """
 
     modules: dict[str, nn.Module]
     optimizers: dict[str, Optimizer]
     schedulers: dict[str, LRScheduler]
+    kept: tuple[str, ...]
 
     def step(self, batch: Mapping[str, Tensor], accelerator: Accelerator) -> dict[str, Tensor]:
-        """Do one optimisation step (`accelerator.backward` for the gradients) and return its detached losses."""
+        """Do one optimisation step (gradients by `accelerator.backward`) and return the detached losses."""
 
     def extra_state(self) -> dict[str, Any]:
-        """What else a checkpoint must hold: plain values and tensors."""
+        """Further plain values and tensors for the checkpoint."""
 
     def load_extra_state(self, state: dict[str, Any]) -> None:
-        """Take back what `extra_state` gave."""
+        """Restore the result of `extra_state`."""
 
 
 class _Stream(Dataset):
-    """A deterministic stream of samples."""
+    """Sample i of an endless stream."""
 
     def __init__(self, draw: Callable[[int], Mapping[str, Tensor]]) -> None:
         self.draw = draw
@@ -61,11 +63,70 @@ class _Stream(Dataset):
         return self.draw(index)
 
 
-def _batches(size_at: Callable[[int], int], start: int, steps: int, world: int) -> list[list[int]]:
-    """Positions in the stream of each batch after the first `start` steps; processes take turns."""
-    sizes = [size_at(step) for step in range(steps) for _ in range(world)]
-    ends = np.cumsum(sizes, dtype=int).tolist()
-    return [list(range(end - size, end)) for end, size in zip(ends, sizes, strict=True)][start * world :]
+class _Run:
+    """State of one run beyond its task: moving averages and the best validated weights."""
+
+    def __init__(self, task: Task, accelerator: Accelerator, ema: float) -> None:
+        self.task, self.accelerator = task, accelerator
+        self.best_value, self.best_modules = -math.inf, dict[str, dict[str, Tensor]]()
+        self.averages = {
+            name: AveragedModel(task.modules[name], avg_fn=_moving_average(ema), use_buffers=True)
+            for name in (task.kept if ema else ())
+        }
+
+    def network(self, name: str) -> nn.Module:
+        return self.accelerator.unwrap_model(self.task.modules[name])
+
+    def kept(self) -> dict[str, nn.Module]:
+        """Networks to validate and save."""
+        return {n: self.averages[n].module if self.averages else self.network(n) for n in self.task.kept}
+
+    def update_averages(self) -> None:
+        for name, average in self.averages.items():
+            network = self.network(name)
+            average.to(next(network.parameters()).device).update_parameters(network)
+
+    def keep_if_best(self, value: float) -> None:
+        """Copy the kept networks if their score is the highest so far (NaN never is)."""
+        if value > self.best_value:
+            self.best_value = value
+            self.best_modules = {
+                name: {key: tensor.detach().cpu().clone() for key, tensor in network.state_dict().items()}
+                for name, network in self.kept().items()
+            }
+
+    def finish(self) -> None:
+        """Leave the weights to save in the task's modules."""
+        states = self.best_modules or {name: network.state_dict() for name, network in self.kept().items()}
+        for name, module in self.task.modules.items():
+            self.task.modules[name] = self.accelerator.unwrap_model(module, keep_fp32_wrapper=False)
+        for name, state in states.items():
+            self.task.modules[name].load_state_dict(state)
+
+    def state(self, step: int) -> dict[str, Any]:
+        task, scaler = self.task, self.accelerator.scaler
+        return {
+            "step": step,
+            "modules": {name: self.network(name).state_dict() for name in task.modules},
+            "optimizers": {name: item.state_dict() for name, item in task.optimizers.items()},
+            "schedulers": {name: item.state_dict() for name, item in task.schedulers.items()},
+            "scaler": scaler.state_dict() if scaler is not None else {},
+            "extra": task.extra_state(),
+            "averages": {name: average.state_dict() for name, average in self.averages.items()},
+            "best": {"value": self.best_value, "modules": self.best_modules},
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> int:
+        for kind in ("modules", "optimizers", "schedulers"):
+            for name, item in getattr(self.task, kind).items():
+                item.load_state_dict(state[kind][name])
+        if self.accelerator.scaler is not None:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
+        self.task.load_extra_state(state["extra"])
+        for name, average in self.averages.items():
+            average.load_state_dict(state["averages"][name])
+        self.best_value, self.best_modules = state["best"]["value"], state["best"]["modules"]
+        return int(state["step"])
 
 
 def fit(
@@ -73,108 +134,96 @@ def fit(
     draw: Callable[[int], Mapping[str, Tensor]],
     *,
     steps: int,
-    batch_size: int | Callable[[int], int],
+    batch_size: int,
     settings: Mapping[str, Any],
     folder: str | Path,
     seed: int = 0,
     resume: bool = False,
     save_every: int = 500,
     mixed_precision: str = "no",
-    workers: int = 0,
-    validate: Callable[[int], Mapping[str, float]] | None = None,
+    ema: float = 0.0,
+    validate: Callable[[Mapping[str, nn.Module], int], Mapping[str, float]] | None = None,
     validate_every: int = 0,
     monitor: str = "",
-    patience: int = 0,
-    keep: Callable[[], Mapping[str, nn.Module]] | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Train for a number of steps, logging every loss and saving a checkpoint from time to time.
+    """Train for a number of steps, log every loss and save checkpoints.
 
-    Chance at step k depends on `seed` and k alone (torch is seeded anew each step, `draw(i)` must depend on i alone),
-    so a run that was killed and resumed ends in the same weights, bit for bit on the CPU.
+    The random state of step k depends on `seed` and k alone (torch is seeded at each step, and `draw(i)` must depend
+    on i alone), so a run that is killed and resumed gives the same weights, bit for bit on a CPU.
 
     Args:
-        task: what to train; its networks end on the device that trained them, unwrapped.
-        draw: sample i of an endless stream, a dictionary of tensors; batches stack them.
-        steps: optimisation steps in all, those before a resume included.
-        batch_size: samples a step on each process, or a function from the number of steps done to it.
-        settings: plain values that made this run; a checkpoint refuses others.
+        task: what to train. At the end its `kept` modules hold the weights to save: those with the best monitored
+            number, else the averaged ones if `ema` is set, else the last ones.
+        draw: sample i of an endless stream, a dictionary of tensors.
+        steps: total number of optimisation steps, including those before a resume.
+        batch_size: samples per step on each process.
+        settings: plain values that define this run; a checkpoint with other settings is refused.
         folder: receives `checkpoint.pt` and `log.csv` (columns step, name, value).
-        seed: seed of the run.
-        resume: continue from the checkpoint in `folder` when there is one, else start.
-        save_every: steps between checkpoints; the last step always saves.
-        mixed_precision: no, fp16 or bf16, as Accelerate understands it.
-        workers: processes that draw samples; 0 draws in this one.
-        validate: called after every `validate_every` steps and the last with the step; its numbers join the log. It may
-            draw from torch's generator. Every process calls it, the numbers of the first count.
-        monitor: name of a validated number, more is better; the networks end as they were when it was highest.
-        patience: steps without a better one after which the run ends early; 0 goes to the end.
-        keep: gives the networks that `validate` scores, which are kept at their best; by default all of the task's.
-        progress: show a bar with the losses on stderr.
+        seed: random seed of the run.
+        resume: continue from the checkpoint in `folder` if there is one.
+        save_every: steps between checkpoints; the last step is always saved.
+        mixed_precision: no, fp16 or bf16, as in Accelerate.
+        ema: decay of the exponential moving average of the kept modules, with a shorter memory during the first
+            steps (Polyak and Juditsky 1992, doi 10.1137/0330046, in the exponential form); 0 disables it.
+        validate: function of the networks to keep and the step, called after every `validate_every` steps and the
+            last step; its numbers are logged. Every process calls it, the numbers of the first one count.
+        validate_every: steps between validations.
+        monitor: name of a validated number, higher is better.
+        progress: show a progress bar with the losses on stderr.
 
     Returns:
-        One row a step, one column a logged number, indexed by step (as `read_log`).
+        One row per step, one column per logged number, as `read_log`.
 
     Raises:
-        ValueError: the checkpoint is damaged or was made by other settings, or `monitor` is not among the numbers.
-        OSError: a checkpoint could not be written; the previous one is untouched.
+        ValueError: the checkpoint is damaged or has other settings, or `monitor` is not among the validated numbers.
+        OSError: a checkpoint could not be written; the previous one is unchanged.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    AcceleratorState._reset_state()  # an earlier run of this process may have had another precision
-    # Batches may differ in size, and there are as many for each process: none is to be filled up.
-    each = DataLoaderConfiguration(even_batches=False)
-    accelerator = Accelerator(mixed_precision=mixed_precision, dataloader_config=each)
-    best, start = Best(patience), 0
+    # Accelerate keeps one global state; without a reset, a second run in this process could not change the precision.
+    AcceleratorState._reset_state()
+    loader_config = DataLoaderConfiguration(even_batches=False)
+    accelerator = Accelerator(mixed_precision=mixed_precision, dataloader_config=loader_config)
+    run, start = _Run(task, accelerator, ema), 0
     if resume and (folder / CHECKPOINT).is_file():
-        start = _restore(task, accelerator, best, load_checkpoint(folder / CHECKPOINT, settings))
-    if best.exhausted:
-        steps = start
+        start = run.restore(load_checkpoint(folder / CHECKPOINT, settings))
     if accelerator.is_main_process:
         _trim_log(folder / LOG, start)
     for group in (task.modules, task.optimizers):
         for name, item in group.items():
             group[name] = accelerator.prepare(item)
     world = accelerator.num_processes
-    size_at = batch_size if callable(batch_size) else lambda step: batch_size
-    batches = _batches(size_at, start, steps, world)
-    stream = DataLoader(_Stream(draw), batch_sampler=batches, num_workers=workers)
-    loader = accelerator.prepare(stream) if batches else []
-    bar = tqdm(
-        loader, initial=start, total=steps, disable=not (progress and accelerator.is_main_process), mininterval=2.0
-    )
+    batches = [range(i * batch_size, (i + 1) * batch_size) for i in range(start * world, steps * world)]
+    loader = accelerator.prepare(DataLoader(_Stream(draw), batch_sampler=batches)) if batches else []
+    hidden = not (progress and accelerator.is_main_process)
+    bar = tqdm(loader, initial=start, total=steps, disable=hidden, mininterval=2.0)
     with bar, (folder / LOG).open("a", newline="") as file:
         log = csv.writer(file)
         for step, batch in enumerate(bar, start=start + 1):
             torch.manual_seed(seed * 1_000_003 + step * world + accelerator.process_index)
             numbers = {name: float(value) for name, value in task.step(batch, accelerator).items()}
+            run.update_averages()
             bar.set_postfix({name: f"{value:.3g}" for name, value in numbers.items()}, refresh=False)
             if validate and validate_every and (step % validate_every == 0 or step == steps):
-                found = [{name: float(value) for name, value in validate(step).items()}]
+                found = [{name: float(value) for name, value in validate(run.kept(), step).items()}]
                 numbers |= broadcast_object_list(found)[0]
                 if monitor not in ("", *numbers):
                     raise ValueError(f"monitor: expected one of {', '.join(numbers)}, found {monitor!r}")
                 if monitor:
-                    best.update(numbers[monitor], step, keep() if keep else _networks(task, accelerator))
-            last = step == steps or best.exhausted
+                    run.keep_if_best(numbers[monitor])
             if accelerator.is_main_process:
                 log.writerows((step, name, repr(value)) for name, value in numbers.items())
-                if step % save_every == 0 or last:
+                if step % save_every == 0 or step == steps:
                     file.flush()
-                    save_checkpoint(folder / CHECKPOINT, _state(task, accelerator, best, step), settings)
-            if last:
-                break
+                    save_checkpoint(folder / CHECKPOINT, run.state(step), settings)
     accelerator.wait_for_everyone()
-    for name, item in task.modules.items():
-        task.modules[name] = accelerator.unwrap_model(item, keep_fp32_wrapper=False)
-    kept = keep() if keep else task.modules
-    for name, state in best.modules.items():
-        kept[name].load_state_dict(state)
+    run.finish()
     return read_log(folder)
 
 
 def read_log(folder: str | Path) -> pd.DataFrame:
-    """The log of a run: one row a step, one column a logged number (NaN where a step did not log it)."""
+    """Log of a run: one row per step, one column per logged number (NaN where a step did not log it)."""
     path = Path(folder) / LOG
     if not path.is_file():
         raise FileNotFoundError(f"{path}: expected the log of a training run, found nothing")
@@ -182,37 +231,20 @@ def read_log(folder: str | Path) -> pd.DataFrame:
     return long.pivot(index="step", columns="name", values="value")[list(dict.fromkeys(long["name"]))]
 
 
-def _networks(task: Task, accelerator: Accelerator) -> dict[str, nn.Module]:
-    """The networks below what Accelerate put around them, which stays on."""
-    return {name: accelerator.unwrap_model(item) for name, item in task.modules.items()}
+def _moving_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
+    """Update rule of `AveragedModel`; counters of batch norms are copied."""
 
+    def update(average: Tensor, value: Tensor, updates: Tensor | int) -> Tensor:
+        if not average.is_floating_point():
+            return value
+        memory = min(decay, (1 + int(updates)) / (10 + int(updates)))
+        return average.lerp(value, 1 - memory)
 
-def _state(task: Task, accelerator: Accelerator, best: Best, step: int) -> dict[str, Any]:
-    scaler = accelerator.scaler
-    return {
-        "step": step,
-        "modules": {name: item.state_dict() for name, item in _networks(task, accelerator).items()},
-        "optimizers": {name: item.state_dict() for name, item in task.optimizers.items()},
-        "schedulers": {name: item.state_dict() for name, item in task.schedulers.items()},
-        "scaler": scaler.state_dict() if scaler is not None else {},
-        "extra": task.extra_state(),
-        "best": best.state(),
-    }
-
-
-def _restore(task: Task, accelerator: Accelerator, best: Best, state: Mapping[str, Any]) -> int:
-    for kind in ("modules", "optimizers", "schedulers"):
-        for name, item in getattr(task, kind).items():
-            item.load_state_dict(state[kind][name])
-    if accelerator.scaler is not None:
-        accelerator.scaler.load_state_dict(state["scaler"])
-    task.load_extra_state(state["extra"])
-    best.load(state["best"])
-    return int(state["step"])
+    return update
 
 
 def _trim_log(path: Path, last_step: int) -> None:
-    """Start the log, or drop the rows that a killed run wrote after its last checkpoint (a cut line among them)."""
+    """Create the log, or drop the rows that an interrupted run wrote after its last checkpoint."""
     kept = io.StringIO(newline="")
     writer = csv.writer(kept)
     writer.writerow(("step", "name", "value"))

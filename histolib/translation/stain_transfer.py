@@ -11,7 +11,7 @@ import numpy as np
 from skimage import color
 
 from ..imaging import STAIN_VECTORS, Patch, optical_density, rgb_from_density, separate_stains, summed_density
-from ..training import load_weights, save_weights
+from ..io import load_weights, save_weights
 from .content import DENSITY_BINS, DENSITY_STEP, SECOND_STAIN, density_weights
 
 __all__ = ["StainReference", "macenko", "recolour_hed", "recolour_od", "reinhard"]

@@ -14,7 +14,8 @@ from accelerate import PartialState
 from torch import Tensor
 
 from ..imaging import Patch, resample
-from ..training import CHECKPOINT, fit, load_checkpoint
+from ..training import fit, load_checkpoint
+from ..training.loop import CHECKPOINT
 from .classical import StainReference
 from .cyclegan import DIRECTIONS, CycleGAN
 from .networks import Generator
