@@ -1,22 +1,20 @@
-"""The pool of past translations, which keeps a discriminator from forgetting what it has already caught."""
+"""Pool of past translations for the discriminator, which would otherwise only see the latest ones."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-__all__ = ["ImagePool"]
-
 
 class ImagePool:
-    """Past translations, half of which are shown again (Shrivastava et al., CVPR 2017; 50 in CycleGAN).
+    """History of translations (Shrivastava et al., CVPR 2017; capacity 50 in CycleGAN).
 
-    Until the pool is full every image is kept and returned as it is. From then on each image is, with probability one
-    half, returned as it is, and otherwise takes the place of a random one in the pool, which is returned.
+    Until the pool is full, every image is stored and returned unchanged. After that, with probability one half, an
+    image is returned unchanged; otherwise it replaces a random image of the pool, which is returned.
 
     Args:
-        capacity: images kept; 0 returns every image as it is.
-        seed: of the pool's own random generator, so that a resumed run draws what an uninterrupted one would.
+        capacity: number of stored images, at least 1.
+        seed: seed of the pool's own random generator, which makes a resumed run identical to an uninterrupted one.
     """
 
     def __init__(self, capacity: int = 50, seed: int = 0) -> None:
@@ -25,25 +23,25 @@ class ImagePool:
         self.rng = torch.Generator().manual_seed(seed)
 
     def query(self, images: Tensor) -> Tensor:
-        """Exchange new translations for the ones to show, both (N, 3, H, W) and detached."""
-        return torch.stack([self._exchange(image) for image in images.detach()]) if len(images) else images
+        """Exchange new translations for those that the discriminator sees; both (N, 3, H, W), without gradients."""
+        return torch.stack([self._exchange(image) for image in images.detach()])
 
     def _exchange(self, image: Tensor) -> Tensor:
         if len(self.images) < self.capacity:
             self.images.append(image)
             return image
-        if not self.capacity or torch.rand((), generator=self.rng) < 0.5:
+        if torch.rand((), generator=self.rng) < 0.5:
             return image
         place = int(torch.randint(self.capacity, (), generator=self.rng))
         past, self.images[place] = self.images[place], image
         return past.to(image.device)
 
     def state(self) -> dict[str, Tensor]:
-        """The images, (K, 3, H, W) or empty, and the generator's state."""
+        """Images (K, 3, H, W), or an empty tensor, and the state of the random generator."""
         images = torch.stack([image.cpu() for image in self.images]) if self.images else torch.empty(0)
         return {"images": images, "rng": self.rng.get_state()}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
-        """Become the pool that `state` was taken from."""
+        """Restore the pool from `state`."""
         self.images = list(state["images"])
         self.rng.set_state(state["rng"].cpu())
