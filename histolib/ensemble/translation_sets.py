@@ -14,7 +14,8 @@ from ..data import BCI, EndoNuke, PanNuke, open_outlined, phantom, read_split
 from ..data.splits import in_groups, leaked_groups, split_ids
 from ..imaging import Patch
 from ..metrics.distribution import inception_features
-from ..nuclei import encoder_features, find_nuclei
+from ..nuclei import detect_log, encoder_features, find_nuclei
+from ..nuclei.log_detector import THRESHOLDS
 from ..translation import TRANSLATIONS, TranslationSample, evaluate_translations
 from .evaluation import tile_blocks
 from .models import Models
@@ -121,14 +122,19 @@ def evaluate_with_models(
         "encoder": lambda patches: encoder_features(patches, detector),
         "inception": lambda patches: inception_features([patch.image for patch in patches]),
     }
+
+    def find_blobs(patch: Patch, factor: float) -> np.ndarray:
+        return detect_log(patch, marker=data.marker, threshold=factor * THRESHOLDS[data.marker])[0]
+
     results = evaluate_translations(
         data.samples,
         {name: (lambda patch, run=TRANSLATIONS[name].run: run(patch, data.marker, models.load)) for name in names},
         he=data.he,
         features={name: extractors[name] for name in features if detector or name != "encoder"},
         detect=detector and (lambda patch: find_nuclei(patch, detector)[["x", "y"]].to_numpy()),
-        marker=data.marker,
+        find_blobs=find_blobs,
         gain=gain,
+        marker=data.marker,
         radius_um=radius_um,
         seed=seed,
     )
