@@ -1,0 +1,181 @@
+"""The compact store has the samples of the published files, is written in little memory, and is complete or absent."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from histolib.data import PanNuke
+from histolib.data.prepare import prepare_pannuke
+
+MASKS = "Fold {0}/masks/fold{0}/masks.npy"
+KILLED = "import sys; from histolib.data.prepare import prepare_pannuke; prepare_pannuke(sys.argv[1])"
+LIMITED = """
+import resource, sys
+from histolib.data.prepare import prepare_pannuke
+resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
+try:
+    prepare_pannuke(sys.argv[1], sys.argv[2], progress=False)
+except OSError as error:
+    print(error)
+"""
+MEASURED = """
+import re, sys, threading, time
+from pathlib import Path
+from histolib.data.prepare import prepare_pannuke
+most, done = [0], threading.Event()
+def watch():
+    while not done.wait(0.005):
+        most[0] = max(most[0], int(re.search(r"RssAnon:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]))
+thread = threading.Thread(target=watch)
+thread.start()
+try:
+    prepare_pannuke(sys.argv[1], progress=False)
+finally:
+    done.set()
+    thread.join()
+print(most[0])
+"""
+
+
+@pytest.fixture(scope="module")
+def zips(phantoms, tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("zips")
+    for fold in (1, 2, 3):
+        with zipfile.ZipFile(root / f"fold_{fold}.zip", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+            for path in sorted((phantoms["pannuke"] / f"Fold {fold}").rglob("*.npy")):
+                archive.write(path, path.relative_to(phantoms["pannuke"]))
+    return root
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("compact/*/*"))}
+
+
+def test_folders_and_zips_give_the_samples_of_the_published_files(phantoms, zips, tmp_path):
+    for source, name in ((phantoms["pannuke"], "a"), (zips, "b")):
+        stores = prepare_pannuke(source, tmp_path / name, progress=False)
+        assert stores == [tmp_path / name / f"compact/fold{fold}" for fold in (1, 2, 3)]
+        published, compact = PanNuke(phantoms["pannuke"]), PanNuke(tmp_path / name)
+        assert len(published) == len(compact) == 15
+        assert (published.tissues, published.groups) == (compact.tissues, compact.groups)
+        for index in (*range(15), 7, 0, -1):
+            a, b = published[index], compact[index]
+            assert (a.patch.name, a.patch.mpp, a.tissue, a.group) == (b.patch.name, b.patch.mpp, b.tissue, b.group)
+            for x, y in ((a.patch.image, b.patch.image), (a.instances, b.instances), (a.types, b.types)):
+                assert x.dtype == y.dtype
+                np.testing.assert_array_equal(x, y)
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+    assert not list(zips.rglob("compact"))
+
+
+def test_complete_folds_are_skipped_and_need_no_source(phantoms, tmp_path, caplog):
+    shutil.copytree(phantoms["pannuke"] / "Fold 1", tmp_path / "Fold 1")
+    prepare_pannuke(tmp_path, progress=False)
+    before = contents(tmp_path)
+    shutil.rmtree(tmp_path / "Fold 1")
+    with caplog.at_level("INFO", "histolib.data"):
+        assert prepare_pannuke(tmp_path, progress=False) == [tmp_path / "compact/fold1"]
+    assert caplog.messages == [f"{tmp_path / 'compact/fold1'}: complete, skipped"]
+    assert contents(tmp_path) == before
+
+
+def test_a_bad_row_leaves_no_store(phantoms, tmp_path):
+    shutil.copytree(phantoms["pannuke"] / "Fold 1", tmp_path / "Fold 1")
+    array = np.load(tmp_path / MASKS.format(1), mmap_mode="r+")
+    array[3, 7, 7, 0] = np.nan
+    array.flush()
+    with pytest.raises(ValueError, match=r"masks\.npy: expected integer ids >= 0 in row 3, found other values"):
+        prepare_pannuke(tmp_path, progress=False)
+    assert not list((tmp_path / "compact").iterdir())
+
+
+def test_a_kill_leaves_no_store_and_the_next_run_completes_it(phantoms, tmp_path):
+    shutil.copytree(phantoms["pannuke"], tmp_path, dirs_exist_ok=True)
+    process = subprocess.Popen([sys.executable, "-c", KILLED, tmp_path], stderr=subprocess.PIPE)
+    process.stderr.read(10)  # the progress bar of the first fold
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    for store in (tmp_path / "compact").glob("fold*"):
+        assert len(os.listdir(store)) == 3
+    prepare_pannuke(tmp_path, progress=False)
+    assert sorted(path.name for path in (tmp_path / "compact").iterdir()) == ["fold1", "fold2", "fold3"]
+    assert len(PanNuke(tmp_path)) == 15
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="resource limits need POSIX")
+def test_a_full_disk_is_an_error_and_leaves_no_store(phantoms, tmp_path):
+    command = [sys.executable, "-c", LIMITED, phantoms["pannuke"], tmp_path]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ended.returncode, "File too large" in ended.stdout) == (0, True), ended.stderr
+    assert not list((tmp_path / "compact").iterdir())
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="/proc reports the memory")
+def test_a_fold_of_gigabytes_is_prepared_in_the_memory_of_a_few_rows(tmp_path):
+    count = 150  # 0.7 GB in sparse files
+    home = {kind: tmp_path / "Fold 1" / kind / "fold1" for kind in ("images", "masks")}
+    for (kind, folder), channels in zip(home.items(), (3, 6), strict=True):
+        folder.mkdir(parents=True)
+        shape = (count, 256, 256, channels)
+        np.lib.format.open_memmap(folder / f"{kind}.npy", mode="w+", dtype=np.float64, shape=shape).flush()
+    np.save(home["images"] / "types.npy", np.array(["Breast"] * count))
+    ended = subprocess.run([sys.executable, "-c", MEASURED, tmp_path], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert int(ended.stdout) < 120_000, "kB, of which Python and its libraries take a half"
+    assert len(PanNuke(tmp_path)) == count
+
+
+def test_a_fold_without_patches_gives_an_empty_store(tmp_path):
+    for kind, channels in (("images", 3), ("masks", 6)):
+        (tmp_path / "Fold 3" / kind / "fold3").mkdir(parents=True)
+        np.save(tmp_path / "Fold 3" / kind / "fold3" / f"{kind}.npy", np.zeros((0, 256, 256, channels)))
+    np.save(tmp_path / "Fold 3/images/fold3/types.npy", np.array([], dtype=str))
+    assert list(PanNuke(tmp_path)) == []
+    prepare_pannuke(tmp_path, progress=False)
+    shutil.rmtree(tmp_path / "Fold 3")
+    assert list(PanNuke(tmp_path)) == []
+
+
+def test_damaged_zips_are_errors_and_leave_no_store(phantoms, tmp_path):
+    archive = tmp_path / "fold_1.zip"
+    source = phantoms["pannuke"] / "Fold 1"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
+        for path in sorted(source.rglob("*.npy")):
+            packed.write(path, path.relative_to(phantoms["pannuke"]))
+        masks = packed.getinfo(MASKS.format(1))
+    data = archive.read_bytes()
+    archive.write_bytes(data[: len(data) // 2])
+    with pytest.raises(ValueError, match=r"fold_1\.zip: expected a zip, found a damaged one"):
+        prepare_pannuke(tmp_path, progress=False)
+    archive.write_bytes(data)
+    with archive.open("rb+") as file:
+        file.seek(masks.header_offset + 30 + len(masks.filename) + masks.compress_size - 8)
+        file.write(b"damaged!")
+    with pytest.raises(ValueError, match=r"fold_1\.zip:.*masks\.npy: expected a whole file, found damage at row \d"):
+        prepare_pannuke(tmp_path, progress=False)
+    with zipfile.ZipFile(archive, "w") as incomplete:
+        incomplete.writestr("Fold 1/images/fold1/types.npy", b"")
+    with pytest.raises(FileNotFoundError, match=r"fold_1\.zip: expected the files of a fold, found no .*images\.npy"):
+        prepare_pannuke(tmp_path, progress=False)
+    assert not list((tmp_path / "compact").iterdir())
+
+
+def test_fortran_order_cannot_be_streamed(phantoms, tmp_path):
+    shutil.copytree(phantoms["pannuke"] / "Fold 1", tmp_path / "Fold 1")
+    path = tmp_path / MASKS.format(1)
+    np.save(path, np.asfortranarray(np.load(path)))
+    assert len(PanNuke(tmp_path)[0].types) == len(PanNuke(phantoms["pannuke"])[0].types)
+    with pytest.raises(ValueError, match=r"masks\.npy: expected an array in C order, found Fortran order"):
+        prepare_pannuke(tmp_path, progress=False)
+
+
+def test_nothing_to_prepare_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"expected a folder 'Fold 1' or fold_1\.zip, found neither"):
+        prepare_pannuke(tmp_path)
