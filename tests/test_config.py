@@ -1,26 +1,26 @@
-"""Profiles, folders, seeds, and files that are whole or untouched."""
+"""Profiles, settings, folders, seeds and checked parameters."""
 
-import os
+import math
 import random
-from pathlib import Path
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 
-from histolib.config import PROFILES, Paths, profile, replacing, seed_everything, writable_folder
+from histolib.config import PROFILES, Paths, changed, check_parameters, parse_assignments, profile, seed_everything
 
 
 def test_profiles_are_found_by_name():
     assert profile("quick") is PROFILES["quick"]
     assert all(name == each.name for name, each in PROFILES.items())
-    with pytest.raises(ValueError, match="expected one of quick, full, found 'fast'"):
+    with pytest.raises(ValueError, match="expected one of quick, full, pretrained, found 'fast'"):
         profile("fast")
 
 
 def test_the_full_profile_does_more_than_the_quick_one():
     quick, full = PROFILES["quick"], PROFILES["full"]
-    assert full.nuclei_steps > quick.nuclei_steps
-    assert full.translation_steps > quick.translation_steps > quick.translation_warm_steps
+    assert full.hovernet.steps > quick.hovernet.steps
+    assert full.cyclegan.steps > quick.cyclegan.steps > quick.cyclegan.warm_steps
 
 
 def test_the_checkout_is_found_from_inside_it(tmp_path, monkeypatch):
@@ -54,50 +54,62 @@ def test_a_seed_repeats_every_source_of_chance():
     assert draw(2**40) == draw(2**40), "larger than NumPy's old generator takes"
 
 
-def test_replacing_writes_the_whole_file_and_makes_its_folder(tmp_path):
-    path = tmp_path / "new" / "a.txt"
-    for text in ("one", "two"):
-        with replacing(path) as temporary:
-            temporary.write_text(text)
-            assert temporary.parent == path.parent
-        assert path.read_text() == text
-    assert os.listdir(path.parent) == ["a.txt"]
+@pytest.mark.parametrize("kind", ["cyclegan", "hovernet"])
+def test_every_number_has_a_checked_range(kind):
+    settings = getattr(PROFILES["quick"], kind)
+    for field in fields(settings):
+        value = getattr(settings, field.name)
+        if isinstance(value, bool | str | tuple):
+            continue
+        for bad in (-2, math.nan):
+            with pytest.raises(ValueError, match=rf"^{field.name}: expected .* found {bad}"):
+                replace(settings, **{field.name: bad})
 
 
-def test_replacing_leaves_what_was_there_when_the_writer_fails(tmp_path):
-    path = tmp_path / "a.txt"
-    path.write_text("before")
-
-    def fail() -> None:
-        with replacing(path) as temporary:
-            temporary.write_text("half")
-            raise OSError("disk full")
-
-    with pytest.raises(OSError, match="disk full"):
-        fail()
-    assert path.read_text() == "before"
-    assert os.listdir(tmp_path) == ["a.txt"]
-
-
-def test_a_writable_folder_is_made_and_left_empty(tmp_path):
-    folder = writable_folder(tmp_path / "a" / "b")
-    assert folder.is_dir()
-    assert writable_folder(folder) == folder
-    assert os.listdir(folder) == []
+@pytest.mark.parametrize(
+    ("kind", "text", "message"),
+    [
+        ("cyclegan", "width=-1", "width: expected 1 to 4096, found -1"),
+        ("cyclegan", "marker=ER", "marker: expected one of nuclear, membrane, cytoplasm, found 'ER'"),
+        ("cyclegan", "freeze=encoder,blocks,decoder", "freeze: expected at most two of"),
+        ("cyclegan", "freeze=head", "freeze: expected at most two of"),
+        ("cyclegan", "widht=3", "--set: unknown parameter 'widht'"),
+        ("cyclegan", "on_od=1", "--set: expected on_od to be bool"),
+        ("cyclegan", "width", "--set: expected NAME=VALUE, found 'width'"),
+        ("hovernet", "painted=0.9,recoloured=0.2", "--set: expected painted to be float"),
+        ("hovernet", "steps=many", "--set: expected steps to be int"),
+        ("hovernet", "painted=1.5", "painted: expected 0 to 1, found 1.5"),
+    ],
+)
+def test_a_bad_setting_is_refused_by_name(kind, text, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        changed(getattr(PROFILES["quick"], kind), [text])
 
 
-@pytest.mark.parametrize("below", [".", "sub", "sub/sub"])
-def test_a_file_in_the_place_of_a_folder_is_named(tmp_path, below):
-    (tmp_path / "out").touch()
-    with pytest.raises(OSError, match=r"out.*: expected a folder to write to, found none \("):
-        writable_folder(tmp_path / "out" / Path(below))
+def test_settings_change_by_assignments():
+    settings = PROFILES["quick"].cyclegan
+    assert changed(settings, ["freeze=encoder,blocks", "width=8", "cycle=2"]) == replace(
+        settings, freeze=("encoder", "blocks"), width=8, cycle=2
+    )
+    with pytest.raises(ValueError, match=r"expected shares that sum to at most 1, found 0.6 \+ 0.6"):
+        replace(PROFILES["quick"].hovernet, painted=0.6, recoloured=0.6)
 
 
-def test_a_folder_that_refuses_files_is_refused(tmp_path, monkeypatch):
-    def read_only(dir: Path) -> None:
-        raise OSError(30, "Read-only file system", str(dir / "tmp1234"))
+def test_a_value_is_a_literal_or_a_text():
+    known = {"data_dir": "", "seed": 0}
+    assert parse_assignments(["data_dir=2024", "seed=3", "seed=4"], known) == {"data_dir": "2024", "seed": 4}
 
-    monkeypatch.setattr("histolib.config.TemporaryFile", read_only)
-    with pytest.raises(OSError, match=r"expected a folder to write to, found none \(Read-only file system\)") as error:
-        writable_folder(tmp_path)
-    assert str(error.value).startswith(f"{tmp_path}:")
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"sed": 1}, "nb: unknown parameter 'sed', expected seed, radius_um"),
+        ({"seed": 1.5}, r"nb: expected seed to be int \(as 0\), found float 1.5"),
+        ({"seed": True}, "nb: expected seed to be int"),
+        ({"seed": -1}, "nb: expected seed to be 0 or more, found -1"),
+        ({"radius_um": 0}, "nb: expected radius_um to be a positive length in microns, found 0"),
+    ],
+)
+def test_a_bad_parameter_is_refused_by_name(given, message):
+    with pytest.raises(ValueError, match=message):
+        check_parameters(given, {"seed": 0, "radius_um": 3.0}, "nb")

@@ -1,67 +1,204 @@
-"""Scores of a predicted label map against the true one: Dice, AJI, AJI+, and panoptic quality."""
+"""Scores of a predicted label map against the annotated one: Dice, AJI, AJI+, panoptic quality, PanNuke's averages.
 
-from __future__ import annotations
+One table of overlaps serves all scores, so the cost does not grow with the number of nuclei times the image size.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
+from scipy.sparse import coo_array
 
-from .assignment import best_assignment
-from .overlaps import Overlaps, overlaps
+from .points import best_assignment
 
-__all__ = ["segmentation_scores"]
-
-MOST_DENSE = 2**24  # cells of a dense assignment (128 MB); beyond, the sparse one
+MOST_DENSE = 2**24  # cells of the dense assignment (128 MB); larger tables use the sparse one
 
 
 def segmentation_scores(pred: np.ndarray, true: np.ndarray) -> dict[str, float]:
-    """Segmentation scores of one image, from one table of overlaps instead of a pass over the image per pair.
+    """Segmentation scores of one image.
 
     Args:
-        pred: predicted instance map, int (H, W), 0 is background, ids need not be contiguous.
-        true: annotated instance map, same shape.
+        pred: predicted label map, int (H, W), 0 is background, ids need not be contiguous.
+        true: annotated label map, same shape.
 
     Returns:
-        dice of the foregrounds; aji (Kumar et al. 2017, doi 10.1109/TMI.2017.2677499: each true nucleus takes its best
-        prediction, which others may take too); aji_plus (the same with a one-to-one assignment of largest total IoU,
-        Graham et al. 2019, doi 10.1016/j.media.2019.101563); dq, sq, pq with pairs of IoU > 0.5 (Kirillov et al. 2019,
-        doi 10.1109/CVPR.2019.00963). Both maps empty: NaN. One of them empty: 0.
+        dice: Dice coefficient of the foregrounds. aji: each annotated nucleus takes its best prediction, which others
+        may take too (Kumar et al. 2017, doi 10.1109/TMI.2017.2677499). aji_plus: the same with a one-to-one assignment
+        of largest total IoU (Graham et al. 2019, doi 10.1016/j.media.2019.101563). dq, sq, pq: detection, segmentation
+        and panoptic quality with pairs of IoU > 0.5 (Kirillov et al. 2019, doi 10.1109/CVPR.2019.00963). All NaN if
+        both maps are empty, all 0 if one is.
 
-        Ties fall as in HoVer-Net's published code, which ranks by shared / (union + 1e-6): of pairs of equal IoU the
-        larger wins, then the first id. That code also adds 1e-6 to the count below sq, so its sq and pq are smaller by
-        less than 1e-6; here they are as defined.
+        Ties follow HoVer-Net's published code, which ranks by shared / (union + 1e-6): among pairs of equal IoU the
+        larger wins, then the first id. That code also adds 1e-6 to the denominator of sq, so its sq and pq are smaller
+        by less than 1e-6.
 
     Raises:
         ValueError: the shapes differ, a map is not two-dimensional int, or an id is negative.
 
     >>> true = np.zeros((10, 10), int)
     >>> true[2:6, 2:6] = 1
-    >>> scores = segmentation_scores(np.roll(true, 1, axis=1), true)  # one pixel to the right
+    >>> scores = segmentation_scores(np.roll(true, 1, axis=1), true)  # shifted one pixel to the right
     >>> scores["dice"], scores["aji"], scores["pq"]
     (0.75, 0.6, 0.6)
     """
     table = overlaps(pred, true)
     n_pred, n_true = len(table.pred_area), len(table.true_area)
     if not n_pred or not n_true:
-        names = ("dice", "aji", "aji_plus", "dq", "sq", "pq")
-        return dict.fromkeys(names, 0.0 if n_pred or n_true else float("nan"))
-    hit, union = table.hit, table.union
-    dq = 2.0 * hit.sum() / (n_pred + n_true)
-    sq = float((table.shared[hit] / union[hit]).mean()) if hit.any() else 0.0
-    rank = table.shared / (union + 1e-6)
-    return {
-        "dice": float(2.0 * table.shared.sum() / (table.pred_area.sum() + table.true_area.sum())),
-        "aji": _jaccard(table, _best_per_true(table, rank)),
-        "aji_plus": _jaccard(table, _assigned(table, rank)),
-        "dq": float(dq),
-        "sq": sq,
-        "pq": float(dq * sq),
-    }
+        return dict.fromkeys(("dice", "aji", "aji_plus", "dq", "sq", "pq"), 0.0 if n_pred or n_true else np.nan)
+    dice = float(2.0 * table.shared.sum() / (table.pred_area.sum() + table.true_area.sum()))
+    dq = float(2.0 * table.hit.sum() / (n_pred + n_true))
+    sq = float((table.shared[table.hit] / table.union[table.hit]).mean()) if table.hit.any() else 0.0
+    rank = table.shared / (table.union + 1e-6)
+    order = np.lexsort((-rank, table.true))  # of equal ranks, the first prediction
+    best_per_true = order[np.flatnonzero(np.diff(table.true[order], prepend=-1))]
+    aji, aji_plus = _jaccard(table, best_per_true), _jaccard(table, _assigned(table, rank))
+    return {"dice": dice, "aji": aji, "aji_plus": aji_plus, "dq": dq, "sq": sq, "pq": dq * sq}
 
 
-def _best_per_true(table: Overlaps, rank: np.ndarray) -> np.ndarray:
-    """The pair of highest rank of each true nucleus that is touched (of equal ones the first prediction)."""
-    order = np.lexsort((-rank, table.true))
-    return order[np.flatnonzero(np.diff(table.true[order], prepend=-1))]
+def typed_quality(
+    pred: np.ndarray, pred_types: np.ndarray, true: np.ndarray, true_types: np.ndarray, num_types: int
+) -> np.ndarray:
+    """Panoptic quality of one image, over all nuclei and for each type.
+
+    PQ is the summed IoU of pairs with IoU > 0.5, divided by half the number of predicted and annotated nuclei (Kirillov
+    et al. 2019, doi 10.1109/CVPR.2019.00963). The PQ of a type considers only nuclei of that type in both maps. Nuclei
+    of type 0 (untyped) count among all nuclei only.
+
+    A value is NaN if the annotation lacks the type (index 0: has no nucleus), whatever was predicted, because PanNuke's
+    published evaluation skips such images (Gamper et al. 2020, arXiv:2003.10778). It is 0 if the annotation has the
+    type and no prediction matches. That evaluation divides by a count + 1e-6, so its values are smaller by less than
+    1e-6.
+
+    Args:
+        pred: predicted label map, int (H, W), 0 is background.
+        pred_types: type of each predicted nucleus in ascending order of the ids, int (P,), 0 <= type < num_types.
+        true: annotated label map, same shape.
+        true_types: type of each annotated nucleus, in the same way, (T,).
+        num_types: number of types including the background: 6 for PanNuke.
+
+    Returns:
+        PQ, float (num_types,): index 0 for all nuclei (PanNuke's binary PQ), index t for type t.
+
+    Raises:
+        ValueError: as `segmentation_scores`, or the types do not fit the nuclei.
+    """
+    table = overlaps(pred, true)
+    pred_types = check_types(pred_types, len(table.pred_area), num_types, "pred_types")
+    true_types = check_types(true_types, len(table.true_area), num_types, "true_types")
+    hit = np.flatnonzero(table.hit)
+    iou = table.shared[hit] / table.union[hit]
+    kind = pred_types[table.pred[hit]]
+    same = kind == true_types[table.true[hit]]
+    total = np.bincount(kind[same], iou[same], num_types).astype(np.float64)  # bincount of nothing is int
+    n_pred, n_true = (np.bincount(types, minlength=num_types) for types in (pred_types, true_types))
+    total[0], n_pred[0], n_true[0] = iou.sum(), len(pred_types), len(true_types)
+    return np.divide(2.0 * total, n_pred + n_true, out=np.full(num_types, np.nan), where=n_true > 0)
+
+
+def pannuke_scores(quality: np.ndarray, tissues: Sequence[str]) -> dict[str, Any]:
+    """PanNuke's mPQ and bPQ, averaged as in its published evaluation (Gamper et al. 2020, arXiv:2003.10778).
+
+    The mPQ of an image is the mean over its types, that of a tissue the mean over its images, the overall mPQ the
+    unweighted mean over tissues. bPQ averages the PQ of all nuclei in the same way. Means ignore NaN, and the mean of
+    no values is NaN, so images without annotated nuclei do not count.
+
+    Args:
+        quality: `typed_quality` of each image, (N, num_types).
+        tissues: tissue of each image, (N,).
+
+    Returns:
+        mpq, bpq; per_tissue: {tissue: {mpq, bpq, images}}, sorted; per_type: list of the mean PQ over all images, for
+        types 1 to num_types - 1.
+
+    Raises:
+        ValueError: the shapes do not fit.
+    """
+    quality, names = np.asarray(quality, np.float64), np.asarray(tissues, dtype=object)
+    if quality.ndim != 2 or names.shape != quality.shape[:1]:
+        raise ValueError(f"expected quality (N, types) and N tissues, found {quality.shape} and {names.shape}")
+    images = {"mpq": np.array([_mean(row[1:]) for row in quality]), "bpq": quality[:, 0]}
+    per_tissue = {}
+    for name in sorted(set(names)):
+        averages = {key: _mean(values[names == name]) for key, values in images.items()}
+        per_tissue[name] = {**averages, "images": list(names).count(name)}
+    overall = {key: _mean(np.array([scores[key] for scores in per_tissue.values()])) for key in images}
+    return {**overall, "per_tissue": per_tissue, "per_type": [_mean(column) for column in quality.T[1:]]}
+
+
+@dataclass(frozen=True, slots=True)
+class Overlaps:
+    """Areas of the nuclei of two label maps, in ascending order of their ids, and the pairs that share pixels.
+
+    Attributes:
+        pred_area: pixels of each predicted nucleus, (P,).
+        true_area: pixels of each annotated nucleus, (T,).
+        pred, true: indices of the nuclei of each overlapping pair, (E,), ordered by pred, then true.
+        shared, union: pixels that both nuclei of each pair cover, and that either covers, (E,).
+        hit: whether each pair has IoU > 0.5, (E,); each nucleus is in at most one such pair.
+    """
+
+    pred_area: np.ndarray
+    true_area: np.ndarray
+    pred: np.ndarray
+    true: np.ndarray
+    shared: np.ndarray
+    union: np.ndarray
+    hit: np.ndarray
+
+
+def overlaps(pred: np.ndarray, true: np.ndarray) -> Overlaps:
+    """Overlaps of the nuclei of two label maps; arguments and errors as `segmentation_scores`."""
+    for name, labels in (("pred", pred), ("true", true)):
+        if labels.ndim != 2 or not np.issubdtype(labels.dtype, np.integer):
+            raise ValueError(f"{name}: expected an int label map (H, W), found {labels.dtype} {labels.shape}")
+        if labels.size and labels.min() < 0:
+            raise ValueError(f"{name}: expected ids >= 0, found {labels.min()}")
+    if pred.shape != true.shape:
+        raise ValueError(f"expected label maps of one shape, found pred {pred.shape} and true {true.shape}")
+    (_, p, pred_area), (_, t, true_area) = compact_ids(pred), compact_ids(true)
+    both = (p > 0) & (t > 0)
+    shape = len(pred_area), len(true_area)
+    table = coo_array((np.ones(both.sum(), np.int64), (p[both] - 1, t[both] - 1)), shape).tocsr().tocoo()
+    union = pred_area[table.row] + true_area[table.col] - table.data
+    return Overlaps(pred_area, true_area, table.row, table.col, table.data, union, 2 * table.data > union)
+
+
+def compact_ids(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Relabel ids contiguously, without sorting the pixels unless the ids are very sparse.
+
+    Args:
+        labels: ids >= 0, integers of any shape, 0 is background.
+
+    Returns:
+        the ids that occur, ascending, (K,); the map relabelled 1 to K in that order, int32; the area of each, (K,).
+    """
+    flat, given = labels.ravel().astype(np.int64, copy=False), None
+    if flat.max(initial=0) > 4 * flat.size + 1024:  # too sparse for a lookup table of all ids
+        given, index = np.unique(np.append(flat, 0), return_inverse=True)
+        flat = index[:-1]
+    area = np.bincount(flat, minlength=1)
+    area[0] = 0
+    ids = np.flatnonzero(area)
+    number = np.cumsum(area > 0, dtype=np.int32)
+    return ids if given is None else given[ids], number[flat].reshape(labels.shape), area[ids]
+
+
+def check_types(types: np.ndarray, count: int, num_types: int, name: str) -> np.ndarray:
+    """Types as int64 (count,), each from 0 to num_types - 1; ValueError otherwise."""
+    types = np.asarray(types)
+    if types.shape != (count,):
+        raise ValueError(f"{name}: expected the types of {count} nuclei, found shape {types.shape}")
+    if count and (not np.issubdtype(types.dtype, np.integer) or types.min() < 0 or types.max() >= num_types):
+        found = f"{types.dtype} {types.min()} to {types.max()}"
+        raise ValueError(f"{name}: expected types from 0 to {num_types - 1}, found {found}")
+    return types.astype(np.int64)
+
+
+def _mean(values: np.ndarray) -> float:
+    values = values[~np.isnan(values)]
+    return float(values.mean()) if len(values) else np.nan
 
 
 def _assigned(table: Overlaps, rank: np.ndarray) -> np.ndarray:
@@ -69,7 +206,7 @@ def _assigned(table: Overlaps, rank: np.ndarray) -> np.ndarray:
     shape = len(table.true_area), len(table.pred_area)
     if shape[0] * shape[1] > MOST_DENSE:
         return best_assignment(table.pred, table.true, rank)
-    value = np.zeros(shape)  # true nuclei in rows: of several best assignments the published code's is taken
+    value = np.zeros(shape)  # annotations in rows: of several optima this yields the one of the published code
     value[table.true, table.pred] = rank
     partner = np.full(shape[0], -1)
     rows, columns = linear_sum_assignment(value, maximize=True)
@@ -78,7 +215,7 @@ def _assigned(table: Overlaps, rank: np.ndarray) -> np.ndarray:
 
 
 def _jaccard(table: Overlaps, chosen: np.ndarray) -> float:
-    """Shared pixels of the chosen pairs over their unions and the areas of all nuclei that no pair holds."""
+    """Shared pixels of the chosen pairs over their unions plus the areas of all nuclei outside these pairs."""
     alone_pred = np.delete(table.pred_area, np.unique(table.pred[chosen])).sum()
     alone_true = np.delete(table.true_area, np.unique(table.true[chosen])).sum()
     return float(table.shared[chosen].sum() / (table.union[chosen].sum() + alone_pred + alone_true))

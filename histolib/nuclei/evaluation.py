@@ -1,164 +1,155 @@
-"""Scores of HoVer-Net on outlined nuclei, with the protocols named and leaks told."""
+"""Scores of HoVer-Net on outlined nuclei, and the choice of its thresholds."""
 
-from __future__ import annotations
-
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from itertools import product
 from typing import Any
 
 import cv2
 import numpy as np
+import pandas as pd
 import torch
 
-from ..data import InstanceSample
+from .. import metrics
+from ..data.samples import InstanceSample
+from ..data.splits import leaked_groups
 from ..imaging import map_points
-from ..metrics import (
-    bootstrap_f1,
-    match_points,
-    match_points_then_threshold,
-    pannuke_scores,
-    scores_from_counts,
-    segmentation_scores,
-    type_scores,
-    type_table,
-    typed_quality,
-)
-from ..results import plain
-from .finding import patch_maps
+from ..io import plain
+from ..metrics.points import PointCounts, count_points
 from .hovernet import HoVerNet
+from .inference import PatchMaps
 from .postprocess import describe_instances, published_thresholds
 
-__all__ = ["evaluate_nuclei"]
-
-SEGMENTATION = ("dice", "aji", "aji_plus", "dq", "sq", "pq")
-MATCHINGS = {"detection": match_points, "detection_assign_then_threshold": match_points_then_threshold}
-
-
-@dataclass(frozen=True, slots=True)
-class _Scored:
-    """What one image adds to the scores; the tables are those of `type_table`, by the names of `MATCHINGS`."""
-
-    segmentation: dict[str, float]
-    quality: np.ndarray
-    tables: dict[str, np.ndarray]
+MATCHERS = {"detection": metrics.match_points, "detection_assign_then_threshold": metrics.match_points_then_threshold}
+# Candidates of `choose_thresholds`, the published values first.
+EDGES = (0.4, 0.5, 0.6)
+OPENINGS = (5, 3, 1)
+CALIBRATION_SAMPLES = 16
 
 
 def evaluate_nuclei(
     net: HoVerNet,
-    card: Mapping[str, Any],
-    samples: Sequence[InstanceSample],
+    samples: Iterable[InstanceSample],
     *,
     types: Sequence[str] = (),
     radius_um: float = 3.0,
     orientations: int = 1,
-    autocast: torch.dtype | None = None,
     device: torch.device | str | None = None,
-    progress: Callable[[Iterable[InstanceSample]], Iterable[InstanceSample]] = iter,
+    autocast: torch.dtype | None = None,
 ) -> dict[str, Any]:
     """Score a network on outlined nuclei, at the scale of the annotation.
 
-    Detection pools counts over all images, by both protocols: pairs beyond the radius excluded before the assignment
-    (`match_points`), and dropped after it, as published numbers have it. Segmentation scores are means over images,
-    those that are NaN (no nuclei, neither true nor found) left out. mPQ, bPQ and PQ by type are PanNuke's
-    (`pannuke_scores`), F1 by type is read three ways (`type_counts`), from assign-then-threshold pairs as published.
+    Detection counts are pooled over all images, by two protocols: pairs beyond the radius are excluded before the
+    assignment (`match_points`), or dropped after it, as in published numbers. Segmentation scores are means over images
+    without NaN (images with neither true nor predicted nuclei). mPQ, bPQ and PQ by type follow PanNuke
+    (`pannuke_scores`). F1 by type follows three definitions (`type_counts`) and uses the published assignment.
 
     Args:
-        net: the network.
-        card: its card: "mpp", "thresholds", "types", and "groups", what its training saw.
+        net: the network; its provenance decides whether the scores are leaked.
         samples: at least one.
-        types: names of the samples' types 1, 2, ...; types are scored where they are the card's.
-        radius_um: largest distance of a hit; 3 microns are the published 12 px at 0.25 microns per pixel.
-        orientations: over how many orientations of an image maps are averaged, as in `average_maps`.
-        autocast, device: as in `predict_maps`.
-        progress: wraps the iteration over samples.
+        types: names of the samples' types 1, 2, ...; types are scored if the network has the same ones.
+        radius_um: matching radius; 3 microns are the published 12 px at 0.25 microns per pixel.
+        orientations, device, autocast: as in `predict_maps`.
 
     Returns:
-        plain values, None where a number does not exist: "segmentation": means; "detection" and
-        "detection_assign_then_threshold": precision, recall, f1, f1_ci95, n_true, n_pred; "pannuke": mpq, bpq,
-        per_tissue, per_type; "types": for every type weighted_f1, plain_f1, equation_f1, n_true, n_pred; "protocol":
-        how it was done, and "leaked": the groups of these samples that the training saw (None: the card does not say).
+        plain values, None if undefined: "segmentation": means; "detection" and "detection_assign_then_threshold":
+        precision, recall, f1, f1_ci95, n_true, n_pred; "pannuke": mpq, bpq, per_tissue, per_type; "types": for each
+        type weighted_f1, plain_f1, equation_f1, n_true, n_pred; "protocol": settings, and "leaked", the groups of these
+        samples that training saw (None: unknown).
 
     Raises:
         ValueError: there is no sample.
     """
-    typed = bool(types) and list(types) == list(card["types"])
-    scored, groups, tissues = [], [], []
-    for sample in progress(samples):
-        maps_of = {"orientations": orientations, "autocast": autocast, "device": device}
-        scored.append(_score(net, card, sample, len(types) + 1 if typed else 1, radius_um, maps_of))
+    typed = bool(types) and tuple(types) == tuple(net.types)
+    num_types = len(types) + 1 if typed else 1
+    groups, tissues, segmentation, quality = [], [], [], []
+    counts: dict[str, list[PointCounts]] = {name: [] for name in MATCHERS}
+    table = np.zeros((num_types + 1, num_types + 1), int)
+    for sample in samples:
+        mpp = sample.patch.mpp
+        found = PatchMaps.predict(sample.patch, net, orientations=orientations, device=device, autocast=autocast)
+        labels = found.instances(net.thresholds, net.mpp)
+        nuclei = describe_instances(labels, found.maps.get("tp"))
+        kinds = nuclei["type"].to_numpy() if typed else np.zeros(len(nuclei), int)
+        true_kinds = sample.types if typed else np.zeros(len(sample.types), int)
+        xy, true_xy = map_points(nuclei[["x", "y"]].to_numpy(np.float64), found.scale) * mpp, sample.xy * mpp
+        labels = cv2.resize(labels, sample.instances.shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+        kept = np.isin(nuclei["id"], np.unique(labels))  # resampling can remove a nucleus of one pixel
         groups.append(sample.group)
         tissues.append(sample.tissue)
-    if not scored:
+        segmentation.append(metrics.segmentation_scores(labels, sample.instances))
+        quality.append(metrics.panoptic.typed_quality(labels, kinds[kept], sample.instances, true_kinds, num_types))
+        for name, matcher in MATCHERS.items():
+            counts[name].append(count_points(xy, true_xy, radius_um, matcher))
+        table += metrics.type_table(
+            metrics.match_points_then_threshold(xy, true_xy, radius_um), kinds, true_kinds, num_types
+        )
+    if not groups:
         raise ValueError("evaluate_nuclei: expected at least one sample, found none")
-    options = {"images": groups, "tissues": tissues}
-    unit, blocks = next(((n, b) for n, b in options.items() if len(set(b)) > 1), ("samples", list(range(len(scored)))))
-    seen = card.get("groups")
+    candidates: dict[str, list[Any]] = {"images": groups, "tissues": tissues, "samples": list(range(len(groups)))}
+    unit = next((name for name, blocks in candidates.items() if len(set(blocks)) > 1), "samples")
+    pannuke = metrics.panoptic.pannuke_scores(np.stack(quality), tissues)
     result = {
-        "segmentation": {name: _mean([image.segmentation[name] for image in scored]) for name in SEGMENTATION},
-        **{name: _detection([image.tables[name] for image in scored], blocks) for name in MATCHINGS},
-        "pannuke": pannuke_scores(np.stack([image.quality for image in scored]), tissues),
+        "segmentation": pd.DataFrame(segmentation).mean().to_dict(),
+        **{name: _detection(counts[name], candidates[unit]) for name in MATCHERS},
+        "pannuke": pannuke,
         "types": {},
         "protocol": {
             "radius_um": radius_um,
-            "samples": len(scored),
-            "interval": f"95 %, percentile bootstrap over {len(set(blocks))} {unit}",
+            "samples": len(groups),
+            "interval": f"95 %, percentile bootstrap over {len(set(candidates[unit]))} {unit}",
             "orientations": orientations,
-            "thresholds": dict(card.get("thresholds") or published_thresholds(card["mpp"])),
-            "trained_on": card.get("trained_on") or "unknown",
-            "leaked": None if seen is None else sorted(set(groups) & set(seen)),
+            "thresholds": net.thresholds,
+            "trained_on": net.provenance.trained_on,
+            "leaked": leaked_groups(groups, net.provenance.groups),
         },
     }
     if typed:
-        table = np.sum([image.tables["detection_assign_then_threshold"] for image in scored], axis=0)
-        readings = type_scores(table)
+        definitions = metrics.type_scores(table)
         result["types"] = {
-            name: {f"{reading}_f1": readings[reading]["f1"][t] for reading in ("weighted", "plain", "equation")}
+            name: {f"{definition}_f1": scores["f1"][t] for definition, scores in definitions.items()}
             | {"n_true": table[t].sum(), "n_pred": table[:, t].sum()}
             for t, name in enumerate(types, 1)
         }
-        result["pannuke"]["per_type"] = dict(zip(types, result["pannuke"]["per_type"], strict=True))
+        pannuke["per_type"] = dict(zip(types, pannuke["per_type"], strict=True))
     return plain(result)
 
 
-def _score(
-    net: HoVerNet, card: Mapping[str, Any], sample: InstanceSample, classes: int, radius_um: float, how: dict[str, Any]
-) -> _Scored:
-    mpp = sample.patch.mpp
-    found = patch_maps(sample.patch, net, card["mpp"], **how)
-    labels = found.instances(card.get("thresholds"), card["mpp"])
-    table = describe_instances(labels, found.maps.get("tp"))
-    kinds = table["type"].to_numpy() if classes > 1 else np.zeros(len(table), int)
-    true_kinds = sample.types if classes > 1 else np.zeros(len(sample.types), int)
-    xy = map_points(table[["x", "y"]].to_numpy(np.float64), found.scale) * mpp
-    labels = cv2.resize(labels, sample.instances.shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
-    kept = np.isin(table["id"], np.unique(labels))  # one of a pixel may be lost
-    return _Scored(
-        segmentation_scores(labels, sample.instances),
-        typed_quality(labels, kinds[kept], sample.instances, true_kinds, classes),
-        {
-            name: type_table(match(xy, sample.xy * mpp, radius_um), kinds, true_kinds, classes)
-            for name, match in MATCHINGS.items()
-        },
-    )
+def choose_thresholds(net: HoVerNet, samples: Sequence[InstanceSample], radius_um: float = 3.0) -> dict[str, Any]:
+    """Choose the edge threshold and the opening of `postprocess` with the best detection F1.
+
+    The published pair (0.4, and 5 px at 0.25 microns per pixel) drops nuclei without a marker, which are frequent after
+    a short training or at a coarse scale. Between equal pairs, the one closest to the published pair is chosen. The
+    other thresholds are the published ones.
+
+    Args:
+        net: the network.
+        samples: outlined nuclei that are not used for scores; at most 16 are used, evenly spaced.
+        radius_um: matching radius.
+
+    Returns:
+        keyword arguments of `postprocess` at the network's scale.
+    """
+    published = published_thresholds(net.mpp)
+    pairs = [(edge, opening) for edge, opening in product(EDGES, OPENINGS) if opening <= published["opening_px"]]
+    choices = [{**published, "edge_threshold": edge, "opening_px": opening} for edge, opening in pairs]
+    totals = [PointCounts()] * len(choices)
+    for position in np.unique(np.linspace(0, len(samples) - 1, CALIBRATION_SAMPLES).astype(int)):
+        sample = samples[int(position)]
+        found, mpp = PatchMaps.predict(sample.patch, net), sample.patch.mpp
+        for row, choice in enumerate(choices):
+            centres = describe_instances(found.instances(choice, net.mpp))[["x", "y"]].to_numpy(np.float64)
+            totals[row] += count_points(map_points(centres, found.scale) * mpp, sample.xy * mpp, radius_um)
+    return choices[int(np.argmax(np.nan_to_num([total.scores()["f1"] for total in totals])))]
 
 
-def _detection(tables: Sequence[np.ndarray], blocks: Sequence[Any]) -> dict[str, Any]:
-    """Pooled detection scores, whatever the types, and their interval over blocks of images."""
-    counts = np.array([(t[:-1, :-1].sum(), t[-1, :-1].sum(), t[:-1, -1].sum()) for t in tables])
-    names, block = np.unique(blocks, return_inverse=True)
-    pooled = np.zeros((len(names), 3))
-    np.add.at(pooled, block, counts)
-    tp, fp, fn = map(int, counts.sum(axis=0))
-    scores = scores_from_counts(tp, fp, fn)
+def _detection(counts: Sequence[PointCounts], blocks: Sequence[Any]) -> dict[str, Any]:
+    """Pooled detection scores, with a bootstrap interval over blocks of images."""
+    total = sum(counts, PointCounts())
+    scores = total.scores()
+    sums = metrics.bootstrap.block_sums(np.array([image.counts for image in counts]), blocks)
+    numbers = {"n_true": total.tp + total.fn, "n_pred": total.tp + total.fp}
     return {
-        **{name: scores[name] for name in ("precision", "recall", "f1")},
-        "f1_ci95": list(bootstrap_f1(pooled)),
-        "n_true": tp + fn,
-        "n_pred": tp + fp,
+        **{n: scores[n] for n in ("precision", "recall", "f1")},
+        "f1_ci95": list(metrics.bootstrap_f1(sums)),
+        **numbers,
     }
-
-
-def _mean(values: Sequence[float]) -> float:
-    known = [value for value in values if not math.isnan(value)]
-    return float(np.mean(known)) if known else math.nan

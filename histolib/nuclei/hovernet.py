@@ -1,4 +1,4 @@
-"""HoVer-Net, read top to bottom: a pre-activation ResNet-50 encoder and one dense decoder for each question."""
+"""HoVer-Net in reading order: a pre-activation ResNet-50 encoder and one dense decoder per output."""
 
 from __future__ import annotations
 
@@ -11,26 +11,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["HoVerNet", "load_state"]
+from ..io import Provenance
+from . import weights
+from .postprocess import PUBLISHED_MPP, published_thresholds
 
 STRIDE = 8  # the encoder halves the size three times
-KERNELS = {"fast": 3, "original": 5}  # of the decoders
-UNIT_START = 0.1
-MARGINS = {"fast": 46, "original": 95}  # input pixels that the valid convolutions take from every side
+# Kernel size of the decoders; input pixels that the unpadded convolutions remove on each side; input pixels that the
+# first convolution removes in total.
+MODES = {"fast": (3, 46, 0), "original": (5, 95, 6)}
+UNIT_SCALE = 0.1  # initial scale of the last convolution in each residual unit
 
 
-class Upsample2x(nn.Module):
-    """Every pixel becomes a block of 2 x 2. The buffer is of no use but to keep the official names."""
-
-    unpool_mat: Tensor
+class Upsample2x(nn.Upsample):
+    """Nearest-neighbour upsampling by 2. The buffer is unused; it keeps the official state names."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(scale_factor=2, mode="nearest")
         self.register_buffer("unpool_mat", torch.ones(2, 2))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, C, 2H, 2W)."""
-        return F.interpolate(x, scale_factor=2, mode="nearest")
 
 
 def _conv(c_in: int, c_out: int, kernel: int, stride: int = 1, padding: int = 0, groups: int = 1) -> nn.Conv2d:
@@ -38,7 +35,7 @@ def _conv(c_in: int, c_out: int, kernel: int, stride: int = 1, padding: int = 0,
 
 
 def _chain(**layers: nn.Module) -> nn.Sequential:
-    """A sequence with the official names, in which "/" stands where an identifier has "__"."""
+    """Sequential with the official layer names; "__" in a keyword stands for "/"."""
     return nn.Sequential(OrderedDict((name.replace("__", "/"), layer) for name, layer in layers.items()))
 
 
@@ -54,7 +51,7 @@ def _crop(x: Tensor, like: Tensor) -> Tensor:
 
 
 class ResidualBlock(nn.Module):
-    """Bottleneck units 1x1, 3x3, 1x1 that add to what they got; norm and ReLU come before a unit and at the end."""
+    """Bottleneck units (1x1, 3x3, 1x1) with skip connections; norm and ReLU precede each unit and end the block."""
 
     def __init__(self, c_in: int, c_mid: int, c_out: int, count: int, stride: int) -> None:
         super().__init__()
@@ -62,7 +59,7 @@ class ResidualBlock(nn.Module):
         for index in range(count):
             unit_in, unit_stride = (c_out, 1) if index else (c_in, stride)
             preact = {"preact__bn": nn.BatchNorm2d(unit_in), "preact__relu": nn.ReLU(inplace=True)} if index else {}
-            # TensorFlow's "same" padding: of even sizes a stride of 2 pads below and to the right alone.
+            # "Same" padding of TensorFlow: for even sizes, stride 2 pads only the bottom and the right.
             pad = {"conv2__pad": nn.ZeroPad2d((0, 1, 0, 1))} if unit_stride == 2 else {}
             self.units.append(
                 _chain(
@@ -82,14 +79,14 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, c_in, H, W) to (N, c_out, H / stride, W / stride)."""
-        carried = self.shortcut(x)
+        skip = self.shortcut(x)
         for unit in self.units:
-            x = carried = unit(x).add_(carried)
+            x = skip = unit(x).add_(skip)
         return self.blk_bna(x)
 
 
 class DenseBlock(nn.Module):
-    """Units that each see all that came before; valid convolutions, so earlier maps are cropped to the newest."""
+    """Densely connected units; their convolutions are not padded, so earlier maps are cropped to the newest one."""
 
     def __init__(self, c_in: int, c_mid: int, c_new: int, kernel: int, count: int) -> None:
         super().__init__()
@@ -116,21 +113,27 @@ class DenseBlock(nn.Module):
 
 
 class HoVerNet(nn.Module):
-    """HoVer-Net: where nuclei are, how far each pixel is from its nucleus' centre, and of which type it is.
+    """HoVer-Net: nuclear pixels, their distances to the nucleus centre, and optionally nucleus types.
 
     Graham et al., HoVer-Net: Simultaneous segmentation and classification of nuclei in multi-tissue histology images,
     Medical Image Analysis 58 (2019), doi 10.1016/j.media.2019.101563. At width 1 the state has the names and shapes of
-    the published code. The published network divides its input by 255 itself; this one takes [0, 1], so that the same
-    weights give the same logits.
+    the published code. The published network divides its input by 255; this one takes [0, 1] and returns the same
+    logits for the same weights.
 
-    Images of any height and width that `input_px` returns: in "fast" a multiple of 8 from 96 on (256 gives 164), in
-    "original" a multiple of 8 plus 6 from 198 on (270 gives 80). The output is the centre, smaller by `margin_px` on
-    every side.
+    `input_px` returns the accepted input sizes: in "fast" mode multiples of 8 from 96 (256 gives 164), in "original"
+    mode multiples of 8 plus 6 from 198 (270 gives 80). The output is smaller by `margin_px` on each side.
 
     Args:
         mode: "fast" (3x3 decoders) or "original" (5x5 decoders, first convolution without padding).
-        num_types: types of nuclei, background counted; None leaves the type decoder away.
-        width: factor on every number of channels, which are rounded to multiples of 4.
+        num_types: number of nucleus types including background; None omits the type decoder.
+        width: factor on the number of channels, which are rounded to multiples of 4.
+
+    Attributes:
+        mpp: microns per pixel of the input.
+        types: names of the nucleus types 1, 2, ...
+        margin_px: difference between input and output size on each side.
+        thresholds: keyword arguments of `postprocess` at `mpp`; the published ones unless set.
+        provenance: training data, for the leak check.
 
     Raises:
         ValueError: an argument is out of range.
@@ -144,18 +147,22 @@ class HoVerNet(nn.Module):
 
     def __init__(self, mode: str = "fast", num_types: int | None = None, width: float = 1.0) -> None:
         super().__init__()
-        if mode not in KERNELS:
+        if mode not in MODES:
             raise ValueError(f"HoVerNet: expected mode 'fast' or 'original', found {mode!r}")
         if num_types is not None and num_types < 2:
-            raise ValueError(f"HoVerNet: expected num_types None or >= 2 (background counts), found {num_types}")
+            raise ValueError(f"HoVerNet: expected num_types None or >= 2 (with background), found {num_types}")
         if not width > 0:
             raise ValueError(f"HoVerNet: expected a width > 0, found {width}")
         self.mode, self.num_types, self.width = mode, num_types, width
+        self.config = {"mode": mode, "num_types": num_types, "width": width}  # builds the same network again
+        self.mpp, self.types, self.provenance = PUBLISHED_MPP, tuple[str, ...](), Provenance()
+        self._thresholds: Mapping[str, Any] = {}
+        k, self.margin_px, self.grid_start_px = MODES[mode]
 
         def c(channels: int) -> int:
             return max(4, 4 * round(channels * width / 4))
 
-        conv0 = _conv(3, c(64), 7, padding=3 if mode == "fast" else 0)
+        conv0 = _conv(3, c(64), 7, padding=(6 - self.grid_start_px) // 2)
         self.conv0 = _chain(__=conv0, bn=nn.BatchNorm2d(c(64)), relu=nn.ReLU(inplace=True))
         self.d0 = ResidualBlock(c(64), c(64), c(256), 3, stride=1)
         self.d1 = ResidualBlock(c(256), c(128), c(512), 4, stride=2)
@@ -164,7 +171,6 @@ class HoVerNet(nn.Module):
         self.conv_bot = _conv(c(2048), c(1024), 1)
 
         def decoder(c_out: int) -> nn.Sequential:
-            k = KERNELS[mode]
             dense3 = DenseBlock(c(256), c(128), c(32), k, 8)
             dense2 = DenseBlock(c(128), c(128), c(32), k, 4)
             return _chain(
@@ -174,40 +180,46 @@ class HoVerNet(nn.Module):
                 u0=_chain(bn=nn.BatchNorm2d(c(64)), relu=nn.ReLU(inplace=True), conv=nn.Conv2d(c(64), c_out, 1)),
             )
 
-        outputs = {"tp": num_types, "np": 2, "hv": 2}
-        self.decoder = nn.ModuleDict({name: decoder(count) for name, count in outputs.items() if count})
+        outputs = ("tp", num_types), ("np", 2), ("hv", 2)
+        self.decoder = nn.ModuleDict({name: decoder(count) for name, count in outputs if count})
         self.upsample2x = Upsample2x()
         for module in self.modules():
-            # Heads (they alone have a bias) keep torch's start: fan-out of two maps would begin far beyond [-1, 1].
+            # The heads (the only layers with a bias) keep the default of torch: fan-out scaling would exceed [-1, 1].
             if isinstance(module, nn.Conv2d) and module.bias is None:
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        # Units that start small let a short training begin as a shallow network (Goyal et al. 2017, arXiv:1706.02677).
+        # Small initial units make the network shallow at first, which helps short runs (Goyal et al. 2017,
+        # arXiv:1706.02677).
         for name, weight in self.named_parameters():
             if name.endswith("conv3.weight"):
-                weight.data.mul_(UNIT_START)
-        self.decoder["hv"].u0.conv.weight.data.mul_(UNIT_START)  # type: ignore[union-attr, operator]
+                weight.data.mul_(UNIT_SCALE)
+        self.decoder["hv"].u0.conv.weight.data.mul_(UNIT_SCALE)  # type: ignore[union-attr, operator]
+
+    def encode(self, images: Tensor) -> list[Tensor]:
+        """Maps of the four encoder stages, at 1/1, 1/2, 1/4 and 1/8 of the size, from images as in `forward`."""
+        maps = [self.d0(self.conv0(images))]
+        for stage in (self.d1, self.d2, self.d3):
+            maps.append(stage(maps[-1]))
+        return maps
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """Logits of the centre of the images.
+        """Logits for the central part of the images.
 
         Args:
             images: (N, 3, H, W) in [0, 1].
 
         Returns:
-            "np" (N, 2, h, w): background, nucleus. "hv" (N, 2, h, w): horizontal and vertical distance, in [-1, 1] once
-            trained. With types "tp" (N, num_types, h, w). h = H - 2 margin_px, w = W - 2 margin_px.
+            "np" (N, 2, h, w): background, nucleus. "hv" (N, 2, h, w): horizontal and vertical distance, in [-1, 1]
+            after training. With types "tp" (N, num_types, h, w). h = H - 2 margin_px, w = W - 2 margin_px.
 
         Raises:
-            ValueError: a size that the network cannot take; the next larger one is named.
+            ValueError: the size is not accepted; the message names the next larger one.
         """
         fitting = [self.input_px(size - 2 * self.margin_px) for size in images.shape[2:]]
         if images.ndim != 4 or images.shape[1] != 3 or fitting != list(images.shape[2:]):
             size = ", ".join(map(str, fitting)) if images.ndim == 4 else "H, W"
             raise ValueError(f"HoVerNet ({self.mode}): expected images (N, 3, {size}), found {tuple(images.shape)}")
-        d0 = self.d0(self.conv0(images))  # 1/1 of the size
-        d1 = self.d1(d0)  # 1/2
-        d2 = self.d2(d1)  # 1/4
-        d3 = self.upsample2x(self.conv_bot(self.d3(d2))).add_(d2)  # 1/4
+        d0, d1, d2, d3 = self.encode(images)
+        d3 = self.upsample2x(self.conv_bot(d3)).add_(d2)  # 1/4
         logits = {}
         for name, branch in self.decoder.items():
             u3, u2, u1, u0 = branch.children()
@@ -216,74 +228,70 @@ class HoVerNet(nn.Module):
             logits[name] = u0(u1(x.add_(_crop(d0, x))))
         return logits
 
-    @property
-    def margin_px(self) -> int:
-        """Pixels by which the output is smaller than the input, on every side."""
-        return MARGINS[self.mode]
+    def same_size_maps(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Differentiable maps of the full images, which are mirrored at their borders.
+
+        Args:
+            images: (N, 3, h, w) in [0, 1], larger than the margin; the network moves to their device.
+
+        Returns:
+            logit of nucleus (N, h, w), and distances (N, 2, h, w).
+        """
+        self.to(images.device)
+        height, width = images.shape[-2:]
+        margin = self.margin_px
+        padding = [side for size in (width, height) for side in (margin, self.input_px(size) - size - margin)]
+        found = self(F.pad(images.float(), padding, mode="reflect"))
+        logits = (found["np"][:, 1] - found["np"][:, 0])[..., :height, :width]
+        return logits, found["hv"][..., :height, :width]
 
     def input_px(self, output_px: int) -> int:
-        """Smallest size of an input whose output covers `output_px`."""
-        lead = 0 if self.mode == "fast" else 6  # what an unpadded first convolution takes before the grid of 8 begins
-        return -(-(max(1, output_px) + 2 * self.margin_px - lead) // STRIDE) * STRIDE + lead
+        """Smallest input size whose output covers `output_px`."""
+        start = self.grid_start_px
+        return -(-(max(1, output_px) + 2 * self.margin_px - start) // STRIDE) * STRIDE + start
 
     @property
-    def config(self) -> dict[str, Any]:
-        """Arguments that build this network again."""
-        return {"mode": self.mode, "num_types": self.num_types, "width": self.width}
+    def thresholds(self) -> dict[str, Any]:
+        """Keyword arguments of `postprocess` at `mpp`; by default the published ones."""
+        return dict(self._thresholds or published_thresholds(self.mpp))
 
-    def encoder(self) -> list[nn.Module]:
-        """The modules before the decoders, which an ImageNet start can fill."""
-        return [self.conv0, self.d0, self.d1, self.d2, self.d3]
+    @thresholds.setter
+    def thresholds(self, thresholds: Mapping[str, Any]) -> None:
+        self._thresholds = thresholds
+
+    def save(self, path: str | Path) -> None:
+        """Write weights and metadata to a safetensors file.
+
+        Raises OSError if the file cannot be written.
+        """
+        weights.save(self, path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> HoVerNet:
+        """Read a network in evaluation mode, with its metadata.
+
+        Args:
+            path: file of `save`, or a published checkpoint (`.tar`, `.pth`, `.pt`), see `from_official`.
+
+        Raises:
+            FileNotFoundError: the file does not exist.
+            ValueError: it is damaged, or its weights do not fit its metadata; the message lists every mismatch.
+        """
+        return weights.load(cls, path)
 
     @classmethod
     def from_official(cls, path: str | Path) -> HoVerNet:
         """Load a published checkpoint; mode and number of types are read from the weights.
 
-        Args:
-            path: `.tar` of the HoVer-Net repository (the state is under "desc") or a plain state (TIAToolbox `.pth`),
-                saved from `DataParallel` or not. Read without unpickling code.
+        Published files have no metadata: `mpp` is 0.25, and `types` and `provenance` are known for the checkpoints
+        that were trained on PanNuke or CoNSeP. For others the training groups are unknown.
 
-        Returns:
-            the network in evaluation mode.
+        Args:
+            path: `.tar` of the HoVer-Net repository (state under "desc") or a plain state (TIAToolbox `.pth`), with or
+                without the names of `DataParallel`. Read without unpickling code.
 
         Raises:
-            FileNotFoundError: there is no such file.
-            ValueError: it is no checkpoint, or not of this network; every tensor that does not fit is named.
+            FileNotFoundError: the file does not exist.
+            ValueError: it is not a HoVer-Net checkpoint; the message lists every tensor that does not fit.
         """
-        path = Path(path)
-        if not path.is_file():
-            raise FileNotFoundError(f"{path}: expected a HoVer-Net checkpoint, found nothing")
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # torch.load raises many kinds for a damaged file
-            reason = str(error).partition("\n")[0]
-            raise ValueError(
-                f"{path}: expected a checkpoint of tensors, found a file that does not load ({reason})"
-            ) from None
-        state = state.get("desc", state) if isinstance(state, Mapping) else {}
-        state = state if isinstance(state, Mapping) else {}
-        state = {str(name).removeprefix("module."): value for name, value in state.items() if isinstance(value, Tensor)}
-        first, types = state.get("decoder.np.u3.conva.weight"), state.get("decoder.tp.u0.conv.weight")
-        modes = {kernel: mode for mode, kernel in KERNELS.items()}
-        if first is None or first.shape[-1] not in modes:
-            found = ", ".join(list(state)[:3]) or "no tensors"
-            raise ValueError(f"{path}: expected the state of a HoVer-Net (decoder.np.u3.conva.weight), found {found}")
-        net = cls(modes[first.shape[-1]], None if types is None else len(types))
-        load_state(net, state, path)
-        return net.eval()
-
-
-def load_state(net: HoVerNet, state: Mapping[str, Tensor], path: str | Path) -> None:
-    """Load a state, or raise a ValueError that names the file and all that does not fit."""
-    own = net.state_dict()
-    wrong = [f"missing {name}" for name in own if name not in state]
-    wrong += [f"unknown {name}" for name in state if name not in own]
-    wrong += [
-        f"{name} of shape {tuple(value.shape)}, expected {tuple(own[name].shape)}"
-        for name, value in state.items()
-        if name in own and value.shape != own[name].shape
-    ]
-    if wrong:
-        config = f"mode {net.mode!r}, num_types {net.num_types}, width {net.width:g}"
-        raise ValueError(f"{path}: does not fit HoVer-Net of {config}: {'; '.join(wrong)}")
-    net.load_state_dict(state)
+        return weights.load_official(cls, path)

@@ -1,6 +1,4 @@
-"""The loss of HoVer-Net, term by term as in the paper."""
-
-from __future__ import annotations
+"""Loss terms of HoVer-Net."""
 
 from collections.abc import Mapping
 
@@ -8,26 +6,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["dice_loss", "gradient_loss", "hover_losses"]
-
 SMOOTH = 1e-3
 
 
 def hover_losses(outputs: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weighted terms of the loss, whose sum is to be minimised, in float32 whatever the precision of the network.
+    """Weighted loss terms, whose sum is minimised; computed in float32 for any precision of the network.
 
         hv_mse + 2 hv_gradient + np_ce + np_dice + tp_ce + tp_dice
 
-    The weights are the paper's (Graham et al. 2019, section 3.1: lambda_2 = 2, the others 1) and are in the returned
-    values; the published code weighs all terms by 1.
+    The returned values include the weights of the paper (Graham et al. 2019, section 3.1: lambda_2 = 2, the others 1);
+    the published code weights all terms by 1.
 
     Args:
-        outputs: of `HoVerNet`: "np", "hv" and, with types, "tp".
+        outputs: logits of `HoVerNet`: "np", "hv" and, with types, "tp".
         target: "np" int (N, h, w) in {0, 1}; "hv" float (N, 2, h, w); with types "tp" int (N, h, w).
 
     Returns:
-        scalars by the names above, those of "tp" only with types. Finite, and so are their gradients, without a single
-        nucleus.
+        scalars by the names above, "tp" terms only with types. Values and gradients are finite without nuclei too.
     """
     hv, true_hv = outputs["hv"].float(), target["hv"].float()
     losses = {"hv_mse": F.mse_loss(hv, true_hv), "hv_gradient": 2 * gradient_loss(hv, true_hv, target["np"])}
@@ -40,11 +35,11 @@ def hover_losses(outputs: Mapping[str, Tensor], target: Mapping[str, Tensor]) ->
 
 
 def dice_loss(logits: Tensor, classes: Tensor) -> Tensor:
-    """Sum over classes of 1 - (2 sum p t + e) / (sum p + sum t + e), sums over the whole batch, e = 0.001.
+    """Sum over classes of 1 - (2 sum p t + e) / (sum p + sum t + e), summed over the batch, e = 0.001.
 
     Args:
         logits: (N, C, h, w); p is their softmax.
-        classes: int (N, h, w); t is their one-hot coding.
+        classes: int (N, h, w); t is their one-hot encoding.
     """
     p = logits.softmax(dim=1)
     t = F.one_hot(classes, logits.shape[1]).movedim(-1, 1).to(p.dtype)
@@ -53,11 +48,11 @@ def dice_loss(logits: Tensor, classes: Tensor) -> Tensor:
 
 
 def gradient_loss(hv: Tensor, true_hv: Tensor, nuclei: Tensor) -> Tensor:
-    """Mean squared error, within nuclei, of the horizontal map's x derivative and the vertical map's y derivative.
+    """Mean squared error within nuclei of the horizontal map's x derivative and the vertical map's y derivative.
 
-    The derivative is a 5x5 Sobel filter of weights x / (x^2 + y^2). It runs along the distance itself, as the paper
-    has it, for there the map jumps between touching nuclei; in the published code the two filters are swapped
-    (its `meshgrid` counts rows first).
+    The derivative is a 5x5 Sobel filter with weights x / (x^2 + y^2). As in the paper, it follows the direction of the
+    distance, in which the map jumps between touching nuclei; the published code swaps the two filters (its `meshgrid`
+    returns rows first).
 
     Args:
         hv, true_hv: (N, 2, h, w).

@@ -1,6 +1,4 @@
-"""From HoVer-Net's maps to nuclei: the published watershed, and one table of what was found."""
-
-from __future__ import annotations
+"""Post-processing of HoVer-Net maps: the published watershed, and a table of nuclei."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,39 +12,30 @@ from skimage.segmentation import watershed
 
 from ..metrics.overlaps import compact_ids
 
-__all__ = [
-    "WatershedSteps",
-    "describe_instances",
-    "postprocess",
-    "published_thresholds",
-    "thresholds_at",
-    "watershed_steps",
-]
-
-PUBLISHED_MPP = 0.25  # the published thresholds are pixels of this size
+PUBLISHED_MPP = 0.25  # scale of the published thresholds
 
 
 @dataclass(frozen=True, slots=True)
 class WatershedSteps:
-    """What the watershed goes through from the maps to nuclei, each step (H, W), in order."""
+    """Intermediate results of the watershed, each (H, W), in order."""
 
-    nuclear: np.ndarray  # bool: in a nucleus, specks dropped
-    edges: np.ndarray  # float64 in [0, 1]: how steeply the distances fall, 0 outside nuclei
-    basins: np.ndarray  # float64 in [-1, 0]: the landscape that is flooded, lowest far from edges
-    markers: np.ndarray  # int32: ids of the places where flooding starts
-    instances: np.ndarray  # int32: ids of nuclei
+    nuclear: np.ndarray  # bool: nuclear pixels, without small areas
+    edges: np.ndarray  # float64 in [0, 1]: steepness of the fall in the distances, 0 outside nuclei
+    basins: np.ndarray  # float64 in [-1, 0]: landscape to flood, lowest far from edges
+    markers: np.ndarray  # int32: ids of the regions where flooding starts
+    instances: np.ndarray  # int32: ids of the nuclei
 
 
 def postprocess(np_prob: np.ndarray, hv: np.ndarray, **thresholds: Any) -> np.ndarray:
     """Separate nuclei by a watershed on the gradients of the distance maps (Graham et al. 2019, section 3.2).
 
     Args:
-        np_prob: probability of being nucleus, (H, W).
+        np_prob: probability of nucleus, (H, W).
         hv: horizontal and vertical distance, (H, W, 2).
-        thresholds: as in `watershed_steps`, which does the work and tells how.
+        thresholds: as in `watershed_steps`.
 
     Returns:
-        int32 (H, W): 0 is background, every nucleus has an id; ids may have gaps, as in the published code.
+        int32 (H, W) instance ids, 0 is background; ids may have gaps, as in the published code.
 
     Raises:
         ValueError: the maps disagree in shape.
@@ -70,18 +59,18 @@ def watershed_steps(
     sobel_px: int = 21,
     opening_px: int = 5,
 ) -> WatershedSteps:
-    """The watershed of `postprocess`, with what it computes on the way.
+    """Watershed of `postprocess` with its intermediate results.
 
-    The label map is that of the published code. Its normalisations run from the minimum to the maximum of the whole
-    map, so a tiled image must be stitched first. The defaults in pixels hold at 0.25 microns per pixel;
+    The label map equals that of the published code. Values are normalised from the minimum to the maximum of the whole
+    map, so the maps of a tiled image must be stitched first. Defaults in pixels hold at 0.25 microns per pixel;
     `published_thresholds` gives them for other scales.
 
     Args:
-        np_prob: probability of being nucleus, (H, W).
+        np_prob: probability of nucleus, (H, W).
         hv: horizontal and vertical distance, (H, W, 2).
-        np_threshold: a pixel is nucleus from this probability on.
-        edge_threshold: normalised gradient from which on a pixel is an edge between nuclei and no part of a marker.
-        min_area_px: smaller nuclear areas and smaller markers are dropped.
+        np_threshold: lowest probability of a nuclear pixel.
+        edge_threshold: normalised gradient at which a pixel is an edge between nuclei and not part of a marker.
+        min_area_px: smaller nuclear areas and markers are dropped.
         sobel_px: side of the Sobel filter, odd, at most 31.
         opening_px: diameter of the ellipse that smooths the markers.
 
@@ -92,14 +81,10 @@ def watershed_steps(
         raise ValueError(f"postprocess: expected maps (H, W) and (H, W, 2), found {np_prob.shape} and {hv.shape}")
     areas = _large(ndimage.label(np.asarray(np_prob, np.float32) >= np_threshold)[0], min_area_px)
     nuclear = areas > 0
-    if not nuclear.any():
-        flat, none = np.zeros(np_prob.shape), np.zeros(np_prob.shape, np.int32)
-        return WatershedSteps(nuclear, flat, flat, none, none)
-
     x_map, y_map = (_stretch(np.ascontiguousarray(hv[..., i], dtype=np.float32)) for i in (0, 1))
     fall_x = 1 - _stretch(cv2.Sobel(x_map, cv2.CV_64F, 1, 0, ksize=sobel_px))
     fall_y = 1 - _stretch(cv2.Sobel(y_map, cv2.CV_64F, 0, 1, ksize=sobel_px))
-    # Distances rise across a nucleus and drop back where the next begins, so a fall in either direction is an edge.
+    # Distances rise across a nucleus and fall where the next one begins, so a fall in either direction is an edge.
     edges = np.maximum(np.maximum(fall_x, fall_y) - (1.0 - nuclear), 0)
     basins = -cv2.GaussianBlur((1.0 - edges) * nuclear, (3, 3), 0)
 
@@ -111,7 +96,7 @@ def watershed_steps(
 
 
 def published_thresholds(mpp: float) -> dict[str, int]:
-    """The thresholds of `postprocess` that are pixels, taken from the published 0.25 microns per pixel to `mpp`.
+    """Published thresholds of `postprocess` that are in pixels, converted from 0.25 microns per pixel to `mpp`.
 
     >>> published_thresholds(0.5)
     {'min_area_px': 3, 'sobel_px': 11, 'opening_px': 3}
@@ -120,16 +105,16 @@ def published_thresholds(mpp: float) -> dict[str, int]:
 
 
 def thresholds_at(thresholds: Mapping[str, Any], mpp: float, new_mpp: float) -> dict[str, Any]:
-    """Thresholds of `postprocess` taken from one scale to another: those that are pixels follow, the others stay.
+    """Convert thresholds of `postprocess` to another scale; only those in pixels change.
 
     Args:
         thresholds: any of the keyword arguments of `postprocess`.
-        mpp: microns per pixel that they hold at.
-        new_mpp: microns per pixel of the maps that they are wanted for.
+        mpp: microns per pixel at which they hold.
+        new_mpp: microns per pixel of the maps.
 
     Returns:
-        the same names. Sides stay odd, 3 px or more and 31 at most, which is as large as OpenCV's Sobel goes; an
-        opening of 1 px, which is none, stays none.
+        the same names. Sides are odd and between 3 and 31 px, the limit of OpenCV's Sobel filter; an opening of 1 px
+        (no opening) stays.
     """
     factor = mpp / new_mpp
 
@@ -141,16 +126,16 @@ def thresholds_at(thresholds: Mapping[str, Any], mpp: float, new_mpp: float) -> 
 
 
 def describe_instances(instances: np.ndarray, type_map: np.ndarray | None = None) -> pd.DataFrame:
-    """Table of nuclei, a row each in the order of their ids, without a pass over the image per nucleus.
+    """Table of nuclei, one row each in ascending order of their ids, in one pass over the image.
 
     Args:
         instances: integer ids (H, W), 0 is background.
-        type_map: type of every pixel, integers (H, W), 0 is background.
+        type_map: type of each pixel, integers (H, W), 0 is background.
 
     Returns:
-        columns id; x, y: centroid in pixels; area: pixels; box: (top, left, bottom, right), half open; contour: int
-        (V, 2) outline in (x, y), of the largest piece; with a `type_map` also type: the most frequent one of its pixels
-        other than background (the smallest of equals; 0 only where all are background), and type_prob: their share.
+        columns id; x, y: centroid in pixels; area: pixels; contour: int (V, 2) outline of the
+        largest piece in (x, y). With a `type_map` also type: the most frequent type other than
+        background (the smallest in a tie; 0 if all pixels are background), and type_prob: its share of the pixels.
 
     Raises:
         ValueError: the maps disagree in shape.
@@ -167,9 +152,8 @@ def describe_instances(instances: np.ndarray, type_map: np.ndarray | None = None
     ids, compact, area = compact_ids(instances)
     rows, columns = np.nonzero(compact)
     index = compact[rows, columns] - 1
-    boxes, contours = [], []
+    contours = []
     for number, (down, across) in enumerate(ndimage.find_objects(compact), start=1):
-        boxes.append((down.start, across.start, down.stop, across.stop))
         mask = (compact[down, across] == number).astype(np.uint8)
         pieces, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
         outline = max(pieces, key=lambda piece: (cv2.contourArea(piece), len(piece)))
@@ -179,7 +163,6 @@ def describe_instances(instances: np.ndarray, type_map: np.ndarray | None = None
         "x": np.bincount(index, columns, len(ids)) / area,
         "y": np.bincount(index, rows, len(ids)) / area,
         "area": area,
-        "box": pd.Series(boxes, dtype=object),
         "contour": pd.Series(contours, dtype=object),
     }
     if type_map is not None:
@@ -192,20 +175,17 @@ def describe_instances(instances: np.ndarray, type_map: np.ndarray | None = None
 
 
 def _filled(mask: np.ndarray) -> np.ndarray:
-    """The mask (H, W) with its holes: what is outside of it and does not reach the border."""
-    outside, count = ndimage.label(~mask)
-    hole = np.ones(count + 1, bool)
-    for border in (outside[0], outside[-1], outside[:, 0], outside[:, -1]):
-        hole[border] = False
-    hole[0] = False
-    return mask | hole[outside]
+    """Mask (H, W) without holes, which are background regions that do not touch the image border."""
+    padded = np.pad(mask.astype(np.uint8), 1)
+    cv2.floodFill(padded, None, (0, 0), 2)
+    return padded[1:-1, 1:-1] != 2
 
 
 def _flood(basins: np.ndarray, markers: np.ndarray, areas: np.ndarray) -> np.ndarray:
-    """The watershed of the whole image, area by area, for areas (H, W) that do not touch never flood each other.
+    """Watershed of the whole image, area by area: areas (H, W) that do not touch cannot flood each other.
 
-    An area with one marker is all that marker's and needs no flooding; queues stay as small as areas, so the cost of a
-    nucleus does not grow with the image.
+    An area with one marker belongs to that marker and needs no flooding. The cost per nucleus does not grow with the
+    image.
     """
     seeds = np.flatnonzero(markers)
     area, marker = areas.ravel()[seeds], markers.ravel()[seeds]
@@ -223,7 +203,7 @@ def _flood(basins: np.ndarray, markers: np.ndarray, areas: np.ndarray) -> np.nda
 
 
 def _stretch(values: np.ndarray) -> np.ndarray:
-    """Values from their minimum to their maximum to [0, 1], float32."""
+    """Scale values linearly to [0, 1], float32."""
     return cv2.normalize(values, np.empty(0), 0, 1, cv2.NORM_MINMAX, dtype=cv2.CV_32F)
 
 

@@ -1,21 +1,17 @@
-"""What HoVer-Net learns to draw: for every pixel of a nucleus, how far it is from the nucleus' centre."""
-
-from __future__ import annotations
+"""Distance targets of HoVer-Net: signed horizontal and vertical distances to the centre of each nucleus."""
 
 import numpy as np
 
 from ..metrics.overlaps import compact_ids
 
-__all__ = ["hover_targets"]
-
 
 def hover_targets(instances: np.ndarray) -> np.ndarray:
-    """Horizontal and vertical distance of every pixel to its nucleus' centre of mass.
+    """Horizontal and vertical distance of each pixel to the centre of mass of its nucleus.
 
-    Per nucleus and direction, distances are divided by the largest on their own side of the centre, so the outermost
-    pixels are -1 and +1; a nucleus one pixel wide is 0 there, and so is background (Graham et al. 2019, section 3.1).
-    The centre is the exact centre of mass, as in the paper; the published code rounds it and is one pixel off.
-    The work is done on the pixels of nuclei alone, however many there are.
+    For each nucleus and direction, distances are divided by the largest distance on the same side of the centre, so the
+    outermost pixels are -1 and +1; background and nuclei one pixel wide are 0 (Graham et al. 2019, section 3.1). The
+    centre of mass is exact, as in the paper; the published code rounds it, which shifts it by up to one pixel. The cost
+    depends on the number of nuclear pixels, not of nuclei.
 
     Args:
         instances: integer ids (H, W), 0 is background.
@@ -33,7 +29,7 @@ def hover_targets(instances: np.ndarray) -> np.ndarray:
     for channel, position in enumerate((columns, rows)):
         offset = position - (np.bincount(ids, position, len(area)) / area)[ids]
         side = (offset > 0).astype(int)
-        reach = np.zeros((2, len(area)))  # of the farthest pixel before the centre, and after it
+        reach = np.zeros((2, len(area)))  # largest distance before and after the centre
         np.maximum.at(reach, (side, ids), np.abs(offset))
         reach[reach == 0] = 1
         targets[rows, columns, channel] = offset / reach[side, ids]

@@ -1,67 +1,81 @@
-"""HoVer-Net on disk: our own weights with their card, and the published ones with the card that they lack."""
+"""HoVer-Net weights on disk: safetensors with metadata, and the published checkpoints, which have none."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
 
 from ..data import InstanceTiles, PanNuke
-from ..io import load_weights, save_weights
-from .hovernet import HoVerNet, load_state
+from ..io import Provenance, load_weights, save_weights
 
-__all__ = ["load_hovernet", "save_hovernet"]
+if TYPE_CHECKING:
+    from .hovernet import HoVerNet
 
-PUBLISHED_SUFFIXES = (".tar", ".pth", ".pt")
-# What the authors trained on, by mode and number of types, for the checkpoints whose training data our readers know.
-PUBLISHED: dict[tuple[str, int | None], dict[str, Any]] = {
-    ("fast", 6): {
-        "trained_on": "PanNuke, all three folds",
-        "types": list(PanNuke.types.values()),
-        "groups": ["fold1", "fold2", "fold3"],
-    },
-    ("original", 5): {
-        "trained_on": "CoNSeP, all 27 training images",
-        "types": list(InstanceTiles.types.values()),
-        "groups": [f"train_{image}" for image in range(1, 28)],
-    },
+MODES = {3: "fast", 5: "original"}  # by kernel size of the decoders
+# Types and training data of the published checkpoints, by mode and number of types.
+PUBLISHED = {
+    ("fast", 6): (PanNuke.types, Provenance("PanNuke, all three folds", ("fold1", "fold2", "fold3"))),
+    ("original", 5): (
+        InstanceTiles.types,
+        Provenance("CoNSeP, all 27 training images", tuple(f"train_{image}" for image in range(1, 28))),
+    ),
 }
 
 
-def save_hovernet(path: str | Path, net: HoVerNet, card: Mapping[str, Any]) -> None:
-    """Write a network with its card, to which its architecture is added.
-
-    Args:
-        path: safetensors file to write.
-        net: what to save.
-        card: plain values; "mpp", the scale that it was trained at, and "types", the names of types 1, 2, ...
-    """
-    save_weights(path, net.state_dict(), {**card, "config": net.config})
+def save(net: HoVerNet, path: str | Path) -> None:
+    """See `HoVerNet.save`."""
+    own = {"mpp": net.mpp, "types": list(net.types), "thresholds": net.thresholds, "config": net.config}
+    save_weights(path, net.state_dict(), {**net.provenance.card(), **own})
 
 
-def load_hovernet(path: str | Path) -> tuple[HoVerNet, dict[str, Any]]:
-    """Read a network in evaluation mode, and its card.
-
-    Args:
-        path: file of `save_hovernet`, or a published checkpoint (`.tar`, `.pth`, as `HoVerNet.from_official`). Those
-            carry no card: theirs has 0.25 microns per pixel, and what the authors trained on as far as mode and number
-            of types tell; "groups" is None where they do not, so that scores are marked as possibly leaked.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is damaged, or holds another network than its card says; every mismatch is named.
-    """
-    if Path(path).suffix in PUBLISHED_SUFFIXES:
-        net = HoVerNet.from_official(path)
-        types = [f"type {number}" for number in range(1, net.num_types or 1)]
-        card: dict[str, Any] = {"trained_on": "unknown", "types": types, "groups": None}
-        return net, card | PUBLISHED.get((net.mode, net.num_types), {}) | {"mpp": PanNuke.mpp, "config": net.config}
+def load(cls: type[HoVerNet], path: str | Path) -> HoVerNet:
+    """See `HoVerNet.load`."""
+    if Path(path).suffix in (".tar", ".pth", ".pt"):
+        return load_official(cls, path)
     state, card = load_weights(path)
     try:
-        net = HoVerNet(**card["config"])
+        net = cls(**card.pop("config"))
+        net.mpp, net.types = card.pop("mpp"), tuple(card.pop("types"))
     except (KeyError, TypeError) as error:
+        raise ValueError(f"{path}: expected HoVer-Net weights, found metadata without {error}") from None
+    net.thresholds, net.provenance = card.pop("thresholds", {}), Provenance.from_card(card)
+    return _with_state(net, state, path)
+
+
+def load_official(cls: type[HoVerNet], path: str | Path) -> HoVerNet:
+    """See `HoVerNet.from_official`."""
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: expected a HoVer-Net checkpoint, found nothing")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch.load raises many types for a damaged file
+        reason = str(error).partition("\n")[0]
         raise ValueError(
-            f"{path}: expected the weights of a HoVer-Net, found a card without its config ({error})"
+            f"{path}: expected a checkpoint of tensors, found a file that does not load ({reason})"
         ) from None
-    load_state(net, state, path)
-    return net.eval(), card
+    state = state.get("desc", state) if isinstance(state, Mapping) else {}
+    items = state.items() if isinstance(state, Mapping) else ()
+    state = {str(name).removeprefix("module."): value for name, value in items if isinstance(value, Tensor)}
+    first, last = state.get("decoder.np.u3.conva.weight"), state.get("decoder.tp.u0.conv.weight")
+    if first is None or first.shape[-1] not in MODES:
+        found = ", ".join(list(state)[:3]) or "no tensors"
+        raise ValueError(f"{path}: expected a HoVer-Net state (decoder.np.u3.conva.weight), found {found}")
+    net = cls(MODES[first.shape[-1]], None if last is None else len(last))
+    unnamed = {number: f"type {number}" for number in range(1, net.num_types or 1)}
+    types, net.provenance = PUBLISHED.get((net.mode, net.num_types or 1), (unnamed, Provenance()))
+    net.types = tuple(types.values())
+    return _with_state(net, state, path)
+
+
+def _with_state(net: HoVerNet, state: Mapping[str, Tensor], path: str | Path) -> HoVerNet:
+    try:
+        net.load_state_dict(state)
+    except RuntimeError as error:  # lists every missing, unknown and misshapen tensor
+        found = " ".join(str(error).split())
+        raise ValueError(f"{path}: expected the weights of a HoVer-Net with {net.config}, found: {found}") from None
+    return net.eval()

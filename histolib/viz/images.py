@@ -1,228 +1,206 @@
-"""Figures that show tissue: grids of patches with scale bars, nuclei on top, network maps beside."""
+"""Figures of tissue: grids of patches with points and outlines, maps of a network, stains."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import cycle
 from typing import Any
 
-import matplotlib.pyplot as plt
+import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patheffects import Normal, Stroke
+from matplotlib.ticker import MaxNLocator
 
-from ..imaging import Patch
-from .style import add_scale_bar, colour, style
+from ..imaging import Patch, separate_stains, summed_density
+from .style import COLOURS, NONE, add_legend, add_scale_bar, colours, panels, style, wrapped
 
-__all__ = [
-    "draw_detections",
-    "draw_outlines",
-    "draw_points",
-    "figure_detections",
-    "figure_maps",
-    "figure_outlines",
-    "figure_patches",
-    "figure_points",
-    "figure_profile",
-    "show_patch",
-]
+Rows = Mapping[str, Sequence[Patch]]
+Marks = Mapping[str, Sequence[Any]]
 
-OUTCOMES = ("matched", "missed", "false")
+CHANNELS = ("image", "hematoxylin", "second stain", "summed density")
+LAYERS = ("types", "outlines", "points", "none")
+SECOND_STAIN = {"H&E": "eosin", "IHC": "dab"}
+
+# Outcomes differ in shape as well as in colour. Changes of a translation are hollow, so that the nucleus stays visible.
+SHAPES = {"matched": "o", "missed": "X", "false": "^", "kept": "s", "lost": "o", "new": "^"}
+HOLLOW = ("kept", "lost", "new")
 
 
-def show_patch(axes: Axes, patch: Patch, title: str = "", bar: bool = True) -> None:
-    """Show a patch without ticks, pixel centres at integers, with a scale bar in microns below."""
-    axes.imshow(patch.image, interpolation="nearest")
-    axes.autoscale(False)
-    axes.set_axis_off()
-    axes.set(xticks=[], yticks=[])  # even those of hidden axes are laid out, for a third of the time of a figure
-    axes.set_title(title)
-    if bar:
-        add_scale_bar(axes, patch.mpp, patch.image.shape[1])
-
-
-def draw_points(axes: Axes, xy: np.ndarray, name: str, marker: str = "o", size: float = 40) -> None:
-    """Mark points (K, 2) in the colour of `name`, filled and with a white rim so that they show on any stain."""
-    xy = np.asarray(xy).reshape(-1, 2)
-    axes.scatter(
-        xy[:, 0], xy[:, 1], s=size, marker=marker, color=colour(name), edgecolors="white", linewidths=0.8, label=name
-    )
-
-
-def draw_outlines(axes: Axes, instances: np.ndarray, types: Sequence[str] | None = None) -> None:
-    """Outline each nucleus of an instance map (H, W), in the colour of its type (name of nucleus i at i - 1)."""
-    from scipy.ndimage import find_objects
-    from skimage.measure import find_contours
-
-    lines, shades = [], []
-    for i, box in enumerate(find_objects(instances)):
-        if box is not None:
-            corner = box[1].start - 1, box[0].start - 1
-            found = find_contours(np.pad(instances[box] == i + 1, 1).astype(float), 0.5)
-            lines += [line[:, ::-1] + corner for line in found]
-            shades += [colour(types[i]) if types is not None else "#FFEE33"] * len(found)
-    rim = [Stroke(linewidth=2.8, foreground="black"), Normal()]  # shows on white glass as on brown
-    axes.add_collection(LineCollection(lines, colors=shades, linewidths=1.4, path_effects=rim))
-
-
-def draw_detections(
-    axes: Axes,
-    pred_xy: np.ndarray,
-    true_xy: np.ndarray,
-    matched_pred: np.ndarray,
-    matched_true: np.ndarray,
-    kinds: Collection[str] = OUTCOMES,
-) -> None:
-    """Mark matched, missed and false nuclei, told apart by shape as well as by colour.
+def figure_patches(
+    rows: Rows, titles: Sequence[str] = (), *, title: str = "", points: Marks = NONE, outlines: Marks = NONE
+) -> Figure:
+    """A grid of patches with scale bars, and with points and outlines on request. One row is wrapped to fill the page.
 
     Args:
-        axes: shows the patch.
-        pred_xy: detections (P, 2) in pixels.
-        true_xy: annotations (T, 2) in pixels.
-        matched_pred: indices of the detections that hit.
-        matched_true: indices of the annotations that were hit.
-        kinds: which of matched, missed and false are drawn.
-    """
-    pred_xy, true_xy = (np.asarray(xy, np.float64).reshape(-1, 2) for xy in (pred_xy, true_xy))
-    hits, hit = (np.asarray(index, int) for index in (matched_pred, matched_true))
-    false, missed = np.delete(pred_xy, hits, axis=0), np.delete(true_xy, hit, axis=0)
-    marks = {"matched": (pred_xy[hits], "o", 40), "missed": (missed, "X", 55), "false": (false, "^", 45)}
-    for name, (xy, marker, size) in marks.items():
-        if name in kinds:
-            draw_points(axes, xy, name, marker, size)
-
-
-def figure_patches(rows: Mapping[str, Sequence[Patch]], titles: Sequence[str] = (), side: float = 2.6) -> Figure:
-    """A grid of patches: one row a key, which names it on the left; `titles` stand over the columns.
+        rows: name of a row, shown on its left, to its patches.
+        titles: of the columns; of the patches, if there is one row.
+        title: of the figure.
+        points: name of a row to one mapping for each patch: name of a set of points to its points (K, 2) in pixels,
+            such as `outcomes` returns it.
+        outlines: name of a row to one pair for each patch: instance map (H, W), 0 is background, and the type of
+            nucleus i at index i - 1, or None to outline all nuclei in the same colour.
 
     >>> tile = Patch(np.full((40, 40, 3), 200, np.uint8), mpp=0.5)
     >>> len(figure_patches({"IHC": [tile, tile], "H&E": [tile]}).axes)  # two rows of two places
     4
     """
-    columns = max([1, *map(len, rows.values())])
+    patches = [patch for row in rows.values() for patch in row]
+    same_scale = len({(patch.image.shape, patch.mpp) for patch in patches}) == 1
+    columns = best_columns(patches) if len(rows) == 1 else max([1, *map(len, rows.values())])
+    places = {r * columns + c: (name, c) for r, (name, row) in enumerate(rows.items()) for c in range(len(row))}
+    count = max(len(rows), *(place // columns + 1 for place in places), 1)
     with style():
-        figure, grid = plt.subplots(
-            len(rows), columns, figsize=(side * columns + 0.6, (side + 0.3) * len(rows)), squeeze=False
-        )
-        for line, (name, patches) in zip(grid, rows.items(), strict=True):
-            for column, axes in enumerate(line):
-                axes.set_axis_off()
-                if column < len(patches):
-                    show_patch(axes, patches[column], titles[column] if axes in grid[0] and titles else "")
-            line[0].text(
-                -0.06, 0.5, name, rotation=90, transform=line[0].transAxes, ha="right", va="center", fontsize=14
-            )
+        figure, grid = panels(count, columns, title, packed=True)
+        for place, (name, c) in places.items():
+            axes, patch = grid.flat[place], rows[name][c]
+            if titles and (place < columns or len(rows) == 1):
+                axes.set_title(wrapped(titles[c], image_width(patch, columns, count)))
+            axes.imshow(patch.image, interpolation="nearest")
+            axes.autoscale(False)
+            if not same_scale or place + columns not in places:
+                add_scale_bar(axes, patch.mpp, patch.image.shape[1])
+            if name in outlines:
+                draw_outlines(axes, *outlines[name][c])
+            if name in points:
+                draw_points(axes, points[name][c])
+        for axes, name in zip(grid[:, 0], rows, strict=False):
+            axes.text(-0.05, 0.5, name, rotation=90, transform=axes.transAxes, ha="right", va="center")
+        add_legend(figure)
     return figure
 
 
-def figure_points(
-    patches: Sequence[Patch], points: Sequence[Mapping[str, np.ndarray]], titles: Sequence[str] = (), side: float = 3.4
-) -> Figure:
-    """Patches in a row, each with named sets of points (K, 2) in its pixels, a shape a set; one legend for all."""
-    with style():
-        figure, row = patch_row(patches, titles, side)
-        for axes, sets in zip(row, points, strict=True):
-            for (name, xy), marker in zip(sets.items(), cycle("o^sD")):
-                draw_points(axes, xy, name, marker)
-        one_legend(figure, row)
-    return figure
+def outcomes(pred_xy: np.ndarray, true_xy: np.ndarray, pred: np.ndarray, true: np.ndarray) -> dict[str, np.ndarray]:
+    """Matched and false detections and missed annotations, as points for `figure_patches`.
+
+    Args:
+        pred_xy, true_xy: detections (P, 2) and annotations (T, 2), in pixels.
+        pred, true: indices of the matched detections and annotations, as in `metrics.Match`.
+    """
+    pred_xy, true_xy = (np.asarray(xy, float).reshape(-1, 2) for xy in (pred_xy, true_xy))
+    pred, true = (np.asarray(index, int) for index in (pred, true))
+    missed, false = np.delete(true_xy, true, axis=0), np.delete(pred_xy, pred, axis=0)
+    return {"matched": pred_xy[pred], "missed": missed, "false": false}
 
 
-def figure_outlines(
-    patches: Sequence[Patch],
-    instances: Sequence[np.ndarray],
-    types: Sequence[Sequence[str]] | None = None,
-    titles: Sequence[str] = (),
-    side: float = 3.4,
-) -> Figure:
-    """Patches in a row, each with the outlines of its instance map (H, W), coloured by the names of their types."""
-    with style():
-        figure, row = patch_row(patches, titles, side)
-        for i, axes in enumerate(row):
-            draw_outlines(axes, instances[i], None if types is None else types[i])
-        if types is not None:
-            for name in dict.fromkeys(name for names in types for name in names):
-                row[0].plot([], [], color=colour(name), label=name)
-            one_legend(figure, row)
-    return figure
+def image_width(patch: Patch, columns: int, rows: int) -> float:
+    """Width in inches at which a patch is shown in a grid that fills the figure."""
+    return min(12.5 / columns, (6.3 / rows - 0.6) * patch.image.shape[1] / patch.image.shape[0])
 
 
-def figure_detections(
-    patches: Mapping[str, Patch],
-    detections: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]],
-    side: float = 4.0,
-    kinds: Collection[str] = OUTCOMES,
-) -> Figure:
-    """Patches by name in a row, each with what `draw_detections` takes: matched, missed and false nuclei."""
-    with style():
-        figure, row = patch_row(list(patches.values()), list(patches), side)
-        for axes, name in zip(row, patches, strict=True):
-            if name in detections:
-                draw_detections(axes, *detections[name], kinds)
-        one_legend(figure, row)
-    return figure
+def best_columns(patches: Sequence[Patch]) -> int:
+    """Number of columns in which the patches are shown largest."""
+    count = len(patches)
+    return max(range(1, count + 1), key=lambda n: image_width(patches[0], n, -(-count // n)), default=1)
 
 
-def patch_row(patches: Sequence[Patch], titles: Sequence[str], side: float) -> tuple[Figure, Sequence[Axes]]:
-    """A figure with patches in a row, and its axes."""
-    figure, grid = plt.subplots(1, len(patches), figsize=(side * len(patches), side + 0.5), squeeze=False)
-    for i, (axes, patch) in enumerate(zip(grid[0], patches, strict=True)):
-        show_patch(axes, patch, titles[i] if titles else "")
-    return figure, list(grid[0])
+def draw_points(axes: Axes, sets: Mapping[str, np.ndarray]) -> None:
+    """Mark named sets of points (K, 2), each in its colour and shape, with a white rim that shows on any stain."""
+    shapes = cycle("o^sD")
+    for name, shade in colours(sets).items():
+        xy, hollow = np.asarray(sets[name], float).reshape(-1, 2), name in HOLLOW
+        looks: dict[str, Any] = {"color": shade, "edgecolors": "white", "linewidths": 1.0, "s": 80}
+        if hollow:
+            rim = [Stroke(linewidth=5, foreground="white"), Normal()]
+            looks = {"facecolors": "none", "edgecolors": shade, "linewidths": 2.5, "s": 250, "path_effects": rim}
+        axes.scatter(*xy.T, marker=SHAPES.get(name) or next(shapes), label=name, **looks)
 
 
-def one_legend(figure: Figure, row: Sequence[Axes]) -> None:
-    """One legend below the row, each name once."""
-    handles = {label: handle for axes in row for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
-    if handles:
-        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles))
+def draw_outlines(axes: Axes, instances: np.ndarray, types: Sequence[str] | None = None) -> None:
+    """Outline each nucleus of an instance map (H, W), in the colour of its type (type of nucleus i at i - 1)."""
+    from scipy.ndimage import find_objects
+    from skimage.measure import find_contours
+
+    lines, names = [], []
+    for i, box in enumerate(find_objects(instances)):
+        if box is not None:
+            corner = box[1].start - 1, box[0].start - 1
+            found = find_contours(np.pad(instances[box] == i + 1, 1).astype(float), 0.5)
+            lines += [line[:, ::-1] + corner for line in found]
+            names += [types[i] if types is not None else "annotated"] * len(found)
+    shades = colours(dict.fromkeys(types if types is not None else names))
+    rim = [Stroke(linewidth=4, foreground="black"), Normal()]  # visible on white glass and on brown
+    axes.add_collection(LineCollection(lines, colors=[shades[name] for name in names], linewidths=2, path_effects=rim))
+    for name in dict.fromkeys(names) if types is not None else ():
+        axes.plot([], [], color=shades[name], label=name)
 
 
-def figure_maps(patch: Patch, maps: Mapping[str, np.ndarray], columns: int | None = None) -> Figure:
-    """A patch before maps of the same size: signed ones in a diverging, others in a sequential palette.
+def figure_maps(patch: Patch, maps: Mapping[str, np.ndarray], *, title: str = "") -> Figure:
+    """A patch, then maps of the same size: signed maps in a diverging palette, others in a sequential one.
 
     Args:
         patch: shown first.
-        maps: (H, W) by name; integers are ids of nuclei, each in a colour of its own.
-        columns: panels in a row; default all.
+        maps: (H, W) by name; integers are ids of nuclei, each shown in its own colour.
+        title: of the figure.
     """
-    columns = columns or len(maps) + 1
-    rows = -(-(len(maps) + 1) // columns)
-    height = float(np.clip(3.4 * patch.image.shape[0] / patch.image.shape[1], 1.7, 6.8)) + 0.2
     with style():
-        figure, grid = plt.subplots(rows, columns, figsize=(3.4 * columns, height * rows), squeeze=False)
-        for slot in grid.flat:
-            slot.set_axis_off()
-        show_patch(grid.flat[0], patch, "image")
-        for slot, (name, values) in zip(grid.flat[1:], maps.items(), strict=False):
-            slot.set_title(name)
+        figure = figure_patches({"": [patch] * (len(maps) + 1)}, ["image", *maps], title=title)
+        for axes, values in zip(figure.axes[1:], maps.values(), strict=False):
             if np.issubdtype(values.dtype, np.integer):
-                palette = plt.get_cmap("tab20").with_extremes(bad="black")
-                slot.imshow(np.ma.masked_equal(values, 0) % 20, palette, vmin=0, vmax=19, interpolation="nearest")
-                continue
-            if values.min() < 0 < values.max():
-                looks: dict[str, Any] = {"cmap": "RdBu_r", "vmin": -1, "vmax": 1}
+                palette = mpl.colormaps["tab20"].with_extremes(bad="black")
+                axes.images[0].set(data=np.ma.masked_equal(values, 0) % 20, cmap=palette, clim=(0, 19))
+            elif values.min() < 0 < values.max():
+                show_values(axes, values, "RdBu_r", (-1, 1))
             else:
-                low, high = (0.0, max(1.0, values.max())) if values.min() >= 0 else (values.min(), 0.0)
-                looks = {"cmap": "viridis", "vmin": low, "vmax": high}
-            figure.colorbar(slot.imshow(values, **looks), ax=slot, shrink=0.75)
+                low = min(0.0, values.min())
+                show_values(axes, values, "cividis", (low, 0.0 if low else max(1.0, values.max())))
     return figure
 
 
-def figure_profile(values: np.ndarray, instances: np.ndarray, row: int) -> Figure:
-    """A signed map (H, W) with one of its rows marked, and the values along that row, nuclei shaded by their ids."""
+def show_values(axes: Axes, values: np.ndarray, palette: Any, limits: tuple[float, float], **bar: Any) -> None:
+    """Replace the image of the axes by values (H, W), with a colour bar."""
+    axes.images[0].set(data=values, cmap=palette, clim=limits)
+    axes.figure.colorbar(axes.images[0], ax=axes, shrink=0.8, ticks=MaxNLocator(4), **bar)
+
+
+def figure_layers(
+    patches: Mapping[str, Patch],
+    channel: str = "image",
+    layer: str = "none",
+    *,
+    xy: np.ndarray | None = None,
+    types: Sequence[str] = (),
+    instances: np.ndarray | None = None,
+    title: str = "",
+) -> Figure:
+    """One tile in one or two stains: a channel of the image below, a layer of the annotation above.
+
+    Args:
+        patches: by stain, "H&E" or "IHC". The second stain is eosin in H&E and DAB in IHC.
+        channel: one of `CHANNELS`: the image, one of its two stains, or its summed optical density.
+        layer: one of `LAYERS`: what to draw of the annotation, coloured by type or all alike.
+        xy: annotated points (K, 2) in pixels.
+        types: name of the type of each point.
+        instances: instance map (H, W); its outlines replace the points in layer "types".
+        title: of the figure.
+
+    Raises:
+        ValueError: the channel or the layer is unknown.
+    """
+    for name, known, value in (("channel", CHANNELS, channel), ("layer", LAYERS, layer)):
+        if value not in known:
+            raise ValueError(f"{name}: expected one of {', '.join(known)}, found {value!r}")
+    marks: dict[str, Any] = {}
+    if instances is not None and layer in ("types", "outlines"):
+        marks["outlines"] = {"": [(instances, types if layer == "types" else None)] * len(patches)}
+    elif xy is not None and layer != "none":
+        sets = {name: np.asarray(xy)[[each == name for each in types]] for name in dict.fromkeys(types)}
+        marks["points"] = {"": [sets if layer == "types" else {"annotated": xy}] * len(patches)}
+    stains = {name: SECOND_STAIN[name] if channel == "second stain" else channel for name in patches}
+    titles = [
+        name if channel == "image" else f"{name}, {stain.replace('dab', 'DAB')}" for name, stain in stains.items()
+    ]
     with style():
-        figure, (left, right) = plt.subplots(1, 2, figsize=(11, 3.8))
-        left.imshow(values, cmap="RdBu_r", vmin=-1, vmax=1)
-        left.axhline(row, color="black", linestyle="--")
-        left.set_axis_off()
-        x = np.arange(values.shape[1])
-        for i, number in enumerate(np.unique(instances[row][instances[row] > 0])):
-            inside = np.flatnonzero(instances[row] == number)
-            right.axvspan(inside[0] - 0.5, inside[-1] + 0.5, color="#999999", alpha=(0.25, 0.5)[i % 2], linewidth=0)
-            right.text(inside.mean(), 1.12, f"nucleus {number}", ha="center", fontsize=12)
-        right.plot(x, values[row], color="black", marker="o", markersize=3, linewidth=1.2)
-        right.set(xlabel="x (px)", ylabel="value on the dashed row", ylim=(-1.3, 1.3), xlim=(-0.5, x[-1] + 0.5))
+        figure = figure_patches({"": list(patches.values())}, titles, title=title, **marks)
+        for axes, (name, patch) in zip(figure.axes, patches.items(), strict=False) if channel != "image" else ():
+            density = summed_density(patch.image)
+            if channel != "summed density":
+                both = separate_stains(patch.image, "hematoxylin", SECOND_STAIN[name])
+                density = both[..., int(channel == "second stain")].clip(0)
+            palette = LinearSegmentedColormap.from_list(channel, ["white", COLOURS.get(stains[name], "black")])
+            full = max(0.3, float(np.percentile(density[::2, ::2], 99.5)))
+            show_values(axes, density, palette, (0, full), extend="max", label="optical density")
     return figure

@@ -1,187 +1,198 @@
-"""Viewers that answer back: ipywidgets around a function that draws, with a still figure where nobody can click."""
+"""Interactive viewers: ipywidgets around a function that draws, and a still figure where there is no browser."""
 
 from __future__ import annotations
 
 import base64
 import html
+import io
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from ..config import HEADLESS
 from ..imaging import Patch
 from .style import style
-from .translations import figure_wipe
-from .widgets_parts import DPI, WHOLE, Choices, Screen, make_control, refill, settle
+from .translation import figure_before_after
 
-__all__ = ["browse", "upload", "wipe"]
+Choices = Mapping[str, Sequence[Any] | Callable[[Mapping[str, Any]], Sequence[Any]]]
 
+SCREEN_DPI = 72
 BORDER = "border (%)"
+BUSY, DRAWING = "histolib-busy", "drawing …"
+# The delay hides the fading of fast changes.
+CSS = f"<style>.{BUSY} {{cursor: progress}} .{BUSY} img {{opacity: 0.35; transition: opacity 0.1s 0.15s}}</style>"
+FULL_LABEL = {"description_width": "initial"}  # otherwise long labels are cut off
 
 
-def browse(draw: Callable[..., Figure | np.ndarray], choices: Choices, live: Sequence[str] = ()) -> Any:
-    """A viewer with one control for each choice, that redraws a figure when one changes.
+def browse(draw: Callable[..., Figure], choices: Choices, live: Sequence[str] = ()) -> Any:
+    """A viewer with one control for each choice. It redraws the figure when a control changes.
 
     Args:
-        draw: called with one value of each choice by name; returns a figure, or pixels uint8 (H, W, 3). What it raises
-            after a change is shown in a line, and the picture before it stays.
-        choices: name to its possible values, the first is shown first, or to a function that returns them for a
-            mapping of what the names before it are set to: other tiles for another set. A range becomes a slider,
-            and so do numbers, in ascending order; booleans become a box to tick, everything else a menu.
+        draw: called with one value of each choice by name; returns a figure. If it raises after a change, the
+            message is shown and the last picture stays.
+        choices: name to its possible values, of which the first is shown first; or to a function that returns the
+            values, called with the values of the names before it. Numbers become a slider in ascending order,
+            booleans a check box, everything else a menu.
         live: names of the sliders that redraw while they are dragged.
 
     Returns:
-        An ipywidgets box (of version 7.7, Colab's, as well as 8); under papermill, where nobody can click, what
-        is drawn first.
+        An ipywidgets box (versions 7.7 and 8); with HISTOLIB_HEADLESS set, the first thing drawn.
 
     Raises:
         ValueError: a choice has no values.
     """
-    options, chosen = settle(choices, {})
+    options, chosen = _settle(choices, {})
     if os.environ.get(HEADLESS):
         return draw(**chosen)
-    controls = {name: make_control(name, options[name], chosen[name], name in live) for name in choices}
-    screen = Screen(list(controls.values()))
-    screen.show(draw(**chosen))
-    settling = False
+    controls = {name: _control(name, options[name], chosen[name], name in live) for name in choices}
 
-    def redraw(_: object) -> None:
-        nonlocal settling
-        if settling:  # what follows from the change is drawn with it
-            return
-        with screen.busy("drawing …"):
-            options, chosen = settle(choices, {name: control.value for name, control in controls.items()})
-            settling = True
-            try:
-                for name, control in controls.items():
-                    refill(control, options[name], chosen[name])
-            finally:
-                settling = False
-            screen.show(draw(**chosen))
+    def redraw() -> Figure:
+        options, chosen = _settle(choices, {name: control.value for name, control in controls.items()})
+        for name, control in controls.items():
+            if hasattr(control, "options") and tuple(control.options) != _labelled(options[name]):
+                control.options = _labelled(options[name])
+            control.value, control.disabled = chosen[name], len(options[name]) < 2
+        return draw(**chosen)
 
-    for control in controls.values():
-        control.observe(redraw, names="value")
-    return screen.box
+    return _viewer(list(controls.values()), redraw)
 
 
-def wipe(pair: Callable[..., Mapping[str, Patch]], choices: Choices) -> Any:
-    """A viewer whose border wipes from a picture to what became of it.
-
-    Both are drawn once; while the border moves, their columns are put together.
+def before_after(pair: Callable[..., Mapping[str, Patch]], choices: Choices) -> Any:
+    """A viewer with a slider that moves the border between two patches.
 
     Args:
-        pair: called with one value of each choice by name; returns two patches of one size by their names, first the
-            one that is shown left of the border.
-        choices: as of `browse`.
+        pair: called with one value of each choice by name; returns two patches of one size by name, the one left of
+            the border first. The last eight pairs are kept.
+        choices: as in `browse`.
 
     Returns:
         As `browse`.
     """
-    if os.environ.get(HEADLESS):
-        return browse(lambda **chosen: _wiped(pair(**chosen), 0.5), choices)
+    cached = lru_cache(maxsize=8)(pair)
 
-    @lru_cache(maxsize=8)
-    def sides(**chosen: Any) -> tuple[np.ndarray, np.ndarray, tuple[int, int, int, int]]:
-        patches = pair(**chosen)
-        (before, box), (after, _) = (_pixels(_wiped(patches, border)) for border in (1.0, 0.0))
-        return before, after, box
-
-    def draw(**chosen: Any) -> np.ndarray:
-        share = chosen.pop(BORDER) / 100
-        before, after, (left, right, top, bottom) = sides(**chosen)
-        column = round(left + share * (right - left))
-        joined = np.concatenate([before[:, :column], after[:, column:]], axis=1)
-        joined[top:bottom, max(left, column - 2) : min(right, column + 3)] = 0
-        joined[top:bottom, max(left, column - 1) : min(right, column + 2)] = 255
-        return joined
+    def draw(**chosen: Any) -> Figure:
+        border = chosen.pop(BORDER) / 100
+        patches = cached(**chosen)
+        left, right = patches.values()
+        return figure_before_after([left], [right], list(patches), border=border)
 
     return browse(draw, {**choices, BORDER: [50, *range(101)]}, live=(BORDER,))
 
 
-def _wiped(patches: Mapping[str, Patch], border: float) -> Figure:
-    before, after = patches
-    return figure_wipe([patches[before]], [patches[after]], border, (before, after), side=5.5)
-
-
-def _pixels(figure: Figure) -> tuple[np.ndarray, tuple[int, int, int, int]]:
-    """A figure as uint8 (H, W, 3), and where its axes lie: left, right, top, bottom."""
-    canvas = FigureCanvasAgg(figure)
-    with style():
-        figure.set_dpi(DPI)
-        canvas.draw()
-    pixels = np.asarray(canvas.buffer_rgba())[..., :3].copy()
-    box = figure.axes[0].get_window_extent()
-    left, right, low, high = (round(edge) for edge in (box.x0, box.x1, box.y0, box.y1))
-    return pixels, (left, right, len(pixels) - high, len(pixels) - low)
-
-
 def upload(
-    find: Callable[..., tuple[Figure, Mapping[str, bytes]]],
-    example: str | Path,
-    mpp: float = 0.5,
-    choices: Mapping[str, Sequence[Any]] | None = None,
+    find: Callable[..., tuple[Figure, Mapping[str, bytes]]], example: str | Path, mpp: float, choices: Choices
 ) -> Any:
-    """A viewer for a picture of one's own: choose a file, say its scale, see what is found, download it.
+    """A viewer for the reader's own image: choose a file and its scale, see the nuclei, download the results.
 
     Args:
         find: called with the bytes of the file, its name, the microns per pixel, and one value of each choice by
-            name; returns a figure, and files to offer for download by name. What it raises is shown in a line.
-        example: a file that is looked at where none was chosen.
-        mpp: microns per pixel that the field begins with.
-        choices: more to choose, as of `browse`.
+            name; returns a figure, and files to download by name. If it raises, the message is shown.
+        example: file that is shown until another one is chosen.
+        mpp: initial microns per pixel.
+        choices: further controls, as in `browse`.
 
     Returns:
-        An ipywidgets box, as `browse`; under papermill, where nobody can click, the figure of the example.
+        An ipywidgets box, as `browse`; with HISTOLIB_HEADLESS set, the figure of the example.
     """
     example = Path(example)
-    options, first = settle(choices or {}, {})
+    options, first = _settle(choices, {})
     if os.environ.get(HEADLESS):
         return find(example.read_bytes(), example.name, mpp, **first)[0]
     import ipywidgets as widgets
 
-    chosen = widgets.FileUpload(accept="image/*", multiple=False, description="picture")
-    scale = widgets.BoundedFloatText(value=mpp, min=0.05, max=2.0, step=0.01, description="µm per pixel", style=WHOLE)
-    controls = {name: make_control(name, options[name], first[name]) for name in options}
-    start = widgets.Button(description="find nuclei", button_style="primary")
+    file = widgets.FileUpload(accept="image/*", multiple=False, description="image")
+    scale = widgets.BoundedFloatText(mpp, min=0.05, max=2.0, step=0.01, description="µm per pixel", style=FULL_LABEL)
+    controls = {name: _control(name, options[name], first[name]) for name in options}
     links = widgets.HTML("")
-    screen = Screen([chosen, scale, *controls.values(), start], links)
-    screen.status.value = f"choose a picture, or try it on {example.name}"
 
-    def run(_: object) -> None:
-        name, content = _uploaded(chosen.value) or (example.name, None)
-        links.value, start.disabled = "", True
-        with screen.busy(f"looking at {name} …"):
-            values = {choice: control.value for choice, control in controls.items()}
-            figure, files = find(example.read_bytes() if content is None else content, name, scale.value, **values)
-            screen.show(figure)
-            links.value = " ".join(_link(file, data) for file, data in files.items())
-        start.disabled = False
+    def redraw() -> Figure:
+        links.value = ""
+        name, content = example.name, example.read_bytes()
+        if file.value:  # a dictionary by name in ipywidgets 7, a tuple of records in 8
+            old = isinstance(file.value, Mapping)
+            name, record = next(iter(file.value.items())) if old else (file.value[0]["name"], file.value[0])
+            content = bytes(record["content"])
+        figure, files = find(content, name, scale.value, **{choice: each.value for choice, each in controls.items()})
+        links.value = " ".join(_link(file, data) for file, data in files.items())
+        return figure
 
-    def name_it(_: object) -> None:
-        name, _ = _uploaded(chosen.value) or (example.name, b"")
-        screen.status.value = f"{name} is here"
-
-    chosen.observe(name_it, names="value")
-    start.on_click(run)
-    return screen.box
+    return _viewer([file, scale, *controls.values()], redraw, links)
 
 
-def _uploaded(value: Any) -> tuple[str, bytes] | None:
-    """Name and bytes of a chosen file: a tuple of records in ipywidgets 8, a dictionary by name in 7."""
-    if not value:
-        return None
-    name, record = next(iter(value.items())) if isinstance(value, Mapping) else (value[0]["name"], value[0])
-    return name, bytes(record["content"])
+def _settle(choices: Choices, wanted: Mapping[str, Any]) -> tuple[dict[str, Sequence[Any]], dict[str, Any]]:
+    """The values that each control offers, and its value: the wanted one if it is offered, otherwise the first."""
+    options: dict[str, Sequence[Any]] = {}
+    chosen: dict[str, Any] = {}
+    for name, values in choices.items():
+        offered = options[name] = values(chosen) if callable(values) else values
+        if not len(offered):
+            raise ValueError(f"{name}: expected at least one value, found none for {chosen}")
+        value = wanted.get(name, offered[0])
+        chosen[name] = value if value in offered else offered[0]
+    return options, chosen
+
+
+def _control(name: str, values: Sequence[Any], value: Any, live: bool = False) -> Any:
+    """A slider for numbers, a check box for booleans, a menu for everything else."""
+    import ipywidgets as widgets
+
+    look = {"description": name.replace("_", " "), "style": FULL_LABEL, "disabled": len(values) < 2}
+    if all(isinstance(each, bool) for each in values):
+        return widgets.Checkbox(value, indent=False, layout=widgets.Layout(width="auto"), **look)
+    look |= {"options": _labelled(values), "value": value}
+    if all(isinstance(each, int | float) for each in values):
+        return widgets.SelectionSlider(continuous_update=live, layout=widgets.Layout(width="260px"), **look)
+    return widgets.Dropdown(layout=widgets.Layout(width="auto"), **look)
+
+
+def _labelled(values: Sequence[Any]) -> tuple[tuple[str, Any], ...]:
+    if all(isinstance(value, int | float) for value in values):
+        values = sorted(set(values))
+    return tuple((f"{value:g}" if isinstance(value, float) else str(value), value) for value in values)
+
+
+def _viewer(controls: Sequence[Any], draw: Callable[[], Figure], *between: Any) -> Any:
+    """A box of controls, a status line, further widgets, and the picture that `draw` makes after each change."""
+    import ipywidgets as widgets
+
+    row = widgets.HBox(controls, layout=widgets.Layout(flex_flow="row wrap", grid_gap="0 16px"))
+    status = widgets.Label("")
+    unstretched = widgets.Layout(max_width="99%", align_self="flex-start")
+    picture = widgets.Image(value=_png(draw()), format="png", layout=unstretched)
+    box = widgets.VBox([row, status, *between, picture, widgets.HTML(CSS)])
+
+    def redraw(_: object) -> None:
+        if status.value == DRAWING:  # a change made by `draw` itself
+            return
+        status.value = DRAWING
+        box.add_class(BUSY)
+        try:
+            picture.value = _png(draw())  # bytes, because figures would stack below the cell
+            status.value = ""
+        except Exception as error:  # an error in a callback is shown nowhere else
+            known = isinstance(error, ValueError | OSError)
+            status.value = " ".join(f"{'' if known else type(error).__name__ + ': '}{error}".split())
+        finally:
+            box.remove_class(BUSY)
+
+    for control in controls:
+        control.observe(redraw, names="value")
+    return box
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    with style():
+        figure.savefig(buffer, format="png", dpi=SCREEN_DPI, pil_kwargs={"compress_level": 1})
+    return buffer.getvalue()
 
 
 def _link(name: str, data: bytes) -> str:
-    """A link that hands over a file without a server, and looks like a button."""
+    """A download link that works without a server, styled as a button."""
     shown, encoded = html.escape(name), base64.b64encode(data).decode("ascii")
-    where = f'download="{shown}" href="data:application/octet-stream;base64,{encoded}"'
-    return f'<a class="jupyter-button" style="text-decoration: none" {where}>download {shown}</a>'
+    target = f'download="{shown}" href="data:application/octet-stream;base64,{encoded}"'
+    return f'<a class="jupyter-button" style="text-decoration: none" {target}>download {shown}</a>'

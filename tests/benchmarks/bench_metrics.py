@@ -13,7 +13,8 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial import cKDTree
 
-from histolib.metrics import match_points, segmentation_scores, typed_quality
+from histolib.metrics import match_points, segmentation_scores
+from histolib.metrics.instances import typed_quality
 
 PER_MM2, RADIUS_UM = 4500, 3.0
 DENSE_POINTS = 4000

@@ -1,10 +1,10 @@
-"""Response time of each viewer, from a changed control to the bytes of the new picture, beside the plain way.
+"""Response time of each viewer, from a changed control to the bytes of the new picture, compared with `interact`.
 
 python tests/benchmarks/bench_viewers.py [--repeats 15]
 
-The notebooks' own viewer cells on inputs of the quick profile's sizes. The rival is what `interact` does: everything
-computed anew, and the figure shown by IPython. The aim is held against the clock; the ratio is of CPU times, which a
-busy machine lengthens less. The worst are those in which Python collects garbage.
+Runs the viewer cells of the notebooks on inputs of the sizes of the quick profile. `interact` computes everything again
+and shows the figure through IPython. The aim is checked in wall time; the ratio is of CPU times, which depend less on
+the load of the machine. Garbage collection causes the worst times.
 """
 
 import argparse
@@ -24,33 +24,33 @@ import matplotlib as mpl
 import torch
 from IPython.core.pylabtools import print_figure
 
-from histolib import viz
+from histolib.cli.detect import DEFAULT_ROUTES
 from histolib.ensemble import Models
-from histolib.ensemble.commands import DEFAULT_ROUTES
+from histolib.viz.translation import figure_before_after
 
 CELLS = runpy.run_path(str(Path(__file__).parent.parent / "browser" / "cells.py"))
 AIM_MS = 300
-# Viewer, what is changed (None presses the button), what to, and what the plain way calls.
-CHANGES: list[tuple[str, str | None, Iterable[Any], str]] = [
+# Viewer, changed control, its values, and the function that `interact` would call.
+CHANGES: list[tuple[str, str, Iterable[Any], str]] = [
     ("sets", "tile", cycle((1, 2, 0)), "show"),
     ("sets", "channel", cycle(("second stain", "summed density", "image")), "show"),
     ("sets", "dataset", cycle(("BCI", "PanNuke", "EndoNuke")), "show"),
-    ("wipe", "border (%)", cycle(range(0, 101, 7)), "wiped"),
-    ("wipe", "tile", range(1, 8), "wiped"),  # once each: a pair that was seen is kept
+    ("before_after", "border (%)", cycle(range(0, 101, 7)), "joined"),
+    ("before_after", "tile", range(1, 8), "joined"),  # once each, because pairs are cached
     ("thresholds", "np threshold", cycle((0.3, 0.7, 0.5)), "cut"),
     ("thresholds", "edge threshold", cycle((0.1, 0.9, 0.4)), "cut"),
     ("routes", "radius", cycle((1.0, 2.0, 3.0)), "explore"),
     ("routes", "tile", cycle((1, 2, 0)), "explore"),
-    ("upload", None, cycle((None,)), "find"),
+    ("upload", "µm per pixel", cycle((0.4, 0.5, 0.45)), "find"),
 ]
 
 
 def shown(viewer: str) -> tuple[dict[str, Any], Any]:
-    """Run a viewer's cell: its names, and the box that it shows."""
+    """Run the cell of a viewer; returns its names and its box."""
     tree = ast.parse(CELLS["source"](viewer))
     *body, last = tree.body
     names: dict[str, Any] = {}
-    if viewer == "upload":  # the routes and weights of the notebook in place of the cheap ones
+    if viewer == "upload":  # the routes and weights of the notebook
         body.insert(-3, ast.parse("shipped, DEFAULT_ROUTES = SHIPPED, ROUTES_BY_MARKER").body[0])
         names |= {"SHIPPED": Models(), "ROUTES_BY_MARKER": DEFAULT_ROUTES}
     exec(compile(ast.Module(body, []), viewer, "exec"), names)
@@ -65,14 +65,14 @@ def timed(work: Callable[[], object]) -> tuple[float, float]:
 
 
 def plain(names: dict[str, Any], call: str, values: dict[str, Any]) -> bytes:
-    """The same picture computed and shown from nothing."""
+    """The same picture without any cache."""
     for name in ("pooled", "look"):
         if hasattr(names.get(name), "cache_clear"):
             names[name].cache_clear()
-    if call == "wiped":
+    if call == "joined":
         border = values.pop("border (%)") / 100
         pair = names["before_after"](**values)
-        figure = viz.figure_wipe(*([patch] for patch in pair.values()), border, tuple(pair), side=5.5)
+        figure = figure_before_after(*([patch] for patch in pair.values()), tuple(pair), border=border)
     elif call == "find":
         example = names["example"]
         figure, _ = names["find_in_upload"](example.read_bytes(), example.name, values.pop("µm per pixel"), **values)
@@ -82,7 +82,7 @@ def plain(names: dict[str, Any], call: str, values: dict[str, Any]) -> bytes:
 
 
 def rows(repeats: int) -> Iterator[tuple[str, tuple[float, ...], float, float, int]]:
-    """Viewer and change, clock times, median CPU times of ours and of the plain way, bytes of a picture."""
+    """Viewer and control, wall times, median CPU times of the viewer and of `interact`, bytes of a picture."""
     opened: dict[str, tuple[dict[str, Any], Any]] = {}
     for viewer, name, values, call in CHANGES:
         if viewer not in opened:
@@ -93,15 +93,14 @@ def rows(repeats: int) -> Iterator[tuple[str, tuple[float, ...], float, float, i
         ours, rival = [], []
         for value in islice(values, repeats + 1):
             before = picture.value
-            turn = controls["find nuclei"].click if name is None else partial(setattr, controls[name], "value", value)
-            ours.append(timed(turn))
-            assert name is None or picture.value != before, f"{viewer}: the picture stayed when {name} became {value}"
+            ours.append(timed(partial(setattr, controls[name], "value", value)))
+            assert picture.value != before, f"{viewer}: the picture stayed when {name} became {value}"
             now = {key: control.value for key, control in controls.items() if hasattr(control, "value")}
-            now.pop("picture", None)
+            now.pop("image", None)
             rival.append(timed(partial(plain, names, call, now)))
         # The first of each loads fonts and weights.
         (clock, cpu), (_, plain_cpu) = (zip(*times[1:], strict=True) for times in (ours, rival))
-        yield f"{viewer}: {name or 'button'}", clock, median(cpu), median(plain_cpu), len(picture.value)
+        yield f"{viewer}: {name}", clock, median(cpu), median(plain_cpu), len(picture.value)
 
 
 def main() -> None:
@@ -113,7 +112,7 @@ def main() -> None:
     os.environ.pop("HISTOLIB_HEADLESS", None)
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        head = "viewer: control", "median ms", "worst ms", "CPU ms", "plain / ours", "kB"
+        head = "viewer: control", "median ms", "worst ms", "CPU ms", "interact / ours", "kB"
         print("{:<28} {:>9} {:>9} {:>7} {:>13} {:>5}".format(*head), f" aim {AIM_MS} ms")
         for what, clock, cpu, plain_cpu, size in rows(repeats):
             line = f"{what:<28} {median(clock):9.0f} {max(clock):9.0f} {cpu:7.0f} {plain_cpu / cpu:12.1f}x"

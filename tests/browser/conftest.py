@@ -1,6 +1,6 @@
-"""A JupyterLab on localhost with one notebook a viewer, and a headless Chromium that clicks and drags in it.
+"""A JupyterLab on localhost with one notebook for each viewer, and a headless Chromium that uses it.
 
-To try the viewers with ipywidgets 7.7 on both sides, in the page as in the kernel (`.ci/run` makes the folder):
+To test the viewers with ipywidgets 7.7 in the page and in the kernel (`.ci/run` makes the folder):
 
     python3 -m venv lab3 && lab3/bin/pip install "jupyterlab<4" "ipywidgets==7.7.5" "setuptools<80"
     HISTOLIB_LAB=lab3/bin/python PYTHONPATH=$PWD/.venv/ipywidgets-7.7 .venv/bin/python -m pytest tests/browser
@@ -22,6 +22,14 @@ from pathlib import Path
 import nbformat
 import pytest
 
+with contextlib.suppress(ImportError):
+    from selenium import webdriver
+    from selenium.common.exceptions import StaleElementReferenceException
+    from selenium.webdriver.common.action_chains import ActionChains
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.common.keys import Keys
+    from selenium.webdriver.support.select import Select
+
 CHROMIUM, DRIVER = (shutil.which(name) for name in ("chromium", "chromedriver"))
 LAB = os.environ.get("HISTOLIB_LAB", sys.executable)
 MISSING = [name for name in ("selenium", "jupyterlab") if importlib.util.find_spec(name) is None]
@@ -34,7 +42,7 @@ OPTIONS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--window-size=1400,1300",
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
 )  # fmt: skip
-# Keeps the words of status lines and the busy class, however briefly they are there.
+# Keeps all status lines and the busy class, however brief they are.
 WATCH = """
 window.seen = [];
 new MutationObserver(changes => changes.forEach(change => {
@@ -46,24 +54,15 @@ new MutationObserver(changes => changes.forEach(change => {
 
 
 def wait(until, what):
-    """What `until` returns once it is true; parts of the page that are drawn anew meanwhile are asked for again."""
-    from selenium.common.exceptions import StaleElementReferenceException
-
+    """The first true value of `until`; elements that are redrawn meanwhile are looked up again."""
     end = time.monotonic() + SLOWEST_S
     while time.monotonic() < end:
-        with contextlib.suppress(StaleElementReferenceException):
+        with contextlib.suppress(StaleElementReferenceException, OSError):
             found = until()
             if found:
                 return found
         time.sleep(0.05)
     raise TimeoutError(f"waited {SLOWEST_S} s for {what}")
-
-
-def answers(address):
-    try:
-        return urllib.request.urlopen(address, timeout=2).status == 200
-    except OSError:
-        return False
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +91,7 @@ def lab(tmp_path_factory):
         command += ["--ServerApp.password=", f"--notebook-dir={folder}"]
         server = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
     address = f"http://127.0.0.1:{port}"
-    wait(lambda: answers(f"{address}/api"), "JupyterLab to answer")
+    wait(lambda: urllib.request.urlopen(f"{address}/api", timeout=2).status == 200, "JupyterLab to answer")
     yield address, folder
     server.terminate()
     server.wait(30)
@@ -100,24 +99,19 @@ def lab(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def driver(tmp_path_factory, lab):
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
     for option in (*OPTIONS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
         options.add_argument(option)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options, Service(DRIVER))
+    driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
     yield driver
     driver.quit()
 
 
 @pytest.fixture
 def page(driver, lab):
-    page = Page(driver, *lab)
-    yield page
-    page.keep("last")
+    return Page(driver, *lab)
 
 
 class Page:
@@ -128,9 +122,6 @@ class Page:
 
     def open(self, name):
         """Open the notebook of a viewer and run its cell as a reader does."""
-        from selenium.webdriver.common.action_chains import ActionChains
-        from selenium.webdriver.common.keys import Keys
-
         self.driver.get_log("browser")
         self.driver.get(f"{self.address}/lab/tree/{name}.ipynb?reset")
         named = ".jp-KernelName, .jp-Toolbar-kernelName"
@@ -143,86 +134,51 @@ class Page:
         self.driver.execute_script("document.querySelector('.jp-OutputArea-output').scrollIntoView()")
 
     def all(self, selector):
-        from selenium.webdriver.common.by import By
-
         return self.driver.find_elements(By.CSS_SELECTOR, selector)
 
-    def press(self, element, *keys):
-        """Click an element and press keys, as a reader would."""
-        from selenium.webdriver.common.action_chains import ActionChains
-
-        ActionChains(self.driver).click(element).send_keys(*keys).perform()
-
-    def control(self, name):
-        """The control that is labelled so."""
-        from selenium.webdriver.common.by import By
-
+    def within(self, name, selector):
+        """A part of the control with this label."""
         label = f"//*[self::label or self::span][normalize-space()='{name}']"
         around = f"{label}/ancestor::*[contains(@class, 'widget-inline-hbox')][1]"
-        return wait(lambda: self.driver.find_elements(By.XPATH, around), f"the control {name}")[0]
+        control = wait(lambda: self.driver.find_elements(By.XPATH, around), f"the control {name}")[0]
+        return control.find_element(By.CSS_SELECTOR, selector)
 
-    def within(self, name, selector):
-        from selenium.webdriver.common.by import By
-
-        return self.control(name).find_element(By.CSS_SELECTOR, selector)
-
-    def handle(self, name):
-        return self.within(name, ".noUi-handle, .ui-slider-handle")
-
-    def slide(self, name, *keys):
-        """Press keys on a slider; what it then says."""
-        self.press(self.handle(name), *keys)
-        return self.within(name, ".widget-readout").text
-
-    def drag(self, name, pixels):
-        """Drag a slider sideways; what it then says."""
-        from selenium.webdriver.common.action_chains import ActionChains
-
-        ActionChains(self.driver).drag_and_drop_by_offset(self.handle(name), pixels, 0).perform()
+    def slide(self, name, key="", pixels=0):
+        """Drag a slider sideways, or press a key on it; returns its readout."""
+        handle = self.within(name, ".noUi-handle, .ui-slider-handle")
+        chain = ActionChains(self.driver)
+        (chain.click(handle).send_keys(key) if key else chain.drag_and_drop_by_offset(handle, pixels, 0)).perform()
         return self.within(name, ".widget-readout").text
 
     def choose(self, name, entry):
-        from selenium.webdriver.support.select import Select
-
         Select(self.within(name, "select")).select_by_visible_text(entry)
 
     def upload(self, path):
-        """Choose a file. Its field is outside of the page and would open a window of the system: it is brought in."""
+        """Choose a file. Its hidden field would open a window of the system, so it is moved into the page."""
         self.driver.execute_script("HTMLInputElement.prototype.click = function () { document.body.append(this); }")
         self.all(".jupyter-button.widget-upload")[0].click()
         wait(lambda: self.all("body > input[type=file]"), "the field for a file")[-1].send_keys(str(path))
-        wait(lambda: f"{path.name} is here" in self.said(), "the upload")
 
     def picture(self):
-        """Where the picture comes from; a new one has a new address."""
+        """Address of the picture, which changes with the picture."""
         return self.all(".jupyter-widgets img")[0].get_attribute("src")
 
     def new_picture(self, after, what):
-        """Wait until the picture is another than the one before, and the viewer rests."""
-        self.until(lambda: self.picture() not in ("", after), what)
-        self.until(lambda: not self.all(".histolib-busy"), "the viewer to rest")
+        """Wait for a picture other than the one before, and for the viewer to rest."""
+        wait(lambda: self.picture() not in ("", after), what)
+        wait(lambda: not self.all(".histolib-busy"), "the viewer to rest")
         return self.picture()
 
-    def until(self, true, what):
-        return wait(true, what)
+    def until_said(self, text):
+        wait(lambda: any(text in line for line in self.said()), f"the status {text!r}")
 
     def said(self):
         return [label.text for label in self.all(".jupyter-widgets.widget-label")]
 
-    def seen(self):
-        """Words of status lines, and 'busy', since the cell was run."""
-        return self.driver.execute_script("return window.seen")
-
-    def keep(self, name):
-        """A picture of the viewer for whoever looks, below runs/browser."""
+    def close(self, name):
+        """Save a screenshot below runs/browser; the viewer was busy before, and the console has no errors."""
         SHOTS.mkdir(parents=True, exist_ok=True)
-        shown = self.all(".jp-OutputArea-output")
-        if shown and name != "last":
-            assert shown[0].screenshot(str(SHOTS / f"{name}.png"))
-        else:
-            assert self.driver.save_screenshot(str(SHOTS / f"{name}.png"))
-
-    def complaints(self):
-        """Errors in the page's console: not those of a page without an icon or a network."""
-        entries = [entry for entry in self.driver.get_log("browser") if entry["level"] == "SEVERE"]
-        return [entry["message"] for entry in entries if "favicon" not in entry["message"]]
+        assert self.all(".jp-OutputArea-output")[0].screenshot(str(SHOTS / f"{name}.png"))
+        assert {"drawing …", "busy"} <= set(self.driver.execute_script("return window.seen"))
+        severe = [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] == "SEVERE"]
+        assert [message for message in severe if "favicon" not in message] == []

@@ -1,4 +1,4 @@
-"""Segmentation scores must equal a brute-force version, and known values on hand-made maps."""
+"""Segmentation scores equal a brute-force version; typed quality equals the plain one on the map of each type."""
 
 import numpy as np
 import pytest
@@ -7,13 +7,16 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.optimize import linear_sum_assignment
 
-from histolib.metrics import instances, segmentation_scores
+from histolib.metrics import segmentation_scores
+from histolib.metrics.instances import compact_ids, pannuke_scores, typed_quality
 
+NO_TYPES = np.zeros(0, int)
+EMPTY, ONE = np.zeros((5, 5), np.int32), np.ones((5, 5), np.int32)
 label_maps = arrays(np.int32, (9, 9), elements=st.sampled_from([0, 0, 1, 2, 5, 9]))
 
 
 def brute_force(pred, true):
-    """A mask for each nucleus and a look at each pair; ties ranked as in HoVer-Net's published code."""
+    """One mask per nucleus, each pair compared; ties ranked as in HoVer-Net's published code."""
     preds = [pred == k for k in np.unique(pred) if k]
     trues = [true == k for k in np.unique(true) if k]
     inter = np.array([[(p & t).sum() for p in preds] for t in trues])
@@ -32,27 +35,33 @@ def brute_force(pred, true):
     dq = len(hits) / (0.5 * (len(preds) + len(trues)))
     sq = hits.mean() if len(hits) else 0.0
     dice = 2 * ((pred > 0) & (true > 0)).sum() / ((pred > 0).sum() + (true > 0).sum())
-    return {
-        "dice": dice,
-        "aji": jaccard(best),
-        "aji_plus": jaccard(one_to_one),
-        "dq": dq,
-        "sq": sq,
-        "pq": dq * sq,
-    }
+    aji, aji_plus = jaccard(best), jaccard(one_to_one)
+    return {"dice": dice, "aji": aji, "aji_plus": aji_plus, "dq": dq, "sq": sq, "pq": dq * sq}
 
 
 @settings(max_examples=200)
 @given(label_maps, label_maps)
-def test_equals_brute_force(pred, true):
-    if not pred.any() or not true.any():
-        return
-    scores, expected = segmentation_scores(pred, true), brute_force(pred, true)
-    for name, value in expected.items():
-        assert scores[name] == pytest.approx(value, abs=1e-9), name
+def test_scores_equal_brute_force(pred, true):
+    if pred.any() and true.any():
+        assert segmentation_scores(pred, true) == pytest.approx(brute_force(pred, true), abs=1e-9)
 
 
-def test_of_two_predictions_of_equal_iou_aji_takes_the_larger_as_published():
+def test_scores_of_a_large_random_map_equal_brute_force():
+    rng = np.random.default_rng(0)
+    true = np.kron(np.arange(1, 101).reshape(10, 10), np.ones((8, 8), np.int32)) * (rng.random((80, 80)) < 0.9)
+    pred = np.roll(true, (1, 2), (0, 1)) * (rng.random((80, 80)) < 0.9)
+    assert segmentation_scores(pred, true) == pytest.approx(brute_force(pred, true), abs=1e-9)
+
+
+def test_thousands_of_nuclei_are_assigned_without_a_dense_matrix():
+    true = np.zeros((260, 261), int)
+    true[:, :260] = np.kron(np.arange(1, 4226).reshape(65, 65), np.ones((4, 4), int))
+    scores = segmentation_scores(np.roll(true, 1, axis=1), true)  # each shares 12 px with its own, 4 with a neighbour
+    assert scores["aji_plus"] == pytest.approx(12 / 20)
+    assert scores["pq"] == pytest.approx(12 / 20)
+
+
+def test_the_larger_of_two_predictions_with_equal_iou_counts_in_aji():
     pred, true = np.zeros((1, 12), int), np.zeros((1, 12), int)
     true[0, 2:8] = 1
     pred[0, 2:4] = 1  # 2 of 6
@@ -60,16 +69,14 @@ def test_of_two_predictions_of_equal_iou_aji_takes_the_larger_as_published():
     assert segmentation_scores(pred, true)["aji"] == pytest.approx(3 / (9 + 2))
 
 
-def test_the_sparse_assignment_of_huge_maps_is_as_good_as_the_dense_one(monkeypatch):
-    rng = np.random.default_rng(0)
-    true = np.kron(np.arange(1, 101).reshape(10, 10), np.ones((8, 8), np.int32)) * (rng.random((80, 80)) < 0.9)
-    pred = np.roll(true, (3, 4), (0, 1)) * (rng.random((80, 80)) < 0.9)
-    dense = segmentation_scores(pred, true)
-    monkeypatch.setattr(instances, "MOST_DENSE", 0)
-    assert segmentation_scores(pred, true) == pytest.approx(dense, abs=1e-12)
+def test_a_nucleus_split_in_two_counts_in_aji_as_published():
+    true, pred = np.ones((4, 10), int), np.ones((4, 10), int)
+    pred[:, 6:] = 2
+    scores = segmentation_scores(pred, true)
+    assert (scores["aji"], scores["dq"], scores["sq"]) == pytest.approx((24 / (40 + 16), 2 / 3, 0.6))
 
 
-def test_ids_may_be_huge_and_of_any_width():
+def test_ids_may_be_huge_and_of_any_dtype():
     true, pred = np.zeros((6, 6), np.int64), np.zeros((6, 6), np.int64)
     true[:3, :3], true[4:, 4:], pred[:3, :4], pred[4:, 4:] = 7, 5, 2, 9
     expected = segmentation_scores(pred, true)
@@ -78,42 +85,21 @@ def test_ids_may_be_huge_and_of_any_width():
     assert segmentation_scores(pred.astype(np.uint64), true.astype(np.int8)) == expected
 
 
-def test_one_to_one_assignment_on_a_large_random_map():
-    rng = np.random.default_rng(0)
-    true = np.kron(np.arange(1, 101).reshape(10, 10), np.ones((8, 8), np.int32)) * (rng.random((80, 80)) < 0.9)
-    pred = np.roll(true, (1, 2), (0, 1)) * (rng.random((80, 80)) < 0.9)
-    scores, expected = segmentation_scores(pred, true), brute_force(pred, true)
-    for name, value in expected.items():
-        assert scores[name] == pytest.approx(value, abs=1e-9), name
+@pytest.mark.parametrize("factor", [1, 10**12])
+def test_compact_ids_are_ascending_with_areas(factor):
+    ids, compact, area = compact_ids(np.array([[7, 0, 3], [3, 0, 0]]) * factor)
+    assert (ids.tolist(), area.tolist()) == ([3 * factor, 7 * factor], [2, 1])
+    assert (compact.tolist(), compact.dtype) == ([[2, 0, 1], [1, 0, 0]], np.int32)
+    assert [len(each) for each in compact_ids(np.zeros((0, 4), int))] == [0, 0, 0]
 
 
-def test_a_perfect_prediction_scores_one_whatever_its_ids():
+def test_perfect_disjoint_and_empty_maps_have_known_scores():
     true = np.zeros((20, 20), np.int32)
     true[2:6, 2:6], true[10:15, 10:15] = 7, 3
     assert set(segmentation_scores(np.where(true, 20 - true, 0), true).values()) == {1.0}
-
-
-def test_a_nucleus_found_twice_counts_in_aji_as_published():
-    true, pred = np.zeros((4, 10), int), np.zeros((4, 10), int)
-    true[:, :10] = 1
-    pred[:, :6], pred[:, 6:] = 1, 2
-    scores = segmentation_scores(pred, true)
-    assert scores["aji"] == pytest.approx(24 / (40 + 16))
-    assert scores["dq"] == pytest.approx(2 / 3)
-    assert scores["sq"] == pytest.approx(0.6)
-
-
-def test_empty_maps_follow_the_rule():
-    empty, one = np.zeros((5, 5), np.int32), np.ones((5, 5), np.int32)
-    assert all(np.isnan(value) for value in segmentation_scores(empty, empty).values())
-    assert set(segmentation_scores(one, empty).values()) == {0.0}
-    assert set(segmentation_scores(empty, one).values()) == {0.0}
-
-
-def test_nuclei_that_never_overlap_score_zero():
-    pred, true = np.zeros((6, 6), int), np.zeros((6, 6), int)
-    pred[:2], true[4:] = 1, 1
-    assert set(segmentation_scores(pred, true).values()) == {0.0}
+    for pred, other in ((np.triu(ONE, 1), np.tril(ONE, -1)), (ONE, EMPTY), (EMPTY, ONE)):
+        assert set(segmentation_scores(pred, other).values()) == {0.0}
+    assert np.isnan(list(segmentation_scores(EMPTY, EMPTY).values())).all()
 
 
 @pytest.mark.parametrize(
@@ -124,6 +110,75 @@ def test_nuclei_that_never_overlap_score_zero():
         (-np.ones((3, 3), int), "pred: expected ids >= 0"),
     ],
 )
-def test_bad_maps_are_named(pred, message):
+def test_invalid_maps_are_refused(pred, message):
     with pytest.raises(ValueError, match=message):
         segmentation_scores(pred, np.zeros((3, 3), int))
+
+
+@settings(max_examples=200)
+@given(label_maps, label_maps, st.integers(0, 4**8 - 1))
+def test_each_type_scores_as_if_its_nuclei_were_alone(pred, true, code):
+    kinds = np.array([code // 4**k % 4 for k in range(8)])
+    ids = [np.unique(labels[labels > 0]) for labels in (pred, true)]
+    types = kinds[: len(ids[0])], kinds[4 : 4 + len(ids[1])]
+    quality = typed_quality(pred, types[0], true, types[1], 4)
+    for kind in range(4):
+        keep = [each if kind == 0 else each[of == kind] for each, of in zip(ids, types, strict=True)]
+        some_pred, some_true = (np.where(np.isin(m, k), m, 0) for m, k in zip((pred, true), keep, strict=True))
+        expected = segmentation_scores(some_pred, some_true)["pq"] if some_true.any() else np.nan
+        assert quality[kind] == pytest.approx(expected, abs=1e-9, nan_ok=True)
+
+
+def test_a_nucleus_of_the_wrong_type_is_a_hit_among_all_nuclei_only():
+    true = np.zeros((8, 8), int)
+    true[:3, :4], true[5:, :4] = 1, 2
+    quality = typed_quality(true, [1, 2], true, [1, 1], 4)
+    np.testing.assert_allclose(quality, [1.0, 2 / 3, np.nan, np.nan])  # type 2 is predicted but not annotated
+
+
+def test_typed_quality_is_nan_without_annotations_and_zero_without_predictions():
+    assert np.isnan(typed_quality(EMPTY, NO_TYPES, EMPTY, NO_TYPES, 3)).all()
+    assert np.isnan(typed_quality(ONE, [1], EMPTY, NO_TYPES, 3)).all()
+    np.testing.assert_array_equal(typed_quality(EMPTY, NO_TYPES, ONE, [2], 3), [0.0, np.nan, 0.0])
+
+
+@pytest.mark.parametrize(
+    ("types", "message"),
+    [
+        ([1], "pred_types: expected the types of 2 nuclei, found shape"),
+        ([1, 3], "pred_types: expected types from 0 to 2, found int64 1 to 3"),
+        ([1, 0.5], "pred_types: expected types from 0 to 2, found float64"),
+    ],
+)
+def test_types_that_do_not_fit_are_refused(types, message):
+    labels = np.array([[1, 0, 2]])
+    with pytest.raises(ValueError, match=message):
+        typed_quality(labels, types, labels, [1, 1], 3)
+
+
+def test_pannuke_averages_types_then_images_then_tissues():
+    nan = np.nan
+    quality = np.array(
+        [
+            [0.8, 0.4, nan, 0.8],  # colon, mPQ 0.6
+            [0.6, 0.2, nan, nan],  # colon, mPQ 0.2
+            [nan, nan, nan, nan],  # colon without nuclei: not counted
+            [0.5, nan, nan, 0.0],  # skin, mPQ 0.0
+            [nan, nan, nan, nan],  # liver: a tissue without nuclei
+        ]
+    )
+    scores = pannuke_scores(quality, ["Colon", "Colon", "Colon", "Skin", "Liver"])
+    assert scores["mpq"] == pytest.approx((0.4 + 0.0) / 2)
+    assert scores["bpq"] == pytest.approx((0.7 + 0.5) / 2)
+    assert list(scores["per_tissue"]) == ["Colon", "Liver", "Skin"]
+    assert scores["per_tissue"]["Colon"] == pytest.approx({"mpq": 0.4, "bpq": 0.7, "images": 3})
+    assert np.isnan(scores["per_tissue"]["Liver"]["mpq"])
+    np.testing.assert_allclose(scores["per_type"], [0.3, nan, 0.4])
+
+
+def test_pannuke_scores_of_no_images_are_nan_and_shapes_must_fit():
+    scores = pannuke_scores(np.zeros((0, 6)), [])
+    assert np.isnan([scores["mpq"], scores["bpq"], *scores["per_type"]]).all()
+    assert scores["per_tissue"] == {}
+    with pytest.raises(ValueError, match=r"found \(2, 6\) and \(1,\)"):
+        pannuke_scores(np.zeros((2, 6)), ["Skin"])

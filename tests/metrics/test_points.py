@@ -1,4 +1,6 @@
-"""Matching must be exact, one-to-one and blind to order, for none, one and very many points."""
+"""Matching is optimal and one-to-one; counts, scores and average precision equal known values."""
+
+import math
 
 import numpy as np
 import pytest
@@ -9,15 +11,19 @@ from scipy.optimize import linear_sum_assignment
 
 from histolib.metrics import (
     detection_scores,
-    f1_from_counts,
+    keypoint_average_precision,
     match_points,
     match_points_then_threshold,
-    points,
     scores_from_counts,
 )
+from histolib.metrics.points import PointCounts, best_assignment, count_points, f1_from_counts
 
 NONE = np.zeros((0, 2))
+CORNERS = np.array([[0.0, 0.0], [100.0, 0.0], [0.0, 100.0], [100.0, 100.0]])
 clouds = st.integers(0, 12).flatmap(lambda k: arrays(np.float64, (k, 2), elements=st.integers(0, 20).map(float)))
+tables = st.lists(
+    st.tuples(st.integers(0, 9), st.integers(0, 9), st.integers(1, 5)), max_size=40, unique_by=lambda pair: pair[:2]
+)
 
 
 def dense_match(pred, true, radius):
@@ -30,7 +36,7 @@ def dense_match(pred, true, radius):
 
 
 @given(clouds, clouds, st.floats(0.5, 8.0))
-def test_equals_the_dense_solution(pred, true, radius):
+def test_matching_equals_the_dense_solution_and_beats_the_other_protocol(pred, true, radius):
     match = match_points(pred, true, radius)
     count, total = dense_match(pred, true, radius)
     assert len(match.pred) == count
@@ -38,11 +44,22 @@ def test_equals_the_dense_solution(pred, true, radius):
     assert len(set(match.pred)) == len(set(match.true)) == count
     np.testing.assert_allclose(np.linalg.norm(pred[match.pred] - true[match.true], axis=1), match.distance)
     assert (match.distance <= radius).all()
+    assert len(match_points_then_threshold(pred, true, radius).pred) <= count
 
 
-@given(clouds, clouds, st.floats(0.5, 8.0))
-def test_the_other_protocol_never_finds_more(pred, true, radius):
-    assert len(match_points_then_threshold(pred, true, radius).pred) <= len(match_points(pred, true, radius).pred)
+@given(tables)
+def test_the_sparse_assignment_is_worth_as_much_as_the_dense_one(pairs):
+    row, column, worth = np.array(pairs, int).reshape(-1, 3).T
+    dense = np.zeros((10, 10))
+    dense[row, column] = worth
+    chosen = best_assignment(row, column, worth.astype(float))
+    assert worth[chosen].sum() == dense[linear_sum_assignment(dense, maximize=True)].sum()
+    assert len(set(row[chosen])) == len(set(column[chosen])) == len(chosen)
+
+
+@pytest.mark.parametrize(("worth", "chosen"), [([5.0, 1.0, 1.0], [0]), ([5.0, 3.0, 3.0], [1, 2])])
+def test_the_assignment_prefers_total_worth_to_the_number_of_pairs(worth, chosen):
+    assert sorted(best_assignment(np.array([0, 0, 1]), np.array([0, 1, 0]), np.array(worth))) == chosen
 
 
 def test_no_hit_is_traded_for_a_far_pair():
@@ -54,64 +71,34 @@ def test_no_hit_is_traded_for_a_far_pair():
     assert len(match_points_then_threshold(far_pred, far_true, 3.0).pred) == 0
 
 
-def test_a_pair_at_the_radius_is_a_hit_and_beyond_is_none():
-    assert detection_scores([[0, 0]], [[3, 0]], 3.0)["tp"] == 1
-    assert detection_scores([[0, 0]], [[3.0001, 0]], 3.0)["tp"] == 0
-
-
-def test_empty_sets_score_zero_or_nan():
-    assert np.isnan(detection_scores(NONE, NONE, 3.0)["f1"])
-    only_pred, only_true = detection_scores([[1, 1]], NONE, 3.0), detection_scores(NONE, [[1, 1]], 3.0)
-    assert (only_pred["fp"], only_pred["f1"], only_pred["recall"]) == (1, 0.0, 0.0)
-    assert (only_true["fn"], only_true["f1"], only_true["precision"]) == (1, 0.0, 0.0)
-
-
-def test_scores_of_a_known_case():
-    scores = detection_scores([[0, 0], [10, 0], [50, 50]], [[1, 0], [10, 2], [90, 0], [0, 90]], 3.0)
-    assert (scores["tp"], scores["fp"], scores["fn"]) == (2, 1, 2)
-    assert scores["precision"] == pytest.approx(2 / 3)
-    assert scores["recall"] == pytest.approx(1 / 2)
-    assert scores["f1"] == pytest.approx(4 / 7)
-    assert scores["loc_error"] == pytest.approx(1.5)
-
-
 def test_a_hundred_thousand_shifted_points_all_match():
     true = np.random.default_rng(0).uniform(0, 5000, (100_000, 2))
-    match = match_points(true + 0.001, true, 3.0)
-    assert len(match.pred) == 100_000
+    assert len(match_points(true + 0.001, true, 3.0).pred) == 100_000
 
 
-def test_a_crowd_in_which_all_points_reach_each_other_is_solved_exactly():
-    rng = np.random.default_rng(0)
-    pred, true = rng.uniform(0, 2, (150, 2)), rng.uniform(0, 2, (200, 2))
-    match = match_points(pred, true, 3.0)
-    count, total = dense_match(pred, true, 3.0)
-    assert len(match.pred) == count == 150
-    assert match.distance.sum() == pytest.approx(total, abs=1e-6)
-
-
-def test_a_chain_of_thousands_that_hang_together_is_solved_exactly():
+def test_a_connected_chain_of_thousands_is_solved_exactly():
     x = np.arange(5000.0)
-    true = np.stack([x, 0 * x], axis=1)
     between = np.stack([np.append(x - 0.4, 4999.6), np.zeros(5001)], axis=1)
-    match = match_points(between, true, 0.61)
+    match = match_points(between, np.stack([x, 0 * x], axis=1), 0.61)
     assert len(match.pred) == 5000
     assert match.distance.sum() == pytest.approx(5000 * 0.4)
 
 
-def test_points_at_one_place_all_match_at_no_distance():
+def test_a_crowd_within_reach_of_each_other_is_solved_exactly():
+    rng = np.random.default_rng(0)
+    pred, true = rng.uniform(0, 2, (150, 2)), rng.uniform(0, 2, (200, 2))
+    match = match_points(pred, true, 3.0)
+    assert (len(match.pred), match.distance.sum()) == pytest.approx(dense_match(pred, true, 3.0), abs=1e-6)
     match = match_points(np.ones((40, 2)), np.ones((30, 2)), 1.0)
     assert (len(match.pred), match.distance.sum()) == (30, 0.0)
 
 
-def test_what_would_need_too_much_memory_is_refused_with_the_counts(monkeypatch):
+def test_inputs_that_exceed_memory_are_refused_with_the_counts():
     many = np.zeros((30_000, 2))
     with pytest.raises(ValueError, match=r"within 3, found 900,000,000 between 30,000 predicted and 30,000 annotated"):
         match_points(many, many, 3.0)
     with pytest.raises(ValueError, match=r"found 30,000 predicted x 30,000 annotated points"):
         match_points_then_threshold(many, many, 3.0)
-    monkeypatch.setattr(points, "MOST_NEAR_PAIRS", 4)
-    assert len(match_points(many[:2], many[:2], 1.0).pred) == 2, "as many as allowed are no error"
 
 
 @pytest.mark.parametrize(
@@ -123,17 +110,83 @@ def test_what_would_need_too_much_memory_is_refused_with_the_counts(monkeypatch)
         ([[0, 0]], float("nan"), "radius > 0"),
     ],
 )
-def test_bad_input_is_named(pred, radius, message):
+@pytest.mark.parametrize("matcher", [match_points, match_points_then_threshold])
+def test_invalid_points_and_radii_are_refused(matcher, pred, radius, message):
     with pytest.raises(ValueError, match=message):
-        match_points(np.asarray(pred), np.array([[0.0, 0.0]]), radius)
-    with pytest.raises(ValueError, match=message):
-        match_points_then_threshold(np.asarray(pred), np.array([[0.0, 0.0]]), radius)
+        matcher(np.asarray(pred), np.array([[0.0, 0.0]]), radius)
+    with pytest.raises(ValueError, match=message.replace("pred", "true")):
+        matcher(np.array([[0.0, 0.0]]), np.asarray(pred), radius)
 
 
-def test_f1_of_many_counts_is_that_of_each():
+def test_a_pair_at_the_radius_is_a_hit():
+    assert detection_scores([[0, 0]], [[3, 0]], 3.0)["tp"] == 1
+    assert detection_scores([[0, 0]], [[3.0001, 0]], 3.0)["tp"] == 0
+
+
+def test_detection_scores_of_empty_sets_are_zero_or_nan():
+    neither = detection_scores(NONE, NONE, 3.0)
+    assert np.isnan([neither["precision"], neither["recall"], neither["f1"], neither["loc_error"]]).all()
+    only_pred, only_true = detection_scores([[1, 1]], NONE, 3.0), detection_scores(NONE, [[1, 1]], 3.0)
+    assert (only_pred["fp"], only_pred["f1"], only_pred["recall"]) == (1, 0.0, 0.0)
+    assert (only_true["fn"], only_true["f1"], only_true["precision"]) == (1, 0.0, 0.0)
+
+
+def test_scores_of_a_known_case_and_of_two_images_added():
+    pred, true = [[0, 0], [10, 0], [50, 50]], [[1, 0], [10, 2], [90, 0], [0, 90]]
+    expected = {"tp": 2, "fp": 1, "fn": 2, "precision": 2 / 3, "recall": 1 / 2, "f1": 4 / 7, "loc_error": 1.5}
+    assert detection_scores(pred, true, 3.0) == pytest.approx(expected)
+    one, other = count_points(pred, true, 3.0), count_points([[0, 0]], [[0, 3]], 3.0)
+    assert (one, one.counts) == (PointCounts(2, 1, 2, 3.0), (2, 1, 2))
+    both = sum([one, other], PointCounts())
+    assert both == PointCounts(3, 1, 2, 6.0)
+    assert both.scores() == {**scores_from_counts(3, 1, 2), "loc_error": 2.0}
+
+
+def test_points_are_counted_by_either_protocol():
+    pred, true = [[0, 0], [3, 0]], [[3, 0], [3, 3]]
+    assert count_points(pred, true, 3.5).counts == (2, 0, 0)
+    assert count_points(pred, true, 3.5, match_points_then_threshold).counts == (1, 1, 1)
+
+
+def test_f1_of_many_rows_equals_the_f1_of_each():
     counts = np.array([[3, 1, 2], [0, 4, 0], [0, 0, 0], [1.5, 0, 0.5]])
     found = f1_from_counts(counts)
     assert found[:2] == pytest.approx([scores_from_counts(*map(int, row))["f1"] for row in counts[:2]])
     assert np.isnan(found[2])
-    assert found[3] == pytest.approx(3 / 3.5)
-    assert f1_from_counts(counts[0]) == found[0]
+    assert found[3] == f1_from_counts(counts[3]) == pytest.approx(3 / 3.5)
+
+
+@pytest.mark.parametrize(
+    ("pred", "scores", "expected"),
+    [
+        (CORNERS, [0.1, 0.9, 0.4, 0.4], 1.0),
+        ([*CORNERS, (50, 50)], [0.9, 0.8, 0.7, 0.6, 0.1], 1.0),  # the false point has the lowest confidence
+        ([*CORNERS, (50, 50)], [0.9, 0.8, 0.7, 0.6, 1.0], 4 / 5),  # the highest: 1/2, 2/3, 3/4, 4/5 raised to 4/5
+        ([(0, 0), (50, 50), (100, 0)], [0.9, 0.8, 0.7], (1 + 2 / 3) / 4),
+        ([(0, 1), (0, 0)], [0.2, 0.9], 1 / 4),  # an annotation is taken once, by the most confident
+        (NONE, [], 0.0),
+    ],
+)
+def test_average_precision_equals_known_values(pred, scores, expected):
+    pred, scores = np.asarray(pred, float), np.array(scores)
+    assert keypoint_average_precision([pred], [scores], [CORNERS], 3.0) == pytest.approx(expected)
+
+
+def test_the_similarity_threshold_is_a_distance():
+    reach = 2.98 * math.sqrt(2 * math.log(2))
+    for offset, expected in ((reach - 1e-6, 1.0), (reach + 1e-6, 0.0)):
+        pred = np.array([[offset, 0.0]])
+        assert keypoint_average_precision([pred], [np.ones(1)], [CORNERS[:1]], 2.98) == expected
+
+
+def test_average_precision_pools_images_and_is_nan_without_annotations():
+    assert keypoint_average_precision([CORNERS, NONE], [np.ones(4), []], [CORNERS, CORNERS], 3.0) == pytest.approx(0.5)
+    assert math.isnan(keypoint_average_precision([CORNERS], [np.ones(4)], [NONE], 3.0))
+    assert math.isnan(keypoint_average_precision([], [], [], 3.0))
+
+
+def test_average_precision_refuses_unequal_sequences_and_invalid_widths():
+    with pytest.raises(ValueError, match=r"equally many images in each sequence, found \(1, 0, 1\)"):
+        keypoint_average_precision([CORNERS], [], [CORNERS], 3.0)
+    with pytest.raises(ValueError, match="sigma > 0, found 0"):
+        keypoint_average_precision([CORNERS], [np.ones(4)], [CORNERS], 0.0)

@@ -8,7 +8,7 @@ from histolib.imaging import Patch
 
 @pytest.fixture(autouse=True)
 def leaves_no_trace(monkeypatch: pytest.MonkeyPatch):
-    """Whatever is drawn: nothing is shown, no figure stays open, the reader's settings stay."""
+    """No figure is shown or left open, and the reader's settings stay."""
     mpl.use("Agg")
     monkeypatch.setattr(plt, "show", lambda *_, **__: pytest.fail("show was called"))
     plt.close("all")

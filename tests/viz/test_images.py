@@ -1,141 +1,184 @@
-"""Figures of tissue: marks where they belong, and figures of nothing at all."""
+"""Figures of tissue: marks in the right place, and figures of nothing."""
 
-import matplotlib.pyplot as plt
+import matplotlib as mpl
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
-from histolib.imaging import Patch
-from histolib.viz import (
-    colour,
-    draw_detections,
-    draw_outlines,
-    draw_points,
-    figure_detections,
-    figure_maps,
-    figure_outlines,
-    figure_patches,
-    figure_points,
-    figure_profile,
-    show_patch,
-    style,
-)
+from histolib.imaging import Patch, rgb_from_density, separate_stains
+from histolib.viz import figure_layers, figure_maps, figure_patches
+from histolib.viz.images import CHANNELS, LAYERS, outcomes
+from histolib.viz.style import COLOURS
 
 NONE = np.zeros((0, 2))
+XY = np.array([[5.0, 5], [15, 15], [55, 37]])
+TYPES = ["dead", "epithelial", "dead"]
 
 
-@pytest.fixture
-def axes():
-    with style():
-        yield plt.subplots()[1]
+def titles(figure) -> list[str]:
+    return [axes.get_title() for axes in figure.axes]
 
 
 def marks(axes) -> dict[str, list]:
     return {each.get_label(): each.get_offsets().tolist() for each in axes.collections}
 
 
-def test_a_patch_is_shown_to_its_edges_with_a_bar_and_a_title(axes, patch):
-    show_patch(axes, patch, "title")
-    assert (axes.get_xlim(), axes.get_ylim()) == ((-0.5, 59.5), (39.5, -0.5))
-    assert axes.get_title() == "title"
-    assert len(axes.texts) == 1
-    draw_points(axes, [[-50, 500]], "log")
-    assert (axes.get_xlim(), axes.get_ylim()) == ((-0.5, 59.5), (39.5, -0.5)), "marks do not move the view"
+def hexes(collection) -> list[str]:
+    return [mpl.colors.to_hex(each).upper() for each in collection.get_colors()]
 
 
-def test_a_patch_of_one_pixel_is_shown(axes):
-    show_patch(axes, Patch(np.zeros((1, 1, 3), np.uint8), 0.5), bar=False)
-    assert len(axes.texts) == 0
-
-
-@pytest.mark.parametrize("xy", [NONE, [], [[3, 4]], np.ones((1000, 2))])
-def test_points_are_drawn_where_they_are(axes, xy):
-    draw_points(axes, xy, "log")
-    assert marks(axes)["log"] == np.asarray(xy, float).reshape(-1, 2).tolist()
-
-
-def test_outlines_enclose_each_nucleus_at_its_border(axes, patch, instances):
-    show_patch(axes, patch)
-    draw_outlines(axes, instances, ["neoplastic", "dead", "never seen", "connective"])
-    (lines,) = axes.collections
-    boxes = [(*path.vertices.min(0), *path.vertices.max(0)) for path in lines.get_paths()]
-    assert boxes == [(-0.5, -0.5, 5.5, 5.5), (9.5, 9.5, 19.5, 19.5), (49.5, 34.5, 59.5, 39.5)]
-    expected = [plt.matplotlib.colors.to_rgba(colour(name)) for name in ("neoplastic", "dead", "connective")]
-    assert [tuple(each) for each in lines.get_colors()] == expected
-
-
-def test_no_nuclei_have_no_outlines(axes, patch, instances):
-    show_patch(axes, patch)
-    draw_outlines(axes, instances * 0)
-    assert axes.collections[0].get_paths() == []
-
-
-def test_detections_are_told_apart_by_shape(axes):
-    pred, true = np.array([[1.0, 1], [2, 2], [3, 3]]), np.array([[1.0, 1.5], [9, 9]])
-    draw_detections(axes, pred, true, np.array([0]), np.array([0]))
-    assert marks(axes) == {"matched": [[1, 1]], "missed": [[9, 9]], "false": [[2, 2], [3, 3]]}
-    assert len({len(each.get_paths()[0]) for each in axes.collections}) == 3
-
-
-def test_only_the_asked_kinds_of_detections_are_drawn(axes):
-    one = np.array([[1.0, 1]])
-    draw_detections(axes, one, one + 9, np.zeros(0, int), np.zeros(0, int), kinds=("false",))
-    assert marks(axes) == {"false": [[1, 1]]}
-
-
-@pytest.mark.parametrize("empty", [NONE, np.array([]), []])
-def test_detections_of_nothing_are_drawn(axes, empty):
-    draw_detections(axes, empty, empty, np.zeros(0, int), [])
-    assert marks(axes) == {"matched": [], "missed": [], "false": []}
+def legend(figure) -> list[str]:
+    return [text.get_text() for text in figure.legends[0].get_texts()]
 
 
 def test_a_grid_of_patches_names_rows_and_columns(patch):
-    figure = figure_patches({"H&E": [patch, patch], "IHC": [patch], "none": []}, ["one", "two"])
+    figure = figure_patches({"H&E": [patch, patch], "IHC": [patch], "none": []}, ["one", "two"], title="PHANTOM")
     assert len(figure.axes) == 6
-    assert [axes.get_title() for axes in figure.axes] == ["one", "two", "", "", "", ""]
+    assert titles(figure) == ["one", "two", "", "", "", ""]
     assert [figure.axes[i].texts[-1].get_text() for i in (0, 2, 4)] == ["H&E", "IHC", "none"]
-    assert isinstance(figure_patches({"a": []}), Figure)
+    assert figure.get_suptitle() == "PHANTOM"
+    assert figure.legends == []
 
 
-def test_maps_are_drawn_by_what_they_hold(patch, instances):
+@pytest.mark.parametrize("rows", [{}, {"a": []}, {"a": [], "b": []}])
+def test_a_grid_of_nothing_is_drawn(rows):
+    figure_patches(rows, title="nothing").draw_without_rendering()
+
+
+@pytest.mark.parametrize(
+    ("count", "shape", "grid"), [(1, (9, 9), (1, 1)), (3, (9, 9), (1, 3)), (5, (9, 9), (2, 3)), (3, (8, 64), (3, 1))]
+)
+def test_one_row_is_wrapped_so_that_patches_are_large_and_each_has_its_title(count, shape, grid):
+    tile = Patch(np.zeros((*shape, 3), np.uint8), 0.5)
+    figure = figure_patches({"": [tile] * count}, [str(i) for i in range(count)])
+    assert figure.axes[0].get_gridspec().get_geometry() == grid
+    assert titles(figure)[:count] == [str(i) for i in range(count)]
+
+
+def test_a_patch_is_shown_to_its_edges_and_marks_do_not_move_the_view(patch):
+    axes = figure_patches({"": [patch]}, points={"": [{"log": [[-50, 500]]}]}).axes[0]
+    assert (axes.get_xlim(), axes.get_ylim()) == ((-0.5, 59.5), (39.5, -0.5))
+    assert axes.get_xticks().tolist() == axes.get_yticks().tolist() == []
+
+
+def test_bars_stand_below_columns_of_one_scale_and_below_all_patches_of_several(patch):
+    def bars(other):
+        figure = figure_patches({"a": [patch, patch], "b": [patch, other]})
+        return ["µm" in axes.texts[0].get_text() if axes.texts else False for axes in figure.axes]
+
+    assert bars(patch) == [False, False, True, True]
+    assert bars(Patch(patch.image, 0.25)) == [True] * 4
+
+
+@pytest.mark.parametrize("xy", [NONE, [], [[3, 4]], np.ones((1000, 2))])
+def test_points_are_drawn_where_they_are(patch, xy):
+    figure = figure_patches({"a": [patch], "b": [patch]}, points={"b": [{"log": xy, "od": [[1, 2]]}]})
+    assert marks(figure.axes[0]) == {}
+    assert marks(figure.axes[1]) == {"log": np.asarray(xy, float).reshape(-1, 2).tolist(), "od": [[1, 2]]}
+    first, second = figure.axes[1].collections
+    assert len(first.get_paths()[0]) != len(second.get_paths()[0]), "sets differ in shape"
+    assert legend(figure) == ["log", "od"]
+
+
+def test_changes_of_a_translation_are_hollow(patch):
+    sets = {"lost": [[3, 4]], "new": [[1, 2]], "found": [[5, 6]]}
+    lost, new, found = figure_patches({"": [patch]}, points={"": [sets]}).axes[0].collections
+    assert len(lost.get_facecolors()) == len(new.get_facecolors()) == 0
+    assert len(found.get_facecolors()) == 1
+    assert len(lost.get_paths()[0]) != len(new.get_paths()[0])
+
+
+def test_detections_are_matched_missed_or_false_and_differ_in_shape(patch):
+    pred, true = np.array([[1.0, 1], [2, 2], [3, 3]]), np.array([[1.0, 1.5], [9, 9]])
+    found = outcomes(pred, true, np.array([0]), np.array([0]))
+    expected = {"matched": [[1, 1]], "missed": [[9, 9]], "false": [[2, 2], [3, 3]]}
+    assert {name: xy.tolist() for name, xy in found.items()} == expected
+    drawn = figure_patches({"": [patch]}, points={"": [found]}).axes[0].collections
+    assert len({len(each.get_paths()[0]) for each in drawn}) == 3
+    assert [len(xy) for empty in (NONE, []) for xy in outcomes(empty, empty, [], []).values()] == [0] * 6
+
+
+def test_outlines_enclose_each_nucleus_at_its_border_in_the_colour_of_its_type(patch, instances):
+    names = ["neoplastic", "dead", "never seen", "connective"]
+    figure = figure_patches({"": [patch, patch]}, outlines={"": [(instances, names), (instances * 0, [])]})
+    (lines,), (none,) = (axes.collections for axes in figure.axes)
+    boxes = [(*path.vertices.min(0), *path.vertices.max(0)) for path in lines.get_paths()]
+    assert boxes == [(-0.5, -0.5, 5.5, 5.5), (9.5, 9.5, 19.5, 19.5), (49.5, 34.5, 59.5, 39.5)]
+    assert hexes(lines) == [COLOURS[name] for name in ("neoplastic", "dead", "connective")]
+    assert none.get_paths() == []
+    assert legend(figure) == ["neoplastic", "dead", "connective"], "only types that are drawn"
+    alike = figure_patches({"": [patch]}, outlines={"": [(instances, None)]})
+    assert len(set(hexes(alike.axes[0].collections[0]))) == 1
+    assert alike.legends == []
+
+
+def test_maps_are_drawn_by_their_values(patch, instances):
     signed = np.linspace(-1, 1, 2400).reshape(40, 60)
     maps = {"np": np.full((40, 60), 0.2), "hv": signed, "ids": instances, "mask": signed > 0, "depth": signed - 1}
-    figure = figure_maps(patch, maps, columns=4)
+    figure = figure_maps(patch, maps, title="PHANTOM")
     shown = {axes.get_title(): axes.images[0] for axes in figure.axes if axes.get_title()}
-    assert shown["np"].get_clim() == (0, 1)
-    assert shown["hv"].get_clim() == (-1, 1)
+    assert list(shown) == ["image", *maps]
+    limits = {name: image.get_clim() for name, image in shown.items() if name not in ("image", "ids")}
+    assert limits == {"np": (0, 1), "hv": (-1, 1), "mask": (0, 1), "depth": (-2, 0)}
     assert (shown["ids"].get_array().mask == (instances == 0)).all()
-    assert shown["mask"].get_clim() == (0, 1)
-    assert shown["depth"].get_clim() == (-2, 0)
-    assert figure.axes[0].get_gridspec().get_geometry() == (2, 4)
-
-
-def test_a_profile_shows_the_marked_row_and_its_nuclei(instances):
-    values = np.linspace(-1, 1, 2400).reshape(40, 60)
-    left, right = figure_profile(values, instances, 12).axes
-    assert set(left.lines[0].get_ydata()) == {12}
-    assert right.lines[0].get_ydata().tolist() == values[12].tolist()
-    assert [text.get_text() for text in right.texts] == ["nucleus 2"]
-    assert right.patches[0].get_x() == 9.5
-    figure_profile(values[:1, :1], instances[:1, :1] * 0, 0).draw_without_rendering()
 
 
 def test_maps_without_nuclei_are_drawn(patch):
     empty = np.zeros((40, 60))
     figure_maps(patch, {"np": empty, "hv": empty, "ids": empty.astype(np.int32)}).draw_without_rendering()
+    figure_maps(patch, {}).draw_without_rendering()
 
 
-def test_rows_of_patches_share_one_legend(patch, instances):
-    found = (NONE, np.array([[5.0, 5]]), np.zeros(0, int), np.zeros(0, int))
-    figures = [
-        figure_points([patch, patch], [{"truth": [[1, 2]], "log": NONE}, {"log": [[3, 4]]}], ["a", "b"]),
-        figure_outlines([patch, patch], [instances, instances * 0], [["dead"] * 4, []]),
-        figure_detections({"a": patch, "b": patch}, {"a": found}),
-    ]
-    labels = [[text.get_text() for text in figure.legends[0].get_texts()] for figure in figures]
-    assert labels == [["truth", "log"], ["dead"], ["matched", "missed", "false"]]
-    for figure in figures:
-        figure.draw_without_rendering()
-    assert figure_outlines([patch], [instances]).legends == []
-    (first, second), *_ = (figures[0].axes[0].collections, figures[0].axes[1])
-    assert len(first.get_paths()[0]) != len(second.get_paths()[0]), "sets differ in shape"
+@pytest.mark.parametrize(("stain", "second"), [("H&E", "eosin"), ("IHC", "DAB")])
+def test_each_channel_is_named(patch, stain, second):
+    names = {channel: titles(figure_layers({stain: patch}, channel))[0] for channel in CHANNELS}
+    assert names == {
+        "image": stain,
+        "hematoxylin": f"{stain}, hematoxylin",
+        "second stain": f"{stain}, {second}",
+        "summed density": f"{stain}, summed density",
+    }
+
+
+@pytest.mark.parametrize(("channel", "number"), [("hematoxylin", 0), ("second stain", 1)])
+def test_a_stain_is_shown_in_shades_of_its_own_colour(patch, channel, number):
+    image = figure_layers({"IHC": patch}, channel).axes[0].images[0]
+    expected = separate_stains(patch.image, "hematoxylin", "dab")[..., number].clip(0)
+    assert np.allclose(image.get_array(), expected)
+    assert mpl.colors.to_hex(image.cmap(1.0)) == COLOURS[("hematoxylin", "dab")[number]].lower()
+    assert mpl.colors.to_hex(image.cmap(0.0)) == "#ffffff"
+    grey = Patch(rgb_from_density(np.full((8, 8, 3), 0.5)), 0.5)
+    assert np.allclose(figure_layers({"H&E": grey}, "summed density").axes[0].images[0].get_array(), 1.5, atol=0.01)
+
+
+def test_annotations_are_coloured_by_type_or_all_alike(patch, instances):
+    points = {
+        layer: marks(figure_layers({"IHC": patch}, layer=layer, xy=XY, types=TYPES).axes[0]) for layer in LAYERS[::2]
+    }
+    assert points["types"] == {"dead": XY[[0, 2]].tolist(), "epithelial": XY[[1]].tolist()}
+    assert points["points"] == {"annotated": XY.tolist()}
+    assert marks(figure_layers({"IHC": patch}, xy=XY, types=TYPES).axes[0]) == {}
+    names = ["dead", "epithelial", "never seen", "connective"]
+    given = {"xy": XY, "types": names, "instances": instances}
+    by_type = figure_layers({"H&E": patch}, layer="types", **given)
+    alike = figure_layers({"H&E": patch}, "hematoxylin", "outlines", **given)
+    shades = [hexes(figure.axes[0].collections[0]) for figure in (by_type, alike)]
+    assert shades == [[COLOURS[name] for name in ("dead", "epithelial", "connective")], [COLOURS["annotated"]] * 3]
+    assert legend(by_type) == ["dead", "epithelial", "connective"]
+    assert alike.legends == []
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_tiles_without_nuclei_are_drawn(patch, layer):
+    nothing = np.zeros(patch.image.shape[:2], int)
+    given = {"layer": layer, "types": [], "instances": nothing}
+    figure_layers({"H&E": patch, "IHC": patch}, xy=[], **given).draw_without_rendering()
+    figure_layers({"IHC": patch}, "second stain", xy=NONE, title="a tile", **given).draw_without_rendering()
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [({"channel": "red"}, "channel: expected one of image"), ({"layer": "stars"}, "layer: expected one of types")],
+)
+def test_an_unknown_channel_or_layer_is_refused(patch, asked, message):
+    with pytest.raises(ValueError, match=message):
+        figure_layers({"IHC": patch}, **asked)

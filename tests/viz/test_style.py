@@ -1,46 +1,32 @@
-"""One look, in the block alone, and a bar as long as it says."""
+"""The common look, scale bars, and figures on disk."""
 
-import matplotlib as mpl
-import matplotlib.pyplot as plt
+import json
+import os
+
 import numpy as np
 import pytest
 from matplotlib.colors import is_color_like
+from matplotlib.figure import Figure
+from PIL import Image
 
-from histolib.viz import COLOURS, add_scale_bar, colour, style
-
-
-def test_the_style_holds_inside_the_block_alone():
-    before = mpl.rcParams["font.size"]
-    with style():
-        assert mpl.rcParams["font.size"] == 14
-    assert mpl.rcParams["font.size"] == before
+from histolib.viz import contact_sheet, figure_counts, figure_patches, save_figure
+from histolib.viz.style import COLOURS, PALETTE, add_scale_bar, colours, style, wrapped
 
 
-def test_figures_of_the_block_are_closed_and_those_of_the_reader_stay():
-    mine = plt.figure()
-    with style():
-        plt.figure()
-        with style():
-            plt.figure()
-    assert plt.get_fignums() == [mine.number]
-    plt.close(mine)
-
-
-def test_an_error_inside_leaves_nothing_open():
-    def fail() -> None:
-        with style():
-            plt.figure()
-            raise ValueError("no data")
-
-    with pytest.raises(ValueError, match="no data"):
-        fail()
-    assert plt.get_fignums() == []
-
-
-def test_every_name_has_a_colour():
+def test_names_have_fixed_colours_and_others_take_unused_ones():
     assert all(map(is_color_like, COLOURS.values()))
-    assert colour("missed") == COLOURS["missed"]
-    assert is_color_like(colour("something new"))
+    found = colours(["a", "missed", "b"])
+    assert found["missed"] == COLOURS["missed"]
+    assert len(set(found.values())) == 3
+    assert set(colours(map(str, range(20))).values()) == set(PALETTE)
+    assert colours([]) == {}
+
+
+def test_text_is_wrapped_to_a_width_and_formulas_stay_whole():
+    assert wrapped("one two three four five", 2) == "one two three\nfour five"
+    assert wrapped("cycle: $|F(G(x))-x|+|G(F(y))-y|$", 1).split("\n")[1] == "$|F(G(x))-x|+|G(F(y))-y|$"
+    assert wrapped("a\nb", 9) == "a\nb"
+    assert wrapped("", 1) == ""
 
 
 @pytest.mark.parametrize(
@@ -48,7 +34,8 @@ def test_every_name_has_a_colour():
 )
 def test_the_bar_is_a_round_number_of_microns_below_the_image(mpp, width, length_um):
     with style():
-        figure, axes = plt.subplots(figsize=(3, 3))
+        figure = Figure(figsize=(3, 3))
+        axes = figure.subplots()
         axes.imshow(np.zeros((20, width), np.uint8), aspect="auto")
         limits = axes.get_xlim(), axes.get_ylim()
         add_scale_bar(axes, mpp, width)
@@ -60,3 +47,61 @@ def test_the_bar_is_a_round_number_of_microns_below_the_image(mpp, width, length
     assert (axes.get_xlim(), axes.get_ylim()) == limits
     assert line.get_window_extent().y1 < axes.get_window_extent().y0, "it covers no tissue"
     assert axes.texts[0].get_window_extent().y1 < axes.get_window_extent().y0
+
+
+def test_a_figure_is_saved_as_a_16_9_png_and_as_pdf(tmp_path, patch):
+    about = {"profile": "quick", "seed": 0}
+    paths = save_figure(figure_patches({"a": [patch]}), "name", tmp_path / "new", about)
+    assert paths == [tmp_path / "new" / "name.png", tmp_path / "new" / "name.pdf"]
+    assert sorted(os.listdir(tmp_path / "new")) == ["name.pdf", "name.png"]
+    with Image.open(paths[0]) as image:
+        assert image.width >= 1920
+        assert image.width / image.height == pytest.approx(16 / 9, abs=0.01)
+        assert json.loads(image.info["Description"]) == about
+        image.load()
+    content = paths[1].read_bytes()
+    assert content.startswith(b"%PDF-")
+    assert content.rstrip().endswith(b"%%EOF")
+
+
+def test_the_same_figure_gives_the_same_bytes(tmp_path):
+    first, second = (save_figure(figure_counts({"dead": 3}, "nuclei"), name, tmp_path) for name in "ab")
+    for one, other in zip(first, second, strict=True):
+        assert one.read_bytes() == other.read_bytes()
+
+
+def test_a_note_is_in_the_saved_picture_below_the_legend_and_not_in_the_figure(tmp_path, patch):
+    figure = figure_patches({"": [patch] * 2}, points={"": [{"log": [[3, 4]]}] * 2})
+    plain, _ = save_figure(figure, "plain", tmp_path)
+    noted, _ = save_figure(figure, "noted", tmp_path, note="quick profile " * 5)
+    assert not figure.texts
+    with Image.open(plain) as one, Image.open(noted) as other:
+        differs = np.flatnonzero((np.asarray(one) != np.asarray(other)).any(axis=(1, 2)))
+        assert other.size == one.size
+    legend = figure.legends[0].get_window_extent()
+    assert len(differs)
+    assert differs.min() > one.height - legend.y0 * one.height / figure.bbox.height
+
+
+def test_a_write_that_fails_leaves_the_old_figure(tmp_path, monkeypatch):
+    figure = figure_counts({"dead": 3}, "nuclei")
+    png, pdf = save_figure(figure, "a", tmp_path)
+    before = png.read_bytes(), pdf.read_bytes()
+
+    def full(self, path, **_):
+        path.write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Figure, "savefig", full)
+    with pytest.raises(OSError, match="disk full"):
+        save_figure(figure, "a", tmp_path)
+    assert (png.read_bytes(), pdf.read_bytes()) == before
+    assert sorted(os.listdir(tmp_path)) == ["a.pdf", "a.png"]
+
+
+@pytest.mark.parametrize(("count", "columns", "rows"), [(0, 1, 1), (1, 1, 1), (4, 4, 1), (9, 4, 3)])
+def test_a_sheet_has_a_cell_for_every_picture(count, columns, rows):
+    sheet = contact_sheet([(str(i), Image.new("RGB", (100, 300), "red")) for i in range(count)], cell_px=120)
+    assert sheet.size == (columns * 120, rows * (80 + 26))
+    red = (np.asarray(sheet) == (255, 0, 0)).all(axis=2).sum()
+    assert (red > 0) == (count > 0)

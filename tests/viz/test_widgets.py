@@ -1,18 +1,21 @@
-"""The viewers redraw on a change, say what they do and what went wrong, and are a still figure where nobody can click.
+"""Viewers redraw after a change, show their status and errors, and are still figures where there is no browser.
 
-They hold with ipywidgets 7.7 as with 8: `.ci/run` runs `tests/viz/test_widgets*.py` with both.
+They work with ipywidgets 7.7 and 8: `.ci/run` runs `tests/viz/test_widgets*.py` with both.
 """
 
 import io
+from datetime import UTC, datetime
 
+import ipywidgets
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
 from histolib.imaging import Patch
-from histolib.viz import browse, figure_counts, wipe
-from histolib.viz.widgets_parts import BUSY
+from histolib.viz import before_after, browse, figure_counts, upload
+
+BLACK, WHITE = (Patch(np.full((20, 20, 3), value, np.uint8), 0.5) for value in (60, 200))
 
 
 @pytest.fixture(autouse=True)
@@ -39,71 +42,105 @@ def draw(calls):
 
 
 def parts(box):
-    row, status, picture, _ = box.children
+    row, status, *_, picture, _ = box.children
     return row.children, status, picture
 
 
 def pixels(picture) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(picture.value)))
+    return np.asarray(Image.open(io.BytesIO(picture.value)).convert("RGB"))
 
 
-def test_headless_the_first_choice_is_a_figure(draw, calls, monkeypatch):
-    monkeypatch.setenv("HISTOLIB_HEADLESS", "1")
-    assert isinstance(browse(draw, {"tile": [4, 5], "stain": ["ihc", "he"]}), Figure)
-    assert calls == [(4, "ihc")]
+def busy(box) -> bool:
+    return "histolib-busy" in box._dom_classes
 
 
-def test_a_change_redraws_with_all_values(draw, calls):
-    (tile, stain), status, picture = parts(browse(draw, {"tile": [4, 5, 6], "stain": ["ihc", "he"]}))
+def test_a_change_redraws_with_all_values_and_shows_that_it_is_busy(draw, calls):
+    def look(**chosen):
+        states.append((status.value, busy(box)) if calls else None)
+        return draw(**chosen)
+
+    states: list = []
+    box = browse(look, {"tile": [4, 5, 6], "stain": ["ihc", "he"]})
+    (tile, stain), status, picture = parts(box)
     first = bytes(picture.value)
-    assert first.startswith(b"\x89PNG")
     tile.value = 6
     stain.value = "he"
     assert calls == [(4, "ihc"), (6, "ihc"), (6, "he")]
-    assert bytes(picture.value).startswith(b"\x89PNG")
+    assert states[1:] == [("drawing …", True)] * 2
+    assert (status.value, busy(box)) == ("", False)
+    assert first[:4] == bytes(picture.value)[:4] == b"\x89PNG"
     assert bytes(picture.value) != first
-    assert status.value == ""
 
 
-def test_it_is_busy_while_it_draws_and_not_after(calls):
-    def look(tile):
-        if tile:
-            calls.append((status.value, BUSY in box._dom_classes))
-        return figure_counts({"dead": tile}, "")
+def test_without_a_browser_viewers_are_still_figures(draw, calls, find, example, monkeypatch):
+    monkeypatch.setenv("HISTOLIB_HEADLESS", "1")
+    assert isinstance(browse(draw, {"tile": [4, 5], "stain": ["ihc", "he"]}), Figure)
+    assert isinstance(upload(find, example, 0.5, {"marker": ["nuclear"]}), Figure)
+    assert calls == [(4, "ihc"), (b"an example", "example.png", 0.5, {"marker": "nuclear"})]
+    axes = before_after(lambda tile: {"IHC": BLACK, "H&E": WHITE}, {"tile": [3]}).axes[0]
+    assert (axes.images[0].get_array()[0, :, 0] == 60).sum() == 10
+    assert [axes.get_title(loc=side) for side in ("left", "right")] == ["IHC", "H&E"]
 
-    box = browse(look, {"tile": range(3)})
-    (tile,), status, _ = parts(box)
-    tile.value = 2
-    assert calls == [("drawing …", True)]
-    assert (status.value, BUSY in box._dom_classes) == ("", False)
+
+@pytest.mark.parametrize(
+    ("tile", "message"), [(["broken"], "expected an image"), (range(0), "tile: expected at least one value")]
+)
+def test_an_error_of_the_first_drawing_is_raised(draw, tile, message):
+    with pytest.raises(ValueError, match=message):
+        browse(draw, {"tile": tile})
+
+
+def test_a_choice_that_loses_its_values_is_a_status_line(draw, calls):
+    sizes = {"full": 3, "empty": 0}
+    choices = {"data": list(sizes), "tile": lambda chosen: range(sizes[chosen["data"]])}
+    (data, tile), status, _ = parts(browse(lambda data, tile: draw(tile), choices))
+    data.value = "empty"
+    assert (status.value[:37], len(calls)) == ("tile: expected at least one value, fo", 1)
+    data.value = "full"
+    assert (status.value, len(tile.options), len(calls)) == ("", 3, 2)
 
 
 @pytest.mark.parametrize(
     ("wrong", "line"), [("broken", "tile: expected an image, found none"), ("defect", "KeyError: 'tile'")]
 )
-def test_what_went_wrong_is_a_line_below_which_the_last_picture_stays(draw, wrong, line):
+def test_an_error_is_a_status_line_and_the_last_picture_stays(draw, wrong, line):
     box = browse(draw, {"tile": ["a", wrong, "b"]})
     (tile,), status, picture = parts(box)
     before = picture.value
     tile.value = wrong
-    assert (status.value, picture.value, BUSY in box._dom_classes) == (line, before, False)
+    assert (status.value, picture.value, busy(box)) == (line, before, False)
     tile.value = "b"
     assert status.value == ""
     assert picture.value != before
 
 
-def test_what_goes_wrong_at_first_is_raised(draw):
-    with pytest.raises(ValueError, match="expected an image"):
-        browse(draw, {"tile": ["broken"]})
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (range(3), ipywidgets.SelectionSlider),
+        ([0.5, 2], ipywidgets.SelectionSlider),
+        ([True, False], ipywidgets.Checkbox),
+        ([1, "two"], ipywidgets.Dropdown),
+        ([("fold", 1)], ipywidgets.Dropdown),
+    ],
+)
+def test_the_control_fits_the_values(draw, calls, values, kind):
+    (control,), *_ = parts(browse(lambda a_name: draw(a_name), {"a_name": values}))
+    assert type(control) is kind
+    assert (control.value, control.description, control.disabled) == (values[0], "a name", len(values) == 1)
+    control.value = values[-1]
+    assert [first for first, _ in calls] == list(dict.fromkeys((values[0], values[-1])))
 
 
-def test_pairs_are_values_and_not_labels(draw, calls):
-    (tile,), *_ = parts(browse(draw, {"tile": [("fold", 1), ("fold", 2)]}))
-    tile.value = ("fold", 2)
-    assert [first for first, _ in calls] == [("fold", 1), ("fold", 2)]
+def test_numbers_are_sorted_and_start_at_the_first_one(draw):
+    (tile,), *_ = parts(browse(draw, {"tile": [0.5, 0.8, 0.1 + 0.2, 0.5]}))
+    assert [label for label, _ in tile.options] == ["0.3", "0.5", "0.8"]
+    assert (tile.value, tile.continuous_update) == (0.5, False)
+    (tile,), *_ = parts(browse(draw, {"tile": range(9)}, live=["tile"]))
+    assert tile.continuous_update
 
 
-def test_what_can_be_chosen_follows_from_what_was_chosen_before(draw, calls):
+def test_choices_follow_from_the_values_before_them(draw, calls):
     sizes, stains = {"BCI": 2, "PanNuke": 5}, {"BCI": ["he", "ihc"], "PanNuke": ["he"]}
     shown = browse(
         lambda data, tile, stain: draw((data, tile), stain),
@@ -114,42 +151,23 @@ def test_what_can_be_chosen_follows_from_what_was_chosen_before(draw, calls):
         },
     )
     (data, tile, stain), *_ = parts(shown)
-    assert tile.max == 1
+    assert len(tile.options) == 2
     tile.value, stain.value = 1, "ihc"
     data.value = "PanNuke"
-    assert (tile.max, tile.value) == (4, 1), "what can be kept is kept"
+    assert (len(tile.options), tile.value) == (5, 1), "a value that is still offered is kept"
     assert (stain.value, stain.disabled) == ("he", True)
     tile.value = 4
     data.value = "BCI"
-    assert (tile.max, tile.value, stain.disabled) == (1, 0, False)
-    assert calls[3:] == [(("PanNuke", 1), "he"), (("PanNuke", 4), "he"), (("BCI", 0), "he")], "drawn once a change"
+    assert (len(tile.options), tile.value, stain.disabled) == (2, 0, False)
+    assert calls[3:] == [(("PanNuke", 1), "he"), (("PanNuke", 4), "he"), (("BCI", 0), "he")], "one drawing a change"
 
 
-def test_a_choice_of_nothing_is_refused_at_first_and_a_line_later(draw, calls):
-    with pytest.raises(ValueError, match="tile: expected something to choose from"):
-        browse(draw, {"tile": range(0)})
-    (data, tile), status, _ = parts(
-        browse(
-            lambda data, tile: draw(tile),
-            {"data": ["full", "empty"], "tile": lambda c: range(3 * (c["data"] == "full"))},
-        )
-    )
-    data.value = "empty"
-    assert status.value.startswith("tile: expected something to choose from")
-    assert len(calls) == 1
-    data.value = "full"
-    assert (status.value, tile.max, len(calls)) == ("", 2, 2)
-
-
-BLACK, WHITE = (Patch(np.full((20, 20, 3), value, np.uint8), 0.5) for value in (60, 200))
-
-
-def test_a_border_wipes_from_the_first_patch_to_the_second(calls):
+def test_a_border_moves_between_two_patches_that_are_made_once(calls):
     def pair(tile):
         calls.append(tile)
         return {"IHC": BLACK, "H&E": WHITE}
 
-    (tile, border), status, picture = parts(wipe(pair, {"tile": range(2)}))
+    (tile, border), status, picture = parts(before_after(pair, {"tile": range(2)}))
     assert (border.value, border.continuous_update) == (50, True)
     shares = []
     for border.value in (0, 25, 100):
@@ -157,25 +175,51 @@ def test_a_border_wipes_from_the_first_patch_to_the_second(calls):
         dark, light = (row == 60).sum(), (row == 200).sum()
         shares.append(round(100 * dark / (dark + light)))
     assert shares == pytest.approx([0, 25, 100], abs=1)
-    assert (calls, status.value) == ([0], ""), "the border moves without drawing anew"
     tile.value = 1
     tile.value = 0
-    assert calls == [0, 1], "a pair is drawn once"
+    assert (calls, status.value) == ([0, 1], "")
 
 
-def test_what_moves_with_the_border_is_the_picture_alone():
-    (_, border), _, picture = parts(wipe(lambda tile: {"a": BLACK, "b": WHITE}, {"tile": range(2)}))
-    shown = []
-    for border.value in (30, 70):
-        shown.append(pixels(picture))
-    differs = np.flatnonzero((shown[0] != shown[1]).any(axis=(1, 2)))
-    above, below = shown[0][: differs[0]], shown[0][differs[-1] + 1 :]
-    assert above.min() < 100, "the names stay"
-    assert below.min() == 0, "the scale bar stays"
+@pytest.fixture
+def example(tmp_path):
+    path = tmp_path / "example.png"
+    path.write_bytes(b"an example")
+    return path
 
 
-def test_headless_a_wipe_is_a_figure_with_the_border_in_the_middle(monkeypatch):
-    monkeypatch.setenv("HISTOLIB_HEADLESS", "1")
-    axes = wipe(lambda tile: {"IHC": BLACK, "H&E": WHITE}, {"tile": [3]}).axes[0]
-    assert (axes.images[0].get_array()[0, :, 0] == 60).sum() == 10
-    assert [axes.get_title(loc=side) for side in ("left", "right")] == ["IHC", "H&E"]
+@pytest.fixture
+def find(calls):
+    def run(content, name, mpp, **chosen):
+        calls.append((content, name, mpp, chosen))
+        if content == b"broken":
+            raise ValueError(f"{name}: expected an image")
+        return figure_counts({"nuclei": len(content)}, f"{mpp:g} {chosen}"), {f"{name}.csv": content}
+
+    return run
+
+
+def choose(field, name, content):
+    """Set the value in the form of the installed version: a dictionary by name in 7, a tuple of records in 8."""
+    record = {"name": name, "type": "", "size": 3, "content": content, "last_modified": datetime.now(UTC)}
+    field.set_trait("value", {name: record} if ipywidgets.__version__.startswith("7") else (record,))
+
+
+def test_an_upload_is_shown_and_its_results_can_be_downloaded(find, calls, example):
+    row, status, links, picture, _ = upload(find, example, 0.25, {}).children
+    field, scale = row.children
+    assert scale.value == 0.25
+    assert 'download="example.png.csv"' in links.value
+    for content, fails in ((b"abc", False), (b"broken", True), (b"abcd", False)):
+        choose(field, "a<b.png", content)
+        assert calls[-1] == (content, "a<b.png", 0.25, {})
+        assert status.value == ("a<b.png: expected an image" if fails else "")
+        assert ('download="a&lt;b.png.csv"' in links.value) != fails
+        assert bytes(picture.value).startswith(b"\x89PNG"), "an error leaves the last picture"
+
+
+def test_a_changed_scale_or_choice_is_used(find, calls, example):
+    row, *_ = upload(find, example, 0.3, {"marker": ["nuclear", "membrane"]}).children
+    _, scale, marker = row.children
+    scale.value, marker.value = 0.4, "membrane"
+    last = (b"an example", "example.png", 0.4, {"marker": "membrane"})
+    assert (len(calls), calls[-1]) == (3, last)

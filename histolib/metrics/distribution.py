@@ -1,0 +1,218 @@
+"""Distances between sets of image features (FID, KID), their sampling spread, and the Inception features."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from ..config import best_device
+
+Distance = Callable[[np.ndarray, np.ndarray], float]
+Draw = Callable[[np.random.Generator], list[np.ndarray]]
+
+DRAWS = 100
+BATCH = 16
+
+
+def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
+    """Squared Fréchet distance between Gaussians fitted to two feature sets (the formula of FID, Heusel et al. 2017).
+
+    |mu_a - mu_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)), with covariances normalised by N - 1. The estimate is biased
+    upwards for few samples, so compare it at equal sample sizes only.
+
+    Args:
+        a: features, shape (N, D), N >= 2.
+        b: features, shape (M, D), M >= 2.
+
+    Raises:
+        ValueError: the shapes do not fit.
+
+    >>> features = np.random.default_rng(0).normal(size=(100, 4))
+    >>> round(frechet_distance(features, features + 1), 6)  # the same shape, shifted by 1 along each of 4 axes
+    4.0
+    """
+    a, b = _checked(a, b)
+    # With C = R^T R, tr (C_a C_b)^(1/2) is the sum of the singular values of R_a R_b^T: no matrix square root needed.
+    root_a, root_b = _root(a), _root(b)
+    cross = np.linalg.svd(root_a @ root_b.T, compute_uv=False).sum()
+    mean = np.square(a.mean(0) - b.mean(0)).sum()
+    return float(max(0.0, mean + np.square(root_a).sum() + np.square(root_b).sum() - 2.0 * cross))
+
+
+def kernel_distance(a: np.ndarray, b: np.ndarray) -> float:
+    """Unbiased squared maximum mean discrepancy with the kernel (x . y / D + 1)^3 (Bińkowski et al. 2018, KID).
+
+    Two sets of one distribution score around 0, also below it. Arguments and errors as `frechet_distance`.
+
+    >>> features = np.random.default_rng(0).normal(size=(100, 4))
+    >>> kernel_distance(features, features + 1) > kernel_distance(features[:50], features[50:])
+    True
+    """
+    a, b = _checked(a, b)
+
+    def kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return (x @ y.T / x.shape[1] + 1.0) ** 3
+
+    within = sum((k.sum() - np.trace(k)) / (len(k) * (len(k) - 1)) for k in (kernel(a, a), kernel(b, b)))
+    return float(within - 2.0 * kernel(a, b).mean())
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Distribution of a distance over random half samples.
+
+    Attributes:
+        mean: mean over the draws.
+        low, high: percentiles 2.5 and 97.5 of the draws.
+        size: features per set in each draw.
+    """
+
+    mean: float
+    low: float
+    high: float
+    size: int
+
+
+def half_size(*groups: Sequence[Any]) -> int:
+    """Largest number of features that every half of the groups of every set can provide.
+
+    Args:
+        groups: for each set, the group (slide, image) of each feature.
+
+    Returns:
+        0 if a set has fewer than two groups.
+    """
+    counts = [np.sort(np.unique(np.asarray(list(labels), str), return_counts=True)[1]) for labels in groups]
+    return min((int(each[: len(each) // 2].sum()) for each in counts), default=0)
+
+
+def feature_spread(
+    a: np.ndarray, b: np.ndarray, distance: Distance, groups_a: Sequence[Any], groups_b: Sequence[Any], seed: int = 0
+) -> Spread:
+    """Spread of the distance between two sets over random halves of their groups, drawn without replacement.
+
+    Half samples differ from the full sample about as much as the full sample differs from the population, so their
+    percentiles form an interval (McCarthy, Rev. Int. Stat. Inst. 37 (1969); Politis & Romano, Ann. Stat. 22 (1994)).
+    A bootstrap would repeat features, which biases a kernel distance.
+
+    Args:
+        a: features, shape (N, D).
+        b: features, shape (M, D).
+        distance: `kernel_distance` or `frechet_distance`.
+        groups_a, groups_b: group of each feature; the features of one group (slide) stay together.
+        seed: random seed.
+
+    Raises:
+        ValueError: a set has fewer than two groups, the number of groups differs from the number of features, or a half
+            holds fewer than 2 features.
+    """
+    size, rng = half_size(groups_a, groups_b), np.random.default_rng(seed)
+    draw_a, draw_b = _halves(a, groups_a, size), _halves(b, groups_b, size)
+    return _spread([distance(draw_a(rng)[0], draw_b(rng)[0]) for _ in range(DRAWS)], size)
+
+
+def feature_floor(
+    reference: np.ndarray, distance: Distance, groups: Sequence[Any], *, size: int | None = None, seed: int = 0
+) -> Spread:
+    """Spread of the distance between two halves of one set that share no group: the real-to-real reference.
+
+    A distance at the same `size` that lies inside this spread is not distinguishable from 0.
+
+    Args:
+        reference, distance, groups, seed: as `feature_spread`.
+        size: features per half; set it to the size of the `Spread` to compare with. Default: `half_size`.
+
+    Raises:
+        ValueError: as `feature_spread`, or a half holds fewer than `size` features.
+    """
+    size = half_size(groups) if size is None else size
+    rng, draw = np.random.default_rng(seed), _halves(reference, groups, size)
+    return _spread([distance(*draw(rng)) for _ in range(DRAWS)], size)
+
+
+def inception_features(images: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
+    """Features of the last pooling layer of Inception v3, as FID (Heusel et al. 2017) and KID (Bińkowski et al. 2018).
+
+    Uses the network of torch-fidelity: weights converted from TensorFlow (2015-12-05), TensorFlow's resizing to 299 px.
+    Features of other ports differ. The first call downloads 91 MiB to the cache of torch.
+
+    Args:
+        images: uint8 RGB (H, W, 3), values 0 to 255; sizes may differ.
+
+    Returns:
+        float32 (N, 2048), in order. `frechet_distance` of two such sets is FID, `kernel_distance` KID.
+
+    Raises:
+        ValueError: torch-fidelity is not installed, or an image is not uint8 (H, W, 3).
+        FileNotFoundError: the weights are missing and cannot be downloaded.
+    """
+    import torch
+
+    for image in images:
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise ValueError(f"inception_features: expected uint8 (H, W, 3), found {image.dtype} {image.shape}")
+    network, device, found = inception_network(), best_device(), []
+    for start in range(0, len(images), BATCH):
+        part = [torch.from_numpy(np.ascontiguousarray(image)) for image in images[start : start + BATCH]]
+        batches = [torch.stack(part)] if len({tuple(image.shape) for image in part}) == 1 else [x[None] for x in part]
+        with torch.inference_mode():
+            found += [network(batch.permute(0, 3, 1, 2).to(device))[0].cpu().numpy() for batch in batches]
+    return np.concatenate(found) if found else np.zeros((0, 2048), np.float32)
+
+
+@cache
+def inception_network() -> Any:
+    """Inception v3 of torch-fidelity on the best device; errors as `inception_features`."""
+    try:
+        from torch_fidelity import feature_extractor_inceptionv3 as fidelity
+    except ImportError:
+        raise ValueError(
+            "Inception features: expected the package torch-fidelity, found none; pip install 'histolib[fid]'"
+        ) from None
+    try:
+        network = fidelity.FeatureExtractorInceptionV3("inception-v3-compat", ["2048"])
+    except OSError as error:  # includes URLError
+        raise FileNotFoundError(
+            f"Inception weights: expected {fidelity.URL_INCEPTION_V3} (downloaded once to the cache of torch), "
+            f"found no connection ({error}); use the encoder features, which need no download"
+        ) from None
+    return network.to(best_device())
+
+
+def _halves(features: np.ndarray, groups: Sequence[Any], size: int) -> Draw:
+    """A function that draws `size` features, (size, D), of a random half of the groups and of the other half."""
+    names, group = np.unique(np.asarray(list(groups), str), return_inverse=True)
+    if len(features) != len(group):
+        raise ValueError(f"expected a group for each of {len(features)} features, found {len(group)}")
+    if not 2 <= size <= half_size(groups):
+        raise ValueError(
+            f"expected at least {max(2, size)} features in every half of the groups, "
+            f"found {half_size(groups)} ({len(features)} features of {len(names)} groups)"
+        )
+
+    def draw(rng: np.random.Generator) -> list[np.ndarray]:
+        first = rng.permutation(len(names))[: (len(names) + rng.integers(2)) // 2]  # odd count: either half is larger
+        inside = np.isin(group, first)
+        return [features[rng.permutation(np.flatnonzero(part))[:size]] for part in (inside, ~inside)]
+
+    return draw
+
+
+def _spread(values: Sequence[float], size: int) -> Spread:
+    low, high = np.percentile(values, [2.5, 97.5])
+    return Spread(float(np.mean(values)), float(low), float(high), size)
+
+
+def _root(x: np.ndarray) -> np.ndarray:
+    """Matrix R of at most D rows, with R^T R the covariance of the features (N, D)."""
+    centred = (x - x.mean(0)) / np.sqrt(len(x) - 1)
+    return centred if len(x) <= x.shape[1] else np.asarray(np.linalg.qr(centred, mode="r"))
+
+
+def _checked(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2:
+        raise ValueError(f"expected features (N, D) and (M, D), N and M >= 2, found {a.shape} and {b.shape}")
+    return a, b

@@ -1,0 +1,119 @@
+"""Figures of numbers, of no numbers, and of numbers that do not exist."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from histolib.viz import figure_counts, figure_curves, figure_distributions, figure_intervals
+
+
+@pytest.fixture(autouse=True)
+def no_warnings():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
+
+
+def labels(texts) -> list[str]:
+    return [text.get_text() for text in texts]
+
+
+@pytest.mark.parametrize(
+    "figure",
+    [
+        lambda: figure_curves({}),
+        lambda: figure_curves({"one": pd.DataFrame({"a": []}), "none": {}}, smooth=5, better={"one": "lower"}),
+        lambda: figure_curves({"": {"log": {3.0: 0.5}}}, marks={"protocol": 3.0}, spans={"a": (0, 1)}),
+        lambda: figure_curves({"x": {"KID": {1: np.nan, 2: np.nan}}}, better={"x": "lower"}),
+        lambda: figure_distributions({}, "x"),
+        lambda: figure_distributions({"a": np.zeros(0), "b": np.arange(9)}, "x"),
+        lambda: figure_distributions({"a": np.full(5, 3.0)}, "x"),
+        lambda: figure_distributions({str(i): np.arange(9.0) for i in range(9)}, "x"),
+        lambda: figure_counts({}, "nuclei"),
+        lambda: figure_counts({"dead": 0}, "nuclei"),
+        lambda: figure_intervals({}, "F1"),
+        lambda: figure_intervals({"log": {}}, "F1", lines={"od": 0.3}),
+        lambda: figure_intervals({"log": {"F1": None, "recall": (None, None, None)}}, "F1"),
+        lambda: figure_intervals({str(i): {"F1": 0.5} for i in range(30)}, "F1"),
+    ],
+)
+def test_figures_of_nothing_of_one_and_of_many_things_are_drawn(figure):
+    figure().draw_without_rendering()
+
+
+@pytest.mark.parametrize(("count", "grid"), [(1, (1, 1)), (3, (1, 3)), (4, (2, 2)), (5, (2, 3)), (6, (2, 3))])
+def test_panels_fill_at_most_two_rows(count, grid):
+    figure = figure_curves({f"panel {i}": {"a": [1.0, 2.0]} for i in range(count)}, title="PHANTOM")
+    assert figure.axes[0].get_gridspec().get_geometry() == grid
+    assert [axes.get_title() for axes in figure.axes[:count]] == [f"panel {i}" for i in range(count)]
+    assert figure.get_suptitle() == "PHANTOM"
+
+
+def test_a_running_median_is_drawn_on_the_raw_values():
+    history = pd.DataFrame({"a": [1.0, 9.0, 1.0, np.nan, 1.0], "b": np.arange(5.0)}, index=range(10, 15))
+    figure = figure_curves({"one": history[["a"]], "two": history}, smooth=3)
+    raw, median = figure.axes[0].lines
+    assert raw.get_xydata().tolist() == [[10, 1], [11, 9], [12, 1], [14, 1]]
+    assert median.get_ydata().tolist() == [1, 5, 1, 1]
+    assert figure.axes[0].get_legend() is None, "the title names a single line"
+    assert labels(figure.axes[1].get_legend().get_texts()) == ["a", "b"]
+
+
+def test_lines_of_one_panel_differ_in_dashes_as_in_colour_and_are_named_below():
+    figure = figure_curves({"": {name: {1.0: 0.2, 3.0: 0.8} for name in "abc"}}, marks={"protocol": [2.0, 2.5]})
+    *lines, first, second = figure.axes[0].lines
+    assert lines[0].get_xydata().tolist() == [[1, 0.2], [3, 0.8]]
+    assert len({line.get_linestyle() for line in lines}) == len({line.get_color() for line in lines}) == 3
+    assert [line.get_xdata()[0] for line in (first, second)] == [2.0, 2.5]
+    assert labels(figure.legends[0].get_texts()) == ["a", "b", "c", "protocol"]
+
+
+def test_each_panel_marks_its_best_point_and_skips_missing_ones():
+    groups = {"loss": {10: 3.0, 20: 2.0, 30: 1.0}, "F1": {0: 0.1, 10: 0.9, 30: 0.5}, "KID": {1: np.nan, 2: 0.5, 3: 0.4}}
+    better = {"loss": "lower", "F1": "higher", "KID": "lower"}
+    figure = figure_curves({name: {name: line} for name, line in groups.items()}, better=better)
+    best = [[line.get_xdata()[0] for line in axes.lines if line.get_marker() == "*"] for axes in figure.axes]
+    assert best == [[30], [10], [3]]
+    assert figure.axes[1].get_title().replace("\n", " ") == "F1: higher is better, best at 10"
+
+
+def test_spans_are_shaded_and_named():
+    axes = figure_curves({"": {"hv": np.arange(9.0)}}, spans={"nucleus 1": (2, 4), "nucleus 2": (5, 8)}).axes[0]
+    assert labels(axes.texts) == ["nucleus 1", "nucleus 2"]
+    assert [(each.get_x(), each.get_width()) for each in axes.patches] == [(2, 2), (5, 3)]
+
+
+def test_rows_are_sorted_with_their_intervals_and_missing_scores_are_dashes():
+    rows = {
+        "od": {"F1": (None, None, None), "recall": None},
+        "hed": {"F1": (0.3, 0.2, 0.4), "recall": 0.7},
+        "log": {"F1": (0.8, 0.75, 0.85), "recall": 0.7},
+    }
+    figure = figure_intervals(rows, "F1 with 95 % interval")
+    (axes,) = figure.axes
+    assert labels(axes.get_yticklabels()) == ["log", "hed", "od"]
+    assert labels(axes.texts) == ["0.800", "0.300", "–", "F1"]
+    bars = [path.vertices[:, 0].tolist() for path in axes.collections[0].get_paths()]
+    assert bars[:2] == [[0.75, 0.85], [0.2, 0.4]]
+    assert labels(figure.legends[0].get_texts()) == ["F1", "recall"]
+    low, high, score = (line.get_xdata()[0] for line in axes.lines[:3])
+    assert (low, high, score) == (0.75, 0.85, 0.8)
+    assert axes.lines[0].get_marker() == "|", "intervals narrower than a marker stay visible"
+
+
+def test_scores_are_compared_with_lines_and_written_as_asked():
+    figure = figure_intervals(
+        {"od": {"gain": (0.1, 0.05, 0.2)}}, "F1 minus F1 of log", lines={"log": 0.0}, number="+.2f"
+    )
+    assert labels(figure.axes[0].texts) == ["+0.10"]
+    assert figure.axes[0].lines[-1].get_xdata() == [0.0, 0.0]
+    assert labels(figure.legends[0].get_texts()) == ["log"]
+
+
+def test_a_distribution_has_area_one_and_names_n():
+    figure = figure_distributions({"a": np.random.default_rng(0).normal(0, 1, 20_000), "b": np.arange(3)}, "x")
+    steps = figure.axes[0].patches[0].get_data()
+    assert (steps.values * np.diff(steps.edges)).sum() == pytest.approx(1, abs=0.01)
+    assert labels(figure.axes[0].get_legend().get_texts()) == ["a (n = 20,000)", "b (n = 3)"]
