@@ -96,7 +96,9 @@ def test_a_name_without_split_and_level_is_an_error(root, name):
 
 def test_a_pair_of_two_sizes_is_an_error(root):
     write(root / "IHC/train/00000_train_0.png", size=(5, 4))
-    with pytest.raises(ValueError, match=r"IHC/train/00000_train_0\.png: expected 6 x 4 px like its H&E image, found 5 x 4"):
+    with pytest.raises(
+        ValueError, match=r"IHC/train/00000_train_0\.png: expected 6 x 4 px like its H&E image, found 5 x 4"
+    ):
         BCI(root)[0]
 
 

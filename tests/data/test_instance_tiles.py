@@ -153,7 +153,9 @@ def test_images_of_16_tiles_are_put_together(tmp_path):
     table = json.loads((tmp_path / "types.json").read_text())
     table["train_1_015"]["3"] = 2
     (tmp_path / "types.json").write_text(json.dumps(table))
-    with pytest.raises(ValueError, match="train_1_015: expected the same types as in its neighbours, found others for ids 3"):
+    with pytest.raises(
+        ValueError, match="train_1_015: expected the same types as in its neighbours, found others for ids 3"
+    ):
         consep_images(tmp_path)[0]
 
 

@@ -175,7 +175,9 @@ def test_missing_folds_and_files_are_named(root, tmp_path):
 
 def test_a_zip_alone_is_refused_with_the_command_that_prepares_it(tmp_path):
     (tmp_path / "fold_1.zip").write_bytes(b"")
-    with pytest.raises(FileNotFoundError, match=r"fold_1\.zip: expected .* found a zip; run `histolib data prepare pan"):
+    with pytest.raises(
+        FileNotFoundError, match=r"fold_1\.zip: expected .* found a zip; run `histolib data prepare pan"
+    ):
         PanNuke(tmp_path)
 
 
@@ -250,7 +252,9 @@ def test_an_incomplete_compact_store_is_an_error(store, name, harm):
     elif harm == "another":
         with path.open("wb") as file:
             np.save(file, np.zeros(3))
-    with pytest.raises(ValueError, match=r"fold1: expected a complete compact store, found .*; delete it and run `histo"):
+    with pytest.raises(
+        ValueError, match=r"fold1: expected a complete compact store, found .*; delete it and run `histo"
+    ):
         PanNuke(store.parents[1])
 
 
