@@ -113,9 +113,13 @@ def ablate(
         },
     }  # fmt: skip
     write_json(output / f"{NAME}.json", results)
-    by_name = {name: [row["scores"]["detection"] for row in rows if row["name"] == name] for name in changes}
-    references = {name: scores["detection"] for name, scores in results["classical"].items()}
-    viz.save_figure(viz.figure_seeds(by_name, references, "F1 of nuclei found after translation, 3 µm"), NAME, output)
+    spread = {name: (row["detection"]["mean"], row["detection"]["low"], row["detection"]["high"])
+              for name, row in results["summary"].items()}  # fmt: skip
+    lines = {name: scores["detection"] for name, scores in results["classical"].items()}
+    xlabel = "F1 of nuclei found after translation, 3 µm, with range over seeds"
+    viz.save_figure(
+        viz.figure_intervals({n: {"F1": f1} for n, f1 in spread.items()}, xlabel, lines=lines), NAME, output
+    )
     return results
 
 
