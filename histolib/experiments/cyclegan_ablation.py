@@ -113,13 +113,10 @@ def ablate(
         },
     }  # fmt: skip
     write_json(output / f"{NAME}.json", results)
-    spread = {name: (row["detection"]["mean"], row["detection"]["low"], row["detection"]["high"])
-              for name, row in results["summary"].items()}  # fmt: skip
+    runs = {name: {"F1": tuple(row["detection"].values())} for name, row in results["summary"].items()}
     lines = {name: scores["detection"] for name, scores in results["classical"].items()}
     xlabel = "F1 of nuclei found after translation, 3 µm, with range over seeds"
-    viz.save_figure(
-        viz.figure_intervals({n: {"F1": f1} for n, f1 in spread.items()}, xlabel, lines=lines), NAME, output
-    )
+    viz.save_figure(viz.figure_intervals(runs, xlabel, lines=lines), NAME, output)
     return results
 
 
