@@ -62,3 +62,6 @@ def write_points(path: str | Path, nuclei: Nuclei, mpp: float) -> None:
     whole = np.unique(np.round(nuclei.xy).clip(min=0).astype(int), axis=0)
     with replacing(path) as temporary:
         temporary.write_text("".join(f"{x} {y} 0\n" for x, y in whole))
+
+
+EXPORTS = {"csv": write_csv, "geojson": write_geojson, "txt": write_points}
