@@ -29,15 +29,6 @@ def test_targets_follow_the_definition(instances):
     np.testing.assert_allclose(found, by_pixel(instances), atol=1e-6)
 
 
-def test_each_side_reaches_one_and_touching_nuclei_differ_in_sign(discs):
-    instances = discs((40, 60), (18, 20, 10), (39, 20, 10))
-    targets = hover_targets(instances)
-    for number in (1, 2):
-        inside = targets[instances == number]
-        np.testing.assert_array_equal([inside.min(axis=0), inside.max(axis=0)], [[-1, -1], [1, 1]])
-    assert (targets[20, 28, 0], targets[20, 29, 0]) == (1, -1)
-
-
 def test_huge_ids_and_many_nuclei_are_handled():
     instances = np.zeros((1000, 1000), np.int64)
     instances[::10, ::10] = 10**12 + np.arange(10_000).reshape(100, 100)
