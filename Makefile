@@ -30,8 +30,7 @@ oldest: setup  ## the tests with the oldest packages that pyproject.toml allows,
 	$(BIN)/uv pip install --quiet --python $(OLDEST)/bin/python --resolution lowest-direct --editable '.[dev]' 'pip>=24'
 	$(OLDEST)/bin/python -m pytest --ignore tests/browser
 
-figures: setup  ## every figure of the talk with manifest and contact sheet, into figures/
-	$(BIN)/histolib figures --profile $(PROFILE)
+figures: course  ## the same: every run collects its figures with manifest and contact sheet
 
 lint: setup  ## style, types, and the import contract
 	$(BIN)/ruff check .

@@ -27,7 +27,7 @@ MISSING = "piqa"  # what the environment lacks, as Colab does; a stand-in of thi
 BROUGHT = {
     "accelerate": "1.13.0", "albumentations": "2.0.8", "ipykernel": "6.17.1", "ipywidgets": "7.7.1",
     "matplotlib": "3.10.0", "nbformat": "5.10.4", "numpy": "2.0.2", "opencv-python": "4.13.0.92", "pandas": "2.2.2",
-    "pillow": "11.3.0", "psutil": "5.9.5", "safetensors": "0.7.0", "scikit-image": "0.25.2", "scipy": "1.16.3",
+    "pillow": "11.3.0", "safetensors": "0.7.0", "scikit-image": "0.25.2", "scipy": "1.16.3",
     "seaborn": "0.13.2", "torch": "2.11.0", "torchvision": "0.26.0", "tqdm": "4.67.3",
 }  # fmt: skip
 SESSION = """
@@ -147,7 +147,7 @@ def test_elsewhere_it_does_nothing(colab):
 def test_what_colab_brings_is_within_the_ranges():
     needed = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     ranges = {need.name: need.specifier for need in map(Requirement, needed)}
-    assert ranges.keys() - BROUGHT.keys() == {MISSING, "papermill"}, "all that the cell installs"
+    assert ranges.keys() - BROUGHT.keys() == {MISSING, "papermill", "pooch"}, "all that the cell installs"
     assert [name for name, number in BROUGHT.items() if number not in ranges[name]] == []
 
 

@@ -68,8 +68,8 @@ def test_one_version_owns_cv2():
     "code",
     [
         "import histolib.data",
-        "import histolib.imaging, histolib.config, histolib.course",
-        "from histolib.cli import main; main(['data', 'list'])",
+        "import histolib.imaging, histolib.config, histolib.io, histolib.cli.run",
+        "from histolib.cli.main import main; main(['data', 'list'])",
     ],
 )
 def test_what_needs_no_network_imports_no_torch(code, tmp_path):

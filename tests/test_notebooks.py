@@ -7,8 +7,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from histolib.cli.run import code_hash, notebook_parameters
 from histolib.config import PROFILES
-from histolib.course.notebook import code_hash, parameters_of
 
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
@@ -70,7 +70,7 @@ def test_the_bootstrap_is_the_same_everywhere_and_acts_on_colab_alone(notebook):
 
 
 def test_its_parameters_are_literals_and_shared_ones_agree(notebook):
-    parameters = parameters_of(notebook, notebook.path.name)
+    parameters = notebook_parameters(notebook.path)
     assert notebook.cells[3].metadata["tags"] == ["parameters"]
     assert {"profile": "quick", "data_dir": "", "output_dir": "", "seed": 0}.items() <= parameters.items()
     assert parameters["profile"] in PROFILES
@@ -79,7 +79,7 @@ def test_its_parameters_are_literals_and_shared_ones_agree(notebook):
 def test_a_table_above_its_parameters_says_their_names_types_and_defaults_and_what_they_do(notebook):
     rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \| `(.+?)` \| (.+) \|$", notebook.cells[2].source, flags=re.M)
     told = {name: (kind, ast.literal_eval(default)) for name, kind, default, _ in rows}
-    parameters = parameters_of(notebook, notebook.path.name)
+    parameters = notebook_parameters(notebook.path)
     assert list(told.items()) == [(name, (type(value).__name__, value)) for name, value in parameters.items()]
     assert len(rows) == notebook.cells[2].source.count("\n| `")
     for name, _, _, purpose in rows:
@@ -88,7 +88,7 @@ def test_a_table_above_its_parameters_says_their_names_types_and_defaults_and_wh
 
 
 def test_it_begins_a_session_right_after_its_parameters(notebook):
-    assert "run = session.begin(globals())" in notebook.cells[4].source
+    assert "run = start(globals())" in notebook.cells[4].source
 
 
 def test_it_holds_no_class_and_no_training_loop(notebook):

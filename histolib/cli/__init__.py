@@ -1,1 +1,1 @@
-"""Command line: one module per command; each parses its arguments, calls the library and prints."""
+"""Command line: each module parses the arguments of one command, calls the library and prints."""

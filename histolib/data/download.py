@@ -111,8 +111,9 @@ def unpack(archive: str | Path, folder: str | Path) -> Path:
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as zipped:
                 for entry in zipped.infolist():
-                    parts = PurePosixPath(entry.filename.replace("\\", "/"))
-                    if stat.S_ISLNK(entry.external_attr >> 16) or parts.is_absolute() or {"..", "C:"} & {*parts.parts}:
+                    name = entry.filename.replace("\\", "/")
+                    outside = name.startswith("/") or ":" in name or ".." in name.split("/")
+                    if outside or stat.S_ISLNK(entry.external_attr >> 16):
                         raise ValueError(f"{archive}: expected files inside the folder, found {entry.filename!r}")
                 zipped.extractall(temporary)
         else:

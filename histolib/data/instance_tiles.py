@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -38,7 +39,11 @@ class InstanceTiles(InstanceReader):
         self._images = list_files(self.root / "images", ".png", ".jpg", ".jpeg")
         self._labels = list_files(self.root / "labels", ".png")
         self._types = _read_types(self.root / "types.json")
-        parts = {"an image": self._images, "a label": self._labels, "an entry in types.json": self._types}
+        parts: dict[str, dict[str, Any]] = {
+            "an image": self._images,
+            "a label": self._labels,
+            "an entry in types.json": self._types,
+        }
         for what, names in parts.items():
             missing = sorted(set[str]().union(*parts.values()) - set(names))
             if missing:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -152,7 +153,7 @@ def _open_store(store: Path, name: str) -> _Fold:
         rows = [len(_mapped(images, "u", IMAGE)), len(_mapped(instances, "u", MASKS[:2])), len(counts), len(tissues)]
         if len(set(rows)) > 1 or counts.sum() != len(types):
             raise ValueError(f"{rows} rows and {len(types)} nuclei instead of {counts.sum()}")
-    except (ValueError, KeyError, OSError, EOFError) as error:
+    except (ValueError, TypeError, KeyError, OSError, EOFError, BadZipFile) as error:
         message = f"{store}: expected a complete compact store, found {error}; delete it and run {PREPARE}"
         raise ValueError(message) from None
     return _Fold(name, images, instances, tuple(map(str, tissues)), np.split(types, np.cumsum(counts[:-1])))

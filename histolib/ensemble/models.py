@@ -1,163 +1,107 @@
-"""Where the weights of the routes lie, loaded once when a route first asks for them."""
+"""Lookup of model weights by role, in the pretrained folder or in folders of your own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import cached_property
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from ..config import best_device
-from ..nuclei import HoVerNet, load_hovernet
-from ..translation import Generator, StainReference, load_generator
+from ..io import file_digest
+from ..nuclei import HoVerNet
+from ..translation import Generator, StainReference
 from .fusion import Fusion
 
-__all__ = [
-    "FUSION",
-    "HE_REFERENCE",
-    "HE_TO_IHC",
-    "HOVERNET",
-    "IHC_REFERENCE",
-    "IHC_TO_HE",
-    "NETWORKS",
-    "SELFTRAINED",
-    "SUPERVISED",
-    "SYNTHETIC",
-    "Models",
-]
-
-HOVERNET = "hovernet.safetensors"
-ROLES = ("synthetic", "selftrained", "supervised")  # folders of HoVer-Nets that no route takes for the one of H&E
-SYNTHETIC, SELFTRAINED, SUPERVISED = (f"{role}/{HOVERNET}" for role in ROLES)
-FUSION = "fusion.json"
-IHC_TO_HE = "ihc_to_he.safetensors"
-HE_TO_IHC = "he_to_ihc.safetensors"
-HE_REFERENCE = "he_reference.safetensors"
-IHC_REFERENCE = "ihc_reference.safetensors"
-
-# Attribute of `Models` that holds the network, with its card, of each file.
-NETWORKS = {
-    HOVERNET: "hovernet",
-    SYNTHETIC: "synthetic",
-    SELFTRAINED: "selftrained",
-    SUPERVISED: "supervised",
-    IHC_TO_HE: "ihc_to_he",
-    HE_TO_IHC: "he_to_ihc",
+PRETRAINED = Path(__file__).resolve().parent.parent / "pretrained"
+IHC_NETWORKS = ("synthetic", "selftrained", "supervised")  # HoVer-Nets for IHC, each in a folder of its own
+FILES = {
+    "hovernet": "hovernet.safetensors",
+    **{role: f"{role}/hovernet.safetensors" for role in IHC_NETWORKS},
+    "ihc_to_he": "ihc_to_he.safetensors",
+    "he_to_ihc": "he_to_ihc.safetensors",
+    "he_reference": "he_reference.safetensors",
+    "ihc_reference": "ihc_reference.safetensors",
+    "fusion": "fusion.json",
 }
-
-HOW_TO_GET = "make them with `histolib run --only 02,03` (or `histolib train`) and pass --weights with their folder"
-SHIPPED = Path(__file__).resolve().parent.parent / "pretrained"
+LOADERS: dict[str, Callable[[Path], Any]] = {
+    **dict.fromkeys(("hovernet", *IHC_NETWORKS), HoVerNet.load),
+    **dict.fromkeys(("ihc_to_he", "he_to_ihc"), Generator.load),
+    **dict.fromkeys(("he_reference", "ihc_reference"), StainReference.load),
+    "fusion": Fusion.load,
+}
+HOW_TO_GET = "train them with `histolib run --only 02,03` or `histolib train`, and pass --weights with their folder"
 
 
 class Models:
-    """The weights that routes need, found by file name in a folder or one level below it; on a GPU where there is one.
+    """Model weights by role: networks on the GPU if there is one, stain references, and the fusion.
+
+    Each role has a file name (`FILES`), which is searched in every folder and in its subfolders. Weights are read on
+    the first `load` of their role and kept.
 
     Args:
-        folders: searched in order; default the weights that ship with the library.
+        folders: searched in order; default: the pretrained weights of the library.
+
+    Raises:
+        FileNotFoundError: a folder does not exist.
     """
 
     def __init__(self, *folders: str | Path) -> None:
-        self.folders = tuple(Path(folder) for folder in folders) or (SHIPPED,)
-
-    def find(self, name: str) -> Path | None:
-        """The first file of that name, or None."""
+        self.folders = tuple(Path(folder) for folder in folders) or (PRETRAINED,)
+        self._loaded: dict[str, Any] = {}
         for folder in self.folders:
-            below = (path for path in sorted(folder.glob(f"*/{name}")) if path.parent.name not in ROLES)
-            for path in (folder / name, *below):
-                if path.is_file():
-                    return path
-        return None
+            if not folder.is_dir():
+                raise FileNotFoundError(f"{folder}: expected a folder of weights, found nothing")
 
-    def network(self, name: str) -> tuple[Any, dict[str, Any]]:
-        """The network of a file, one of `NETWORKS`, and its card."""
-        return getattr(self, NETWORKS[name])
-
-    def card(self, name: str) -> dict[str, Any]:
-        """The card of a network's file, one of `NETWORKS`."""
-        return self.network(name)[1]
-
-    @property
-    def places(self) -> str:
-        """The folders, for a message."""
-        return ", ".join(str(folder) for folder in self.folders)
-
-    def missing(self, needs: Iterable[str]) -> list[str]:
-        """Which of these files are nowhere."""
-        return [name for name in needs if self.find(name) is None]
-
-    def require(self, needs: Iterable[str], what: str) -> None:
-        """Raise a FileNotFoundError that says what lacks which files, and how to get them, if any is missing."""
-        missing = self.missing(needs)
-        if missing:
-            raise FileNotFoundError(
-                f"{what}: expected {', '.join(missing)} in {self.places}, found nothing; {HOW_TO_GET}"
-            )
-
-    @classmethod
-    def open(cls, folder: Path | None) -> Models:
-        """The weights in a folder, or those that ship where none is named.
+    def load(self, role: str) -> Any:
+        """The model of a role.
 
         Raises:
-            FileNotFoundError: there is no such folder.
+            FileNotFoundError: its file is missing; the message says how to get it.
+            ValueError: its file is damaged or holds something else.
         """
-        if folder is not None and not folder.is_dir():
-            raise FileNotFoundError(f"{folder}: expected a folder of weights, found nothing")
-        return cls(folder) if folder else cls()
+        if role not in self._loaded:
+            model = LOADERS[role](self.path(role))
+            self._loaded[role] = model.to(best_device()).eval() if hasattr(model, "parameters") else model
+        return self._loaded[role]
 
-    @cached_property
-    def hovernet(self) -> tuple[HoVerNet, dict]:
-        """The network that finds nuclei on H&E, and its card."""
-        return self._on_device(HOVERNET)
+    def path(self, role: str) -> Path:
+        """The file of a role; raises as `require`."""
+        self.require([role], "models")
+        return next(self._found(role))
 
-    @cached_property
-    def synthetic(self) -> tuple[HoVerNet, dict]:
-        """The network that learnt from H&E translated to IHC, and its card."""
-        return self._on_device(SYNTHETIC)
+    def missing(self, roles: Iterable[str]) -> list[str]:
+        """File names that none of the folders holds."""
+        return [FILES[role] for role in roles if next(self._found(role), None) is None]
 
-    @cached_property
-    def selftrained(self) -> tuple[HoVerNet, dict]:
-        """The network that went on learning from what the CycleGAN route found on unlabelled IHC, and its card."""
-        return self._on_device(SELFTRAINED)
+    def require(self, roles: Iterable[str], what: str) -> None:
+        """Check that all files are there.
 
-    @cached_property
-    def supervised(self) -> tuple[HoVerNet, dict]:
-        """The network that learnt from IHC's own labels, and its card."""
-        return self._on_device(SUPERVISED)
+        Raises:
+            FileNotFoundError: `what` lacks files; the message names them and says how to get them.
+        """
+        missing = self.missing(roles)
+        if missing:
+            places = ", ".join(str(folder) for folder in self.folders)
+            raise FileNotFoundError(f"{what}: expected {', '.join(missing)} in {places}, found nothing; {HOW_TO_GET}")
 
-    @cached_property
-    def fusion(self) -> Fusion:
-        """How the route `ensemble` merges others."""
-        return Fusion.load(self.path(FUSION))
+    def describe(self, roles: Iterable[str]) -> dict[str, dict[str, str]]:
+        """For result files: the digest of each role's file, and what a network was trained on."""
+        described = {}
+        for role in roles:
+            described[role] = {"digest": file_digest(self.path(role))}
+            if hasattr(self.load(role), "provenance"):
+                described[role]["trained_on"] = self.load(role).provenance.trained_on
+        return described
 
-    @cached_property
-    def ihc_to_he(self) -> tuple[Generator, dict]:
-        """The generator that translates IHC to H&E, and its card."""
-        generator, card = load_generator(self.path(IHC_TO_HE))
-        return generator.to(best_device()), card
+    def _found(self, role: str) -> Iterator[Path]:
+        name = FILES[role]
+        for folder in self.folders:
+            below = (path for path in sorted(folder.glob(f"*/{name}")) if path.parent.name not in IHC_NETWORKS)
+            yield from (path for path in (folder / name, *below) if path.is_file())
 
-    @cached_property
-    def he_to_ihc(self) -> tuple[Generator, dict]:
-        """The generator of the way back, and its card."""
-        generator, card = load_generator(self.path(HE_TO_IHC))
-        return generator.to(best_device()), card
 
-    @cached_property
-    def he_reference(self) -> StainReference:
-        """Colours of the H&E on which the network was trained."""
-        return StainReference.load(self.path(HE_REFERENCE))
-
-    @cached_property
-    def ihc_reference(self) -> StainReference:
-        """Colours of unlabelled IHC, for the one global gain of the route `od`."""
-        return StainReference.load(self.path(IHC_REFERENCE))
-
-    def _on_device(self, name: str) -> tuple[HoVerNet, dict]:
-        net, card = load_hovernet(self.path(name))
-        return net.to(best_device()), card
-
-    def path(self, name: str) -> Path:
-        """The first file of that name, or a FileNotFoundError that says how to get it."""
-        path = self.find(name)
-        if path is None:
-            raise FileNotFoundError(f"{name}: expected these weights in {self.places}, found nothing; {HOW_TO_GET}")
-        return path
+@cache
+def pretrained_models() -> Models:
+    """The pretrained weights, the same object on every call, so that no file is read twice."""
+    return Models()

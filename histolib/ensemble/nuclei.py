@@ -1,4 +1,4 @@
-"""What every route hands back: the nuclei of one patch, in the patch's own pixels."""
+"""Nuclei of one patch: the result of every route."""
 
 from __future__ import annotations
 
@@ -7,19 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-__all__ = ["Nuclei"]
-
 
 @dataclass(frozen=True, slots=True)
 class Nuclei:
-    """Nuclei of one patch; what a route does not know is None.
+    """Nuclei of one patch; an attribute that the route does not provide is None.
 
     Attributes:
         xy: centroids in pixels of the patch, float (K, 2).
-        score: confidence, larger is surer, float (K,); comparable within one route only.
+        score: confidence, float (K,), higher is more confident; comparable within one route only.
         type: name of each nucleus' type, shape (K,).
         area_um2: areas in square microns, float (K,).
-        contours: one outline (V, 2) in pixels of the patch for each nucleus.
+        contours: outline of each nucleus, (V, 2) in pixels of the patch.
 
     >>> nuclei = Nuclei(xy=np.array([[10.0, 20.0]]), score=np.array([0.9]))
     >>> print(nuclei.table(mpp=0.5)[["x_px", "x_um", "score"]].to_string(index=False))
@@ -37,20 +35,20 @@ class Nuclei:
         return len(self.xy)
 
     def table(self, mpp: float) -> pd.DataFrame:
-        """Columns x_px, y_px, x_um, y_um, type, score, area_um2, a row a nucleus; empty where unknown.
+        """One row per nucleus: x_px, y_px, x_um, y_um, type, score, area_um2; unknown values are empty.
 
-        Microns are counted from the centre of the first pixel: x_um = x_px * mpp.
+        The origin of both units is the centre of the first pixel: x_um = x_px * mpp.
         """
         xy = np.asarray(self.xy, np.float64).reshape(-1, 2)
-        nothing = [None] * len(xy)
+        unknown = [None] * len(xy)
         return pd.DataFrame(
             {
                 "x_px": xy[:, 0],
                 "y_px": xy[:, 1],
                 "x_um": xy[:, 0] * mpp,
                 "y_um": xy[:, 1] * mpp,
-                "type": nothing if self.type is None else self.type,
+                "type": unknown if self.type is None else self.type,
                 "score": self.score,
-                "area_um2": nothing if self.area_um2 is None else self.area_um2,
+                "area_um2": unknown if self.area_um2 is None else self.area_um2,
             }
         )

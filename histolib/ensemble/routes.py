@@ -1,38 +1,36 @@
-"""Routes from an IHC patch to nucleus centroids: adding one is one function and one line in the table."""
+"""Routes from an IHC patch to nuclei; a new route is one function and one line in `ROUTES`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from ..data.splits import leaked_groups
 from ..imaging import MARKERS, Patch
 from ..nuclei import HoVerNet, detect_log, find_nuclei
-from .models import FUSION, HOVERNET, SELFTRAINED, SUPERVISED, SYNTHETIC, Models
+from ..translation import TRANSLATIONS
+from .models import Models, pretrained_models
 from .nuclei import Nuclei
-from .translations import TRANSLATIONS
-
-__all__ = ["ROUTES", "Route"]
 
 SMALLEST_PX = 8
-SMALLEST_UM = 4.0  # a small lymphocyte nucleus
+SMALLEST_UM = 4.0  # diameter of a small lymphocyte nucleus
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A way from an IHC patch to its nuclei.
+    """A method that finds the nuclei of an IHC patch.
 
     Attributes:
         about: one sentence for tables and help texts.
         run: function of (patch, marker, models).
-        needs: weight files that it asks `Models` for.
+        needs: roles that it loads from `Models`.
 
     >>> from histolib.data import phantom
     >>> tile = phantom.draw(seed=0, size_px=200, mpp=0.5)
     >>> nuclei = ROUTES["log"](tile.ihc, marker="nuclear")
-    >>> nuclei.xy.shape == (len(nuclei), 2), nuclei.type  # the Laplacian knows no types
+    >>> nuclei.xy.shape == (len(nuclei), 2), nuclei.type  # the Laplacian of Gaussian knows no types
     (True, None)
     """
 
@@ -41,12 +39,12 @@ class Route:
     needs: tuple[str, ...] = ()
 
     def __call__(self, patch: Patch, marker: str = "nuclear", models: Models | None = None) -> Nuclei:
-        """Nuclei of the patch, in its pixels.
+        """Find the nuclei of the patch, in its pixels.
 
         Args:
             patch: IHC image with its scale.
-            marker: what the brown stains: nuclear (ER, PR, Ki-67), membrane (HER2) or cytoplasm.
-            models: weights; default those that ship.
+            marker: what DAB stains: nuclear (ER, PR, Ki-67), membrane (HER2) or cytoplasm.
+            models: weights; default: the pretrained ones, read once per process.
 
         Raises:
             ValueError: the marker is unknown, or the patch is smaller than a nucleus.
@@ -57,25 +55,30 @@ class Route:
         height, width = patch.image.shape[:2]
         if min(height, width) < SMALLEST_PX or min(patch.size_um) < SMALLEST_UM:
             raise ValueError(
-                f"{patch.name or 'patch'}: expected at least {SMALLEST_PX} px and {SMALLEST_UM:g} microns a side, "
+                f"{patch.name or 'patch'}: expected sides of at least {SMALLEST_PX} px and {SMALLEST_UM:g} microns, "
                 f"found {width} x {height} px at {patch.mpp:g} microns per pixel"
             )
-        return self.run(patch, marker, models or Models())
+        return self.run(patch, marker, models or pretrained_models())
 
 
-def _log(patch: Patch, marker: str, models: Models) -> Nuclei:
-    xy, score = detect_log(patch, marker=marker)
-    return Nuclei(xy, score)
+def roles_of(route: str, models: Models) -> set[str]:
+    """Roles of all weights that a route uses, including those of the routes that a fusion merges."""
+    roles = set(ROUTES[route].needs)
+    if "fusion" in roles:
+        roles = roles.union(*(ROUTES[member].needs for member in models.load("fusion").weights))
+    return roles
 
 
-def find_on_he(patch: Patch, models: Models) -> Nuclei:
-    """Nuclei that HoVer-Net finds on H&E, or on what passes for it."""
-    return _find(patch, *models.hovernet)
+def leaks_of(route: str, models: Models, scored: list[str]) -> list[str] | None:
+    """Scored groups that training or checkpoint selection of the route's networks saw; None if a network is silent."""
+    loaded = (models.load(role) for role in roles_of(route, models))
+    checked = [leaked_groups(scored, model.provenance.groups) for model in loaded if hasattr(model, "provenance")]
+    return None if None in checked else sorted({group for groups in checked for group in groups or ()})
 
 
-def _find(patch: Patch, net: HoVerNet, card: Mapping[str, Any]) -> Nuclei:
-    table = find_nuclei(patch, net, mpp=card["mpp"], thresholds=card.get("thresholds"))
-    names = np.array(["unknown", *card["types"]], dtype=object)
+def _detect(patch: Patch, net: HoVerNet) -> Nuclei:
+    table = find_nuclei(patch, net)
+    names = np.array(["unknown", *net.types], dtype=object)
     return Nuclei(
         xy=table[["x", "y"]].to_numpy(np.float64).reshape(-1, 2),
         score=table["score"].to_numpy(np.float64),
@@ -85,35 +88,42 @@ def _find(patch: Patch, net: HoVerNet, card: Mapping[str, Any]) -> Nuclei:
     )
 
 
-def _after(translation: str, about: str = "") -> Route:
-    """HoVer-Net on what a translation makes of the patch."""
-    chosen = TRANSLATIONS[translation]
-    return Route(
-        about or chosen.about,
-        lambda patch, marker, models: find_on_he(chosen(patch, marker, models), models),
-        (HOVERNET, *chosen.needs),
-    )
+def _translated(name: str, about: str) -> Route:
+    """The HoVer-Net for H&E on the translated patch."""
+    translation = TRANSLATIONS[name]
+
+    def run(patch: Patch, marker: str, models: Models) -> Nuclei:
+        return _detect(translation.run(patch, marker, models.load), models.load("hovernet"))
+
+    return Route(about, run, ("hovernet", *translation.needs))
 
 
-def _on_ihc(network: str, about: str) -> Route:
-    """A HoVer-Net of its own on the IHC as it is."""
-    return Route(about, lambda patch, marker, models: _find(patch, *models.network(network)), (network,))
+def _on_ihc(role: str, about: str) -> Route:
+    """A HoVer-Net on the untranslated patch."""
+    return Route(about, lambda patch, marker, models: _detect(patch, models.load(role)), (role,))
 
 
 def _ensemble(patch: Patch, marker: str, models: Models) -> Nuclei:
-    fusion = models.fusion
+    fusion = models.load("fusion")
     for name in fusion.weights:
-        models.require(ROUTES[name].needs, f"route {name}, a part of ensemble")
+        models.require(ROUTES[name].needs, f"route {name}, a member of ensemble")
     return fusion({name: ROUTES[name].run(patch, marker, models) for name in fusion.weights}, patch.mpp)
 
 
 ROUTES: dict[str, Route] = {
-    "log": Route("Laplacian of Gaussian on optical density: no learning at all", _log),
-    "direct": _after("identity", "HoVer-Net on the IHC as it is"),
-    **{name: _after(name) for name in ("od", "hed", "reinhard", "macenko")},
-    "cyclegan": _after("cyclegan", "translated to H&E by the CycleGAN: the course's pipeline"),
-    "synthetic": _on_ihc(SYNTHETIC, "HoVer-Net that learnt from H&E translated to IHC, on the IHC as it is"),
-    "selftrained": _on_ihc(SELFTRAINED, "the same, gone on learning from what `cyclegan` found on unlabelled IHC"),
-    "ensemble": Route("what several of the other routes see, merged by votes", _ensemble, (FUSION,)),
-    "supervised": _on_ihc(SUPERVISED, "HoVer-Net that learnt from labels of IHC: a reference, not a rival"),
+    "log": Route(
+        "Laplacian of Gaussian on optical density, no learning",
+        lambda patch, marker, models: Nuclei(*detect_log(patch, marker=marker)),
+    ),
+    "direct": _on_ihc("hovernet", "HoVer-Net for H&E on the untranslated IHC"),
+    **{name: _translated(name, TRANSLATIONS[name].about) for name in ("od", "hed", "reinhard", "macenko")},
+    "cyclegan": _translated("cyclegan", "HoVer-Net after translation to H&E by the CycleGAN (the course's pipeline)"),
+    "synthetic": _on_ihc("synthetic", "HoVer-Net trained on H&E that was painted as IHC"),
+    "selftrained": _on_ihc("selftrained", "`synthetic`, then trained on detections of `cyclegan` on unlabelled IHC"),
+    "ensemble": Route("confidence-weighted vote of several other routes", _ensemble, ("fusion",)),
+    "supervised": _on_ihc("supervised", "HoVer-Net trained on labelled IHC, as a reference"),
 }
+
+# Best route without IHC labels: for a nuclear marker by the cross-fit scores of data/results/endonuke.json, for the
+# others by visual inspection of skimage.data.immunohistochemistry(), because no annotated tiles are available.
+DEFAULT_ROUTES = {"nuclear": "ensemble", "membrane": "od", "cytoplasm": "od"}

@@ -1,10 +1,10 @@
-"""The CycleGAN: two generators, two discriminators, their losses, and the order of one training step."""
+"""CycleGAN: two generators, two discriminators, their losses, and one training step."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -15,63 +15,68 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
+from ..config import CycleGANSettings
 from .content import DENSITY_STEP, ContentGuard, content_correlation, density_weights, stain_amount
+from .image_pool import ImagePool
 from .networks import Generator, PatchDiscriminator
-from .pool import ImagePool
-from .settings import TranslationSettings
-
-__all__ = ["CycleGAN", "linear_decay"]
 
 DIRECTIONS = {"ihc_to_he": ("ihc", "he"), "he_to_ihc": ("he", "ihc")}
+REVERSE = {"ihc_to_he": "he_to_ihc", "he_to_ihc": "ihc_to_he"}
+DECAY_FROM = 0.5  # share of the adversarial steps after which the learning rates fall linearly to zero
+Consistency = Callable[[Tensor, Tensor], Tensor]
 
 
 class CycleGAN:
-    r"""Unpaired translation between IHC and H&E (Zhu et al., ICCV 2017, doi 10.1109/ICCV.2017.244), content guarded.
+    r"""Unpaired translation between IHC and H&E (Zhu et al., ICCV 2017, doi 10.1109/ICCV.2017.244) with a content loss.
 
-    With generators G: IHC -> H&E and F: H&E -> IHC, discriminators D of H&E and of IHC, x an IHC and y an H&E image,
-    s(x) the amount of stain in each pixel and r Pearson's correlation over pixels, the generators minimise
+    With generators G: IHC -> H&E and F: H&E -> IHC, discriminators D of H&E and of IHC, an IHC image x, an H&E image
+    y, the stain amount s(x) of each pixel and Pearson's correlation r over pixels, the generators minimise
 
         adversarial    (D_he(G(x)) - 1)^2 + (D_ihc(F(y)) - 1)^2
-        cycle          + cycle    * ( |F(G(x)) - x| + |G(F(y)) - y| )
-        identity       + identity * ( |G(y) - y| + |F(x) - x| )
-        content        + content  * ( 1 - r(s(x), s(G(x))) + 1 - r(s(y), s(F(y))) )
-        agreement      + agreement * a(x, G(x))
+        cycle          + cycle       * ( |F(G(x)) - x| + |G(F(y)) - y| )
+        identity       + identity    * ( |G(y) - y| + |F(x) - x| )
+        content        + content     * ( 1 - r(s(x), s(G(x))) + 1 - r(s(y), s(F(y))) )
+        consistency    + consistency * c(x, G(x))
 
-    and then each discriminator, on a real image and on one from its pool of past translations,
+    Then each discriminator takes a step on a real image and on one from its pool of past translations:
 
         discriminator  1/2 * ( (D(real) - (1 - label_smoothing))^2 + D(past)^2 )
 
-    where every |.| and square is a mean over pixels. The warm start minimises |G(x) - od(x)| + |F(y) - od(y)| instead,
-    od(.) being the mean colour of the other stain at that amount of stain. Fulfils `histolib.training.Task`, with
-    batches {"ihc", "he"} of images (N, 3, H, W) in [0, 1].
+    Each |.| and each square is a mean over pixels. The warm start minimises |G(x) - od(x)| + |F(y) - od(y)| instead,
+    where od(.) is the mean colour of the other stain at that stain amount. Implements `histolib.training.Task`; batches
+    are {"ihc", "he"} of images (N, 3, H, W) in [0, 1].
 
     Args:
-        settings: what to train and how.
-        tables: for the warm start, by target domain the colour (B, 3) in [0, 255] for each bin of the amount of stain
-            in the source (`StainReference.colours`); not needed where `warm_steps` is 0 and `on_od` off.
-        agreement: a, of IHC images and their translations, (N, 3, H, W) in [0, 1] each: how far a task done on the one
-            differs from the same done on the other (semantic consistency; Hoffman et al. 2018, arXiv:1711.03213).
+        settings: size of the networks and loss weights.
+        tables: by target domain, the colour (B, 3) in [0, 255] of each bin of the stain amount in the source domain
+            (`StainReference.colours`); needed for the warm start and for `on_od`.
+        consistency: c, a loss between IHC images and their translations, (N, 3, H, W) in [0, 1] each: how much a task
+            result on one differs from that on the other (semantic consistency; Hoffman et al. 2018, arXiv:1711.03213).
 
     Raises:
-        ValueError: a warm start, or `on_od`, without tables; a weight of the agreement without it.
-        ContentLost: from `step`, where the translations stop showing the tissue.
+        ValueError: tables or consistency are missing although the settings need them.
+        ContentLost: from `step`, if the translations no longer show the tissue.
 
-    >>> small = TranslationSettings(width=4, blocks=1, discriminator_width=4, warm_steps=0)
+    >>> small = CycleGANSettings(width=4, blocks=1, discriminator_width=4, warm_steps=0)
     >>> list(CycleGAN(small).modules)
     ['ihc_to_he', 'he_to_ihc', 'discriminator_he', 'discriminator_ihc']
     """
 
+    kept = tuple(DIRECTIONS)
+
     def __init__(
         self,
-        settings: TranslationSettings,
+        settings: CycleGANSettings,
         tables: Mapping[str, np.ndarray] | None = None,
-        agreement: Callable[[Tensor, Tensor], Tensor] | None = None,
+        consistency: Consistency | None = None,
     ) -> None:
         if (settings.warm_steps or settings.on_od) and (tables is None or not {"he", "ihc"} <= tables.keys()):
-            raise ValueError(f"CycleGAN: {settings.warm_steps} warm steps or on_od need colour tables of both domains")
-        if settings.agreement and agreement is None:
-            raise ValueError(f"CycleGAN: expected a loss for an agreement of {settings.agreement:g}, found none")
-        self.settings, self.agreement = settings, agreement
+            raise ValueError(
+                f"CycleGAN: expected colour tables for {settings.warm_steps} warm steps or on_od, found none"
+            )
+        if settings.consistency and consistency is None:
+            raise ValueError(f"CycleGAN: expected a loss for consistency={settings.consistency:g}, found none")
+        self.settings, self.consistency = settings, consistency
         self.tables = {domain: torch.from_numpy(table).float() / 255 for domain, table in (tables or {}).items()}
         self.weights = {domain: torch.from_numpy(density_weights(domain, settings.marker)) for domain in ("he", "ihc")}
         with torch.random.fork_rng(devices=[]):
@@ -82,54 +87,42 @@ class CycleGAN:
                 for domain in ("he", "ihc")
             }
         for name, (source, target) in DIRECTIONS.items():
-            self.generators[name].mpp = settings.mpp
+            generator = self.generators[name]
+            generator.mpp, generator.direction, generator.marker = settings.mpp, name, settings.marker
             if settings.on_od:
-                self.generators[name].begin_with(self.tables[target], self.weights[source])
+                generator.begin_with(self.tables[target], self.weights[source])
+            for stage in settings.freeze:
+                getattr(generator, stage).requires_grad_(False)
         # Accelerate replaces the entries of `modules` by wrappers that share the parameters of the networks above.
         self.modules: dict[str, nn.Module] = {
             **self.generators,
             **{f"discriminator_{domain}": network for domain, network in self.discriminators.items()},
         }
-        for stage in settings.freeze:
-            for network in self.discriminators.values() if stage == "strided" else self.generators.values():
-                # In evaluation mode, where a spectral norm holds still too.
-                getattr(network, stage).requires_grad_(False).eval()
         self.optimizers: dict[str, Optimizer] = {
-            kind: Adam(_trained(networks), lr, betas=(0.5, 0.999))
-            for kind, networks, lr in (
-                ("generators", self.generators.values(), settings.lr_generator),
-                ("discriminators", self.discriminators.values(), settings.lr_discriminator),
-            )
+            "generators": Adam(_trainable(self.generators.values()), settings.lr_generator, betas=(0.5, 0.999)),
+            "discriminators": Adam(
+                _trainable(self.discriminators.values()), settings.lr_discriminator, betas=(0.5, 0.999)
+            ),
         }
         self.schedulers: dict[str, LRScheduler] = {
-            kind: LambdaLR(optimizer, lambda step: linear_decay(step, settings.steps, settings.decay_from))
+            kind: LambdaLR(
+                optimizer, lambda step: min(1.0, max(0.0, (1 - step / max(settings.steps, 1)) / (1 - DECAY_FROM)))
+            )
             for kind, optimizer in self.optimizers.items()
         }
-        self.pools = {domain: ImagePool(settings.pool, settings.seed + i) for i, domain in enumerate(("he", "ihc"))}
+        self.pools = {domain: ImagePool(seed=settings.seed + i) for i, domain in enumerate(("he", "ihc"))}
         self.guard = ContentGuard(settings.content_limit, settings.grace_steps)
-        self.averages = deepcopy(self.generators) if settings.ema else {}
         self.steps_done = 0
-
-    def start_from(self, states: Mapping[str, Mapping[str, Tensor]]) -> None:
-        """Take weights, by name in `modules`, from an earlier training; the averages begin at them.
-
-        Raises:
-            RuntimeError: they do not fit.
-        """
-        for name, state in states.items():
-            self.modules[name].load_state_dict(state)
-            if name in self.averages:
-                self.averages[name].load_state_dict(state)
 
     def step(self, batch: Mapping[str, Tensor], accelerator: Accelerator) -> dict[str, Tensor]:
         """One step: a warm one, or one of the generators and then one of the discriminators.
 
         Args:
             batch: {"ihc", "he"}, unpaired images (N, 3, H, W) in [0, 1].
-            accelerator: does the backward pass.
+            accelerator: runs the backward pass.
 
         Returns:
-            the detached losses, each before its weight, and `correlation`, the amount of stain's before and after.
+            the detached losses before weighting, and `correlation` between the stain amounts before and after.
         """
         if self.steps_done < self.settings.warm_steps:
             losses = self._warm_step(batch, accelerator)
@@ -138,10 +131,8 @@ class CycleGAN:
             losses |= self._discriminator_step(batch, fakes, accelerator)
             for scheduler in self.schedulers.values():
                 scheduler.step()
-            # Every process sees the same number, so that all of them stop or none.
+            # All processes see the same number, so either all of them stop or none.
             self.guard.update(float(accelerator.reduce(losses["correlation"].detach(), "mean")))
-        for name, average in self.averages.items():
-            average_weights(average, self.generators[name], self.settings.ema, self.steps_done)
         self.steps_done += 1
         return {name: value.detach() for name, value in losses.items()}
 
@@ -149,55 +140,54 @@ class CycleGAN:
         fakes = {target: self.modules[name](batch[source]) for name, (source, target) in DIRECTIONS.items()}
         warm = _sum(F.l1_loss(fakes[t], self._recoloured(batch[s], s, t)) for s, t in DIRECTIONS.values())
         with torch.no_grad():
-            kept = [self._correlation(batch[s], fakes[t], s, t) for s, t in DIRECTIONS.values()]
+            correlation = _sum(self._correlation(batch[s], fakes[t], s, t) for s, t in DIRECTIONS.values()) / 2
         self._descend("generators", warm, accelerator)
-        return {"warm": warm, "correlation": _sum(kept) / len(kept)}
+        return {"warm": warm, "correlation": correlation}
 
     def _generator_step(
         self, batch: Mapping[str, Tensor], accelerator: Accelerator
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """One step of both generators, each term that shares no pass with another backwards by itself.
+        """One step of both generators, with a backward pass for each group of terms that share a forward pass.
 
-        The gradients are those of the sum, but never more than two passes of a generator are held in memory.
+        The gradients are those of the sum, but memory holds at most two forward passes of a generator at a time.
         """
         settings, fakes = self.settings, {}
-        losses: dict[str, list[Tensor]] = {}
+        losses: dict[str, list[Tensor]] = defaultdict(list)
         self.optimizers["generators"].zero_grad()
-        with _without_gradients(*self.discriminators.values()):
+        with _without_gradients(self.discriminators.values()):
             for name, (source, target) in DIRECTIONS.items():
                 fake = self.modules[name](batch[source])
-                # The network, not its wrapper: no gradient of a discriminator is to be shared between processes here.
+                # The network and not its wrapper: processes must not exchange discriminator gradients here.
                 score = self.discriminators[target](fake)
                 terms = {"adversarial": F.mse_loss(score, torch.ones_like(score))}
                 total = terms["adversarial"]
                 if settings.cycle:
-                    terms["cycle"] = F.l1_loss(self.modules[_reverse(name)](fake), batch[source])
+                    terms["cycle"] = F.l1_loss(self.modules[REVERSE[name]](fake), batch[source])
                     total = total + settings.cycle * terms["cycle"]
                 with torch.set_grad_enabled(settings.content > 0):
                     terms["correlation"] = self._correlation(batch[source], fake, source, target)
                 if settings.content:
                     total = total + settings.content * (1 - terms["correlation"])
-                if settings.agreement and self.agreement is not None and source == "ihc":
-                    terms["agreement"] = self.agreement(batch[source], fake)
-                    total = total + settings.agreement * terms["agreement"]
+                if settings.consistency and self.consistency is not None and source == "ihc":
+                    terms["consistency"] = self.consistency(batch[source], fake)
+                    total = total + settings.consistency * terms["consistency"]
                 accelerator.backward(total)
                 if settings.identity:
                     terms["identity"] = F.l1_loss(self.modules[name](batch[target]), batch[target])
                     accelerator.backward(settings.identity * terms["identity"])
                 fakes[target] = fake.detach()
                 for term, value in terms.items():
-                    losses.setdefault(term, []).append(value.detach())
+                    losses[term].append(value.detach())
         self.optimizers["generators"].step()
         summed = {term: _sum(values) for term, values in losses.items()}
-        summed["correlation"] = summed["correlation"] / len(DIRECTIONS)
-        return summed, fakes
+        return summed | {"correlation": summed["correlation"] / 2}, fakes
 
     def _discriminator_step(
         self, batch: Mapping[str, Tensor], fakes: Mapping[str, Tensor], accelerator: Accelerator
     ) -> dict[str, Tensor]:
         losses = {}
         for domain, pool in self.pools.items():
-            # One pass over both, since a wrapper's buffers must not change between two passes and one backward.
+            # One pass over both: the buffers of a wrapper must not change between two passes and one backward pass.
             images = torch.cat([batch[domain], pool.query(fakes[domain])])
             real, past = self.modules[f"discriminator_{domain}"](images).chunk(2)
             wanted = torch.full_like(real, 1 - self.settings.label_smoothing)
@@ -211,56 +201,34 @@ class CycleGAN:
         self.optimizers[kind].step()
 
     def _correlation(self, before: Tensor, after: Tensor, source: str, target: str) -> Tensor:
-        """Mean correlation of the amounts of stain of images and their translations."""
+        """Mean correlation between the stain amounts of images and of their translations."""
         amounts = stain_amount(before, self.weights[source]), stain_amount(after, self.weights[target])
         return content_correlation(*amounts).mean()
 
     def _recoloured(self, images: Tensor, source: str, target: str) -> Tensor:
-        """Every pixel in the mean colour that the target domain has at its amount of stain: `recolour_od` in torch."""
+        """`recolour_od` in torch: each pixel gets the mean colour of the target domain at its stain amount."""
         table = self.tables[target].to(images.device)
         bins = (stain_amount(images, self.weights[source]) / DENSITY_STEP).long().clamp(0, len(table) - 1)
         return table[bins].permute(0, 3, 1, 2)
 
-    def generator(self, direction: str) -> Generator:
-        """The generator to keep for "ihc_to_he" or "he_to_ihc": the averaged one where `ema` is on."""
-        return self.averages.get(direction, self.generators[direction])
-
-    def kept(self) -> dict[str, Generator]:
-        """Both generators to keep, by direction."""
-        return {direction: self.generator(direction) for direction in DIRECTIONS}
-
     def extra_state(self) -> dict[str, Any]:
-        """What a checkpoint holds beside networks and optimisers: progress, pools, the guard's mean, the averages."""
+        """State for a checkpoint besides networks and optimisers: progress, pools and the running mean of the guard."""
         return {
             "steps_done": self.steps_done,
             "pools": {domain: pool.state() for domain, pool in self.pools.items()},
             "guard": {"mean": self.guard.mean, "updates": self.guard.updates},
-            "averages": {name: average.state_dict() for name, average in self.averages.items()},
         }
 
     def load_extra_state(self, state: dict[str, Any]) -> None:
-        """Take back what `extra_state` gave."""
+        """Restore the values of `extra_state`."""
         self.steps_done = state["steps_done"]
         self.guard.mean, self.guard.updates = state["guard"]["mean"], state["guard"]["updates"]
         for domain, pool in self.pools.items():
             pool.load_state(state["pools"][domain])
-        for name, average in self.averages.items():
-            average.load_state_dict(state["averages"][name])
 
 
-def linear_decay(step: int, steps: int, start: float = 0.5) -> float:
-    """Factor of the learning rate at one of `steps` steps: 1 up to a share of them, then falling linearly to 0."""
-    return min(1.0, max(0.0, (1 - step / steps) / max(1 - start, 1e-9)))
-
-
-def _trained(networks: Iterable[nn.Module]) -> list[nn.Parameter]:
-    """What an optimiser has to do with: no frozen parameter."""
+def _trainable(networks: Iterable[nn.Module]) -> list[nn.Parameter]:
     return [parameter for network in networks for parameter in network.parameters() if parameter.requires_grad]
-
-
-def _reverse(direction: str) -> str:
-    """The direction of the way back."""
-    return next(name for name, (source, _) in DIRECTIONS.items() if source == DIRECTIONS[direction][1])
 
 
 def _sum(losses: Iterable[Tensor]) -> Tensor:
@@ -268,9 +236,9 @@ def _sum(losses: Iterable[Tensor]) -> Tensor:
 
 
 @contextmanager
-def _without_gradients(*networks: nn.Module) -> Iterator[None]:
-    """Gradients flow through the networks to their inputs, none is computed for their parameters."""
-    parameters = _trained(networks)
+def _without_gradients(networks: Iterable[nn.Module]) -> Iterator[None]:
+    """Gradients flow through the networks to their inputs, but not into their parameters."""
+    parameters = _trainable(networks)
     for parameter in parameters:
         parameter.requires_grad_(False)
     try:

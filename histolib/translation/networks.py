@@ -1,25 +1,25 @@
-"""The two networks of the CycleGAN, read top to bottom: a ResNet generator and a PatchGAN discriminator."""
+"""The two CycleGAN networks: a ResNet generator and a PatchGAN discriminator."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm as spectrally_normalised
 
+from ..io import Provenance, load_weights, save_weights
 from .content import DENSITY_BINS, DENSITY_STEP, stain_amount
 
-__all__ = ["Generator", "PatchDiscriminator", "held_statistics"]
-
-PALEST = 0.98  # of colours in (-1, 1) that a generator begins with: beyond, tanh has no slope to learn by
-SMALLEST_PX = 8  # at a quarter of this size a reflection by one pixel still has a pixel to reflect
+PALEST = 0.98  # largest initial colour magnitude in (-1, 1): tanh has almost no gradient beyond it
+SMALLEST_PX = 8  # smallest padded side: a quarter of it still has a pixel for reflection padding
 
 
 class InstanceNorm(nn.Module):
-    """Instance norm without affine parameters, whose statistics `held_statistics` can take from a sample and keep."""
+    """Instance norm without affine parameters. `held_statistics` can fix its statistics to those of a sample."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,20 +33,20 @@ class InstanceNorm(nn.Module):
             self.held = mean, variance
         if self.held is not None:
             return F.batch_norm(x, *self.held)
-        # One group a channel is the same norm, whose kernel is several times faster on a CPU.
+        # Group norm with one channel per group is the same operation, and several times faster on a CPU.
         return F.instance_norm(x) if x.is_cuda else F.group_norm(x, x.shape[1])
 
 
 @contextmanager
 def held_statistics(network: nn.Module, sample: Tensor) -> Iterator[None]:
-    """Within the context, every instance norm of `network` uses the statistics of `sample`, pooled over its images.
+    """Fix the statistics of every instance norm to those of a sample, pooled over its images, within the context.
 
-    A convolutional network with fixed statistics is local: tiles of a large image agree where their margins cover its
-    reach. Instance norm proper gives each tile statistics of its own, and seams.
+    With fixed statistics the network is local: overlapping tiles of a large image agree if their margins cover the
+    receptive field. Standard instance norm computes statistics per tile and leaves seams.
 
     Args:
-        network: any module that holds this file's instance norms, such as `Generator`.
-        sample: images of the large picture, shape (N, 3, H, W), in [0, 1].
+        network: a network with instance norms of this module, such as `Generator`.
+        sample: crops of the large image, shape (N, 3, H, W), in [0, 1].
     """
     norms = [module for module in network.modules() if isinstance(module, InstanceNorm)]
     try:
@@ -63,17 +63,14 @@ def held_statistics(network: nn.Module, sample: Tensor) -> Iterator[None]:
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions around which the input is carried (Johnson et al. 2016, without the last ReLU)."""
+    """Two 3x3 convolutions with a skip connection (Johnson et al. 2016, without the last ReLU)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.body = nn.Sequential(
-            nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect", bias=False),
-            InstanceNorm(),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect", bias=False),
-            InstanceNorm(),
+        first, second = (
+            nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect", bias=False) for _ in range(2)
         )
+        self.body = nn.Sequential(first, InstanceNorm(), nn.ReLU(inplace=True), second, InstanceNorm())
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to the same shape."""
@@ -81,10 +78,10 @@ class ResidualBlock(nn.Module):
 
 
 class Enlargement(nn.Module):
-    """Nearest-neighbour enlargement by 2 and a 3x3 convolution, done as one transposed convolution at half the cost.
+    """Nearest-neighbour upsampling by 2 followed by a 3x3 convolution, as one transposed convolution at half the cost.
 
-    Every output pixel sees the whole kernel. The published transposed 3x3 convolution gives each pixel of a 2x2 square
-    its own part of the kernel, which paints a checkerboard (Odena et al. 2016, doi 10.23915/distill.00003).
+    Every output pixel uses the whole kernel. In the published transposed 3x3 convolution each pixel of a 2x2 square
+    uses another part of the kernel, which causes checkerboards (Odena et al. 2016, doi 10.23915/distill.00003).
     """
 
     def __init__(self, channels: int, wanted: int) -> None:
@@ -93,13 +90,13 @@ class Enlargement(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to (N, wanted, 2 H, 2 W)."""
-        # Each weight falls on the 2x2 pixels that a pixel becomes.
+        # Each weight applies to all four pixels that one input pixel is upsampled to.
         shifts = [F.pad(self.weight, (i, 1 - i, j, 1 - j)) for i in (0, 1) for j in (0, 1)]
         return F.conv_transpose2d(x, torch.stack(shifts).sum(0), stride=2, padding=1)
 
 
 class Recolouring(nn.Module):
-    """`recolour_od` as a layer: each pixel in the colour of its amount of stain, linear between bins."""
+    """`recolour_od` as a layer: each pixel gets the colour of its stain amount, interpolated between bins."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -109,7 +106,7 @@ class Recolouring(nn.Module):
         self.register_buffer("weights", torch.ones(3))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Images (N, 3, H, W) in [0, 1] to the same."""
+        """Images (N, 3, H, W) in [0, 1] to the same shape and range."""
         place = (stain_amount(x, self.weights) / DENSITY_STEP - 0.5).clamp(0, DENSITY_BINS - 1.001)
         low = place.detach().long()
         share = (place - low).unsqueeze(-1)
@@ -117,21 +114,24 @@ class Recolouring(nn.Module):
 
 
 class Generator(nn.Module):
-    """ResNet generator of CycleGAN: images of one stain to images of the other, same size.
+    """ResNet generator of CycleGAN: translates images of one stain to the other at the same size.
 
     Zhu et al., Unpaired image-to-image translation using cycle-consistent adversarial networks, ICCV 2017
     (doi 10.1109/ICCV.2017.244). Published sizes: width 64, 9 blocks from 256 px on, 6 below. Convolutions before an
-    instance norm have no bias, which the norm would subtract again, and `Enlargement` replaces transposed convolutions.
+    instance norm have no bias, because the norm would subtract it, and `Enlargement` replaces transposed convolutions.
 
     Args:
-        width: channels at full resolution; 2x at a half, 4x at a quarter.
+        width: channels at full resolution; 2x at half, 4x at a quarter.
         blocks: residual blocks at a quarter of the resolution.
-        on_od: paint on top of the `od` recolouring, with which it then begins (see `begin_with`), so that nothing fine
-            is lost on the way through a quarter of the resolution. As published there is nothing below.
+        on_od: add the output to the `recolour_od` recolouring (see `begin_with`), which preserves fine detail that the
+            path through a quarter of the resolution loses. The published generator does not have this.
 
     Attributes:
-        mpp: microns per pixel of the images that it was trained on, or None while that is unknown.
-        reach_px: how far an output pixel sees, in pixels to each side, once normalisation statistics are held.
+        mpp: microns per pixel of the training images; None if unknown.
+        direction: "ihc_to_he" or "he_to_ihc".
+        marker: structure that the brown stains in the IHC of the training set, one of `imaging.MARKERS`.
+        provenance: training data and settings.
+        reach_px: receptive field to each side in pixels, once normalisation statistics are held.
 
     >>> Generator(width=4, blocks=1)(torch.rand(1, 3, 30, 50)).shape
     torch.Size([1, 3, 30, 50])
@@ -141,25 +141,16 @@ class Generator(nn.Module):
         super().__init__()
         self.config: dict[str, int | bool] = {"width": width, "blocks": blocks, **({"on_od": True} if on_od else {})}
         self.mpp: float | None = None
+        self.direction, self.marker, self.provenance = "ihc_to_he", "nuclear", Provenance()
         self.encoder = nn.Sequential(
-            nn.Conv2d(3, width, 7, padding=3, padding_mode="reflect", bias=False),  # H
-            InstanceNorm(),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(width, 2 * width, 3, stride=2, padding=1, bias=False),  # H / 2
-            InstanceNorm(),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(2 * width, 4 * width, 3, stride=2, padding=1, bias=False),  # H / 4
-            InstanceNorm(),
-            nn.ReLU(inplace=True),
+            *_normed(nn.Conv2d(3, width, 7, padding=3, padding_mode="reflect", bias=False)),  # H
+            *_normed(nn.Conv2d(width, 2 * width, 3, stride=2, padding=1, bias=False)),  # H / 2
+            *_normed(nn.Conv2d(2 * width, 4 * width, 3, stride=2, padding=1, bias=False)),  # H / 4
         )
         self.blocks = nn.Sequential(*(ResidualBlock(4 * width) for _ in range(blocks)))
         self.decoder = nn.Sequential(
-            Enlargement(4 * width, 2 * width),  # H / 2
-            InstanceNorm(),
-            nn.ReLU(inplace=True),
-            Enlargement(2 * width, width),  # H
-            InstanceNorm(),
-            nn.ReLU(inplace=True),
+            *_normed(Enlargement(4 * width, 2 * width)),  # H / 2
+            *_normed(Enlargement(2 * width, width)),  # H
             nn.Conv2d(width, 3, 7, padding=3, padding_mode="reflect"),
         )
         self.apply(_initialise)
@@ -168,25 +159,25 @@ class Generator(nn.Module):
             self.decoder[-1].weight.data.zero_()  # type: ignore[operator]
 
     def begin_with(self, table: Tensor, weights: Tensor) -> None:
-        """Begin with the `od` recolouring: the colour (B, 3) in [0, 1] of each bin of the amount of stain.
+        """Set the recolouring that a generator with `on_od` starts from.
 
         Args:
-            table: bins of width `DENSITY_STEP`.
-            weights: of the optical densities in the amount of stain, (3,).
+            table: colour (B, 3) in [0, 1] of each stain amount bin of width `DENSITY_STEP`.
+            weights: optical density weights (3,) of the stain amount.
         """
-        assert self.recolouring is not None, "a generator with on_od"
+        assert self.recolouring is not None, "only a generator with on_od has a recolouring"
         self.recolouring.table.copy_(table)
         self.recolouring.weights.copy_(weights)
 
     @property
     def reach_px(self) -> int:
-        """7x7 (3), two strided 3x3 (1 + 2), two 3x3 a block at stride 4 (8), two enlargements (4 + 2), 7x7 (3)."""
+        """7x7 (3), two strided 3x3 (1 + 2), two 3x3 per block at stride 4 (8), two enlargements (4 + 2), 7x7 (3)."""
         return 8 * len(self.blocks) + 15
 
     def forward(self, x: Tensor) -> Tensor:
         """Images (N, 3, H, W) in [0, 1] to images of the same shape and range; any H and W."""
         height, width = x.shape[-2:]
-        # Padding at the bottom and right alone keeps the strided grid where it is, so that tiles stay aligned.
+        # Padding only at the bottom and right keeps the strided grid in place, so that tiles stay aligned.
         padding = (0, _missing(width), 0, _missing(height))
         x = F.pad(2 * x - 1, padding, mode="replicate") if any(padding) else 2 * x - 1
         y = self.decoder(self.blocks(self.encoder(x)))[..., :height, :width]
@@ -194,6 +185,31 @@ class Generator(nn.Module):
             below = 2 * self.recolouring((x[..., :height, :width] + 1) / 2) - 1
             y = y + torch.atanh(below.clamp(-PALEST, PALEST))
         return (torch.tanh(y) + 1) / 2
+
+    def save(self, path: str | Path) -> None:
+        """Write weights and attributes to one safetensors file."""
+        known = {"config": self.config, "mpp": self.mpp, "direction": self.direction, "marker": self.marker}
+        save_weights(path, self.state_dict(), self.provenance.card() | known)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Generator:
+        """Read a generator written by `save`, in evaluation mode.
+
+        Raises:
+            FileNotFoundError: the file does not exist.
+            ValueError: the file is damaged or contains other weights.
+        """
+        state, card = load_weights(path)
+        try:
+            generator = cls(**card.pop("config"))
+            generator.load_state_dict(state)
+        except (KeyError, TypeError, RuntimeError) as error:
+            reason = str(error).partition("\n")[0]
+            raise ValueError(f"{path}: expected the weights of a generator, found others ({reason})") from None
+        for name in ("mpp", "direction", "marker"):
+            setattr(generator, name, card.pop(name, getattr(generator, name)))
+        generator.provenance = Provenance.from_card(card)
+        return generator.eval()
 
 
 class PatchDiscriminator(nn.Module):
@@ -203,10 +219,10 @@ class PatchDiscriminator(nn.Module):
     (doi 10.1109/CVPR.2017.632).
 
     Args:
-        width: channels of the first layer, doubled by each further one up to 8x.
-        layers: strided layers; the patch seen by a score is 16, 34, 70, 142 px for 1 to 4.
-        spectral_norm: bound every layer by its largest singular value (Miyato et al., ICLR 2018). It then stands in
-            place of instance norm, which would divide the bound out again.
+        width: channels of the first layer; each further layer doubles them, up to 8x.
+        layers: strided layers; the receptive field is 16, 34, 70, 142 px for 1 to 4.
+        spectral_norm: divide every layer by its largest singular value (Miyato et al., ICLR 2018). It replaces instance
+            norm, which would cancel this bound.
 
     >>> PatchDiscriminator(width=4)(torch.rand(1, 3, 128, 128)).shape
     torch.Size([1, 1, 14, 14])
@@ -225,29 +241,26 @@ class PatchDiscriminator(nn.Module):
         modules.append(nn.Conv2d(channels[-1], 1, 4, padding=1))
         self.layers = nn.Sequential(*modules)
         self.apply(_initialise)
-        if spectral_norm:
-            for module in self.layers:
-                if isinstance(module, nn.Conv2d):
-                    spectrally_normalised(module)
-
-    @property
-    def strided(self) -> nn.Sequential:
-        """The strided layers, below the last two convolutions."""
-        convolutions = [i for i, module in enumerate(self.layers) if isinstance(module, nn.Conv2d)]
-        return self.layers[: convolutions[-2]]
+        for module in self.layers:
+            if spectral_norm and isinstance(module, nn.Conv2d):
+                spectrally_normalised(module)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Images (N, 3, H, W) in [0, 1] to scores (N, 1, h, w), near 1 for real and 0 for translated."""
+        """Images (N, 3, H, W) in [0, 1] to scores (N, 1, h, w), near 1 for real and 0 for translated images."""
         return self.layers(2 * x - 1)
 
 
+def _normed(layer: nn.Module) -> tuple[nn.Module, ...]:
+    return layer, InstanceNorm(), nn.ReLU(inplace=True)
+
+
 def _missing(size: int) -> int:
-    """Pixels to add so that `size` is a multiple of 4 and large enough to reflect."""
+    """Pixels of padding to a multiple of 4 that is large enough for reflection padding."""
     return max(SMALLEST_PX, -(-size // 4) * 4) - size
 
 
 def _initialise(module: nn.Module) -> None:
-    """Weights from N(0, 0.02), biases zero, as published."""
+    """Published initialisation: weights from N(0, 0.02), biases zero."""
     if isinstance(module, nn.Conv2d):
         nn.init.normal_(module.weight, 0.0, 0.02)
         if module.bias is not None:

@@ -1,90 +1,88 @@
-"""Training of a CycleGAN on unpaired patches: what it is shown, and what a run leaves behind."""
+"""Training of a CycleGAN on unpaired patches."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
-from hashlib import sha256
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
+import torch
 from accelerate import PartialState
-from torch import Tensor
+from torch import Tensor, nn
 
+from ..config import CycleGANSettings
 from ..imaging import Patch, resample
+from ..io import Provenance, file_digest
 from ..training import fit, load_checkpoint
 from ..training.loop import CHECKPOINT
-from .classical import StainReference
-from .cyclegan import DIRECTIONS, CycleGAN
+from .content import DENSITY_STEP, stain_amount
+from .cyclegan import DIRECTIONS, Consistency, CycleGAN
+from .inference import to_tensor
 from .networks import Generator
-from .settings import TranslationSettings
-from .translate import load_generator, save_generator, to_tensor
+from .stain_transfer import StainReference, save_stain_reference
 
-__all__ = ["random_crop", "train", "unpaired_crops"]
+REFERENCE_PATCHES = 100  # patches of each stain for the colour tables of the warm start
+INVERSION_CROPS = 20  # crops that the densest stain amount is estimated from
+DENSEST = 0.99  # quantile of the stain amount that `inverted_start` maps to glass
+Draw = Callable[[int], dict[str, Tensor]]
 
-REFERENCE_PATCHES = 100  # patches of each stain that the colour tables of the warm start are made of
 
-
-def train(
+def train_cyclegan(
     ihc: Sequence[Patch],
     he: Sequence[Patch],
-    settings: TranslationSettings,
+    settings: CycleGANSettings,
     folder: str | Path,
     *,
     validate: Callable[[Mapping[str, Generator]], Mapping[str, float]] | None = None,
-    agreement: Callable[[Tensor, Tensor], Tensor] | None = None,
+    consistency: Consistency | None = None,
     start: str | Path | None = None,
-    groups: Mapping[str, Sequence[str]] | None = None,
-    trained_on: str = "",
+    provenance: Provenance = Provenance(),  # noqa: B008 - immutable
     resume: bool = False,
     **loop: Any,
 ) -> pd.DataFrame:
     """Train a CycleGAN between two unpaired sets of patches.
 
-    Writes `ihc_to_he.safetensors` and `he_to_ihc.safetensors` (read by `load_generator`) beside the loop's checkpoint
-    and log. Patches may be read lazily: each is asked for when a crop of it is drawn.
+    Writes `ihc_to_he.safetensors`, `he_to_ihc.safetensors` (`Generator.load`) and `ihc_reference.safetensors`
+    (`StainReference.load`) next to checkpoint and log. Patches may be read lazily: each is read when a crop of it is
+    drawn.
 
     Args:
-        ihc, he: patches of each stain, of any scale; no pairs needed.
+        ihc, he: patches of each stain, of any scale; pairs are not needed.
         settings: what to train and how.
         folder: receives the run.
-        validate: scores the generators, {"ihc_to_he", "he_to_ihc"}, as they would be saved (in evaluation mode, the
-            averaged ones where `ema` is on). Its numbers join the log after every `validate_every` steps, and the
-            generators saved are those of the highest `monitor`: a kernel distance goes in as its negative.
-        agreement: a loss between IHC and its translation, as of `CycleGAN`.
-        start: folder of an earlier run to begin with: its generators and, where its checkpoint is there, its
-            discriminators as they were last. Usually without `warm_steps`, which would undo them.
-        groups: by stain, which groups (id block, image, fold) training and validation saw, for the card.
-        trained_on: data and split in words, for the card.
-        resume: continue the run in `folder` when there is one; bit-identical to a run without interruption on a CPU.
-        loop: more arguments of `histolib.training.fit`: `validate_every` (default: with every checkpoint), `monitor`,
-            `patience` (steps without a better score), `mixed_precision`, `save_every` in place of the settings',
-            `workers` or `progress`.
+        validate: scores the generators {"ihc_to_he", "he_to_ihc"} as they would be saved (averaged with `ema`). Its
+            numbers join the log; with `monitor`, the generators with the highest number are saved.
+        consistency: loss between IHC and its translation, see `CycleGAN`.
+        start: folder of an earlier run to fine-tune: its generators and, if it has a checkpoint, its discriminators.
+            Use it with `warm_steps` 0, because a warm start would overwrite them.
+        provenance: training data and groups, for the weights files.
+        resume: continue the run in `folder` if there is one; on a CPU the weights equal those of an uninterrupted run.
+        loop: further arguments of `histolib.training.fit`: `validate_every` (default: `save_every`), `monitor`,
+            `mixed_precision`, `save_every`, `progress`.
 
     Returns:
-        one row a step, one column a loss (NaN where a step has none of it), indexed by step.
+        one row per step, one column per loss (NaN in steps without it), indexed by step.
 
     Raises:
-        FileNotFoundError: there are no generators in `start`.
-        ValueError: a set is empty, a patch is smaller than a crop, the checkpoint was made by other settings or another
-            start, or the networks of `start` are not of the settings' size.
-        ContentLost: the translations stopped showing the tissue.
+        FileNotFoundError: `start` has no generators.
+        ValueError: a set is empty, a patch is smaller than a crop, the checkpoint has other settings or another start,
+            or the networks of `start` have another size.
+        ContentLost: the translations no longer show the tissue.
     """
-    task, draw = build(ihc, he, settings, agreement)
+    task, draw = _build(ihc, he, settings, consistency)
     made_by = asdict(settings)
     if start is not None:
-        made_by["start"] = start_from(task, start)
+        made_by["start"] = _start_from(task, Path(start))
 
-    def scores(step: int) -> Mapping[str, float]:
-        kept = {name: generator.eval() for name, generator in task.kept().items()}
-        numbers = validate(kept) if validate else {}
-        for generator in kept.values():
-            generator.train()
-        return numbers
+    def scores(networks: Mapping[str, nn.Module], step: int) -> Mapping[str, float]:
+        return validate({name: cast(Generator, network.eval()) for name, network in networks.items()})
 
-    every = loop.pop("save_every", settings.save_every)
+    state = PartialState()
+    if state.is_main_process:
+        save_stain_reference(ihc, "ihc", Path(folder) / "ihc_reference.safetensors")
     history = fit(
         task,
         draw,
@@ -94,119 +92,122 @@ def train(
         folder=folder,
         seed=settings.seed,
         resume=resume,
+        ema=settings.ema,
         validate=scores if validate else None,
-        keep=task.kept,
-        save_every=every,
-        **{"validate_every": every} | loop,
+        **{"validate_every": loop.get("save_every", 500)} | loop,
     )
-    state = PartialState()
-    for direction in DIRECTIONS if state.is_main_process else ():
-        card = {
-            "direction": direction,
-            "marker": settings.marker,
-            "trained_on": trained_on,
-            "groups": None if groups is None else {stain: sorted(set(names)) for stain, names in groups.items()},
-            "start": "" if start is None else f"{Path(start).resolve().name} {made_by['start']}",
-            "processes": state.num_processes,
-            "settings": asdict(settings),
-        }
-        save_generator(Path(folder) / f"{direction}.safetensors", task.generator(direction), card)
+    details = {**provenance.details, "processes": state.num_processes, "settings": made_by}
+    if state.is_main_process:
+        _save(task, folder, replace(provenance, details=details))
     state.wait_for_everyone()
     return history
 
 
-def start_from(task: CycleGAN, folder: str | Path) -> str:
-    """Fill a task with the networks of an earlier run; returns a digest of its generators.
+def inverted_start(
+    ihc: Sequence[Patch], he: Sequence[Patch], settings: CycleGANSettings, folder: str | Path
+) -> pd.DataFrame:
+    """Warm-start both generators on reversed colour tables: glass becomes nucleus, and nucleus becomes glass.
+
+    A plain CycleGAN can converge to this state, which no cycle loss detects; here it is produced on purpose. Writes
+    `ihc_to_he.safetensors` and `he_to_ihc.safetensors`, for `train_cyclegan(start=folder)`.
+
+    Args:
+        ihc, he: patches of each stain, as for `train_cyclegan`.
+        settings: only the `warm_steps` are done.
+        folder: receives the run.
+
+    Returns:
+        the log, as `train_cyclegan`.
+    """
+    task, draw = _build(ihc, he, settings, None)
+    crops = [draw(i) for i in range(INVERSION_CROPS)]
+    for source, target in DIRECTIONS.values():
+        amounts = stain_amount(torch.stack([crop[source] for crop in crops]), task.weights[source])
+        densest = round(float(amounts.flatten().quantile(DENSEST)) / DENSITY_STEP)
+        table = task.tables[target]
+        task.tables[target] = table[np.clip(densest - np.arange(len(table)), 0, None)]
+    run = {"steps": settings.warm_steps, "batch_size": settings.batch_size, "seed": settings.seed, "progress": False}
+    history = fit(task, draw, settings=asdict(settings) | {"start": "inverted"}, folder=folder, **run)
+    _save(task, folder, Provenance("reversed colours, on purpose"))
+    return history
+
+
+def unpaired_crops(ihc: Sequence[Patch], he: Sequence[Patch], settings: CycleGANSettings) -> Draw:
+    """Endless stream of samples: a random crop of each stain, {"ihc", "he"}: float (3, patch_px, patch_px).
+
+    Each crop is resampled to the scale of the settings and has one of eight orientations. Sample i depends only on the
+    seed and i.
 
     Raises:
-        FileNotFoundError, ValueError: a generator is missing, or a network is not of the task's size.
+        ValueError: from the stream, if a patch is smaller than a crop.
     """
-    folder, digest = Path(folder), sha256()
-    for direction in DIRECTIONS:
-        path = folder / f"{direction}.safetensors"
-        generator, _ = load_generator(path)
-        wanted = task.generators[direction].config
-        if generator.config != wanted:
-            raise ValueError(f"{path}: expected a generator of {wanted}, found one of {generator.config}")
-        task.start_from({direction: generator.state_dict()})
-        digest.update(path.read_bytes())
-    checkpoint = folder / CHECKPOINT
-    if checkpoint.is_file():
-        modules = load_checkpoint(checkpoint)["modules"]
-        try:
-            task.start_from({name: modules[name] for name in (f"discriminator_{domain}" for domain in ("he", "ihc"))})
-        except (KeyError, RuntimeError) as error:
-            settings = task.settings
-            reason = " ".join(str(error).split())[:200]
+
+    def crop(patches: Sequence[Patch], rng: np.random.Generator) -> Tensor:
+        patch = patches[int(rng.integers(len(patches)))]
+        side = max(1, round(settings.patch_px * settings.mpp / patch.mpp))
+        height, width = patch.image.shape[:2]
+        if side > min(height, width):
             raise ValueError(
-                f"{checkpoint}: expected discriminators of width {settings.discriminator_width}, spectral_norm "
-                f"{settings.spectral_norm}, found others ({reason})"
-            ) from None
-    return digest.hexdigest()[:12]
-
-
-def build(
-    ihc: Sequence[Patch],
-    he: Sequence[Patch],
-    settings: TranslationSettings,
-    agreement: Callable[[Tensor, Tensor], Tensor] | None = None,
-) -> tuple[CycleGAN, Callable[[int], dict[str, Tensor]]]:
-    """The task and the stream of samples that `train` gives to the loop."""
-    domains = {"ihc": ihc, "he": he}
-    for domain, patches in domains.items():
-        if not len(patches):
-            raise ValueError(f"train: expected {domain} patches, found none")
-    tables = {}
-    if settings.warm_steps or settings.on_od:
-        references = {}
-        for domain, patches in domains.items():
-            some = range(0, len(patches), -(-len(patches) // REFERENCE_PATCHES))
-            references[domain] = StainReference.fit((patches[i] for i in some), domain)
-        for source, target in DIRECTIONS.values():
-            gain = references[target].gain(references[source], settings.marker)
-            tables[target] = references[target].colours(settings.marker, gain)
-    return CycleGAN(settings, tables, agreement), unpaired_crops(ihc, he, settings)
-
-
-def unpaired_crops(
-    ihc: Sequence[Patch], he: Sequence[Patch], settings: TranslationSettings
-) -> Callable[[int], dict[str, Tensor]]:
-    """An endless stream: sample i is a random crop of each stain, {"ihc", "he"}: float (3, patch_px, patch_px)."""
+                f"{patch.name or 'patch'}: expected sides of at least {settings.patch_px * settings.mpp:.1f} um for "
+                f"crops of {settings.patch_px} px at {settings.mpp} um, found {patch.size_um[0]:.1f} x "
+                f"{patch.size_um[1]:.1f} um"
+            )
+        top, left = rng.integers(height - side + 1), rng.integers(width - side + 1)
+        pixels = resample(patch.image[top : top + side, left : left + side], settings.patch_px / side)
+        pixels = np.rot90(pixels, int(rng.integers(4)))
+        return to_tensor(pixels[:, ::-1] if rng.integers(2) else pixels)
 
     def draw(index: int) -> dict[str, Tensor]:
         rng = np.random.default_rng((settings.seed, index))
-        sample = {}
-        for domain, patches in (("ihc", ihc), ("he", he)):
-            patch = patches[int(rng.integers(len(patches)))]
-            sample[domain] = to_tensor(random_crop(patch, settings.patch_px, settings.mpp, rng))
-        return sample
+        return {"ihc": crop(ihc, rng), "he": crop(he, rng)}
 
     return draw
 
 
-def random_crop(patch: Patch, size_px: int, mpp: float, rng: np.random.Generator) -> np.ndarray:
-    """A random square of a patch at another scale, in one of its eight orientations.
+def _build(
+    ihc: Sequence[Patch], he: Sequence[Patch], settings: CycleGANSettings, consistency: Consistency | None
+) -> tuple[CycleGAN, Draw]:
+    domains = {"ihc": ihc, "he": he}
+    for domain, patches in domains.items():
+        if not len(patches):
+            raise ValueError(f"train_cyclegan: expected {domain} patches, found none")
+    tables = {}
+    if settings.warm_steps or settings.on_od:
+        references = {
+            domain: StainReference.fit(
+                (patches[i] for i in range(0, len(patches), -(-len(patches) // REFERENCE_PATCHES))), domain
+            )
+            for domain, patches in domains.items()
+        }
+        for source, target in DIRECTIONS.values():
+            gain = references[target].gain(references[source], settings.marker)
+            tables[target] = references[target].colours(settings.marker, gain)
+    return CycleGAN(settings, tables, consistency), unpaired_crops(ihc, he, settings)
 
-    Args:
-        patch: at least `size_px * mpp` microns high and wide.
-        size_px: side of the crop, after resampling.
-        mpp: microns per pixel of the crop.
-        rng: draws place and orientation.
 
-    Returns:
-        uint8 (size_px, size_px, 3).
+def _start_from(task: CycleGAN, folder: Path) -> str:
+    """Load the networks of an earlier run; returns a text that identifies its generators."""
+    paths = [folder / f"{direction}.safetensors" for direction in DIRECTIONS]
+    for path in paths:
+        generator, own = Generator.load(path), task.generators[path.stem]
+        if generator.config != own.config:
+            raise ValueError(f"{path}: expected a generator with {own.config}, found {generator.config}")
+        own.load_state_dict(generator.state_dict())
+    if (folder / CHECKPOINT).is_file():
+        modules = load_checkpoint(folder / CHECKPOINT)["modules"]
+        try:
+            for domain, network in task.discriminators.items():
+                network.load_state_dict(modules[f"discriminator_{domain}"])
+        except (KeyError, RuntimeError) as error:
+            raise ValueError(
+                f"{folder / CHECKPOINT}: expected discriminators of width {task.settings.discriminator_width}, "
+                f"spectral_norm {task.settings.spectral_norm}, found others ({' '.join(str(error).split())[:200]})"
+            ) from None
+    return f"{folder.resolve().name} {'-'.join(map(file_digest, paths))}"
 
-    Raises:
-        ValueError: the patch is too small.
-    """
-    side = max(1, round(size_px * mpp / patch.mpp))
-    height, width = patch.image.shape[:2]
-    if side > min(height, width):
-        raise ValueError(
-            f"{patch.name or 'patch'}: expected at least {size_px * mpp:.1f} um a side for crops of {size_px} px at "
-            f"{mpp} um, found {patch.size_um[0]:.1f} x {patch.size_um[1]:.1f} um"
-        )
-    top, left = rng.integers(height - side + 1), rng.integers(width - side + 1)
-    crop = resample(patch.image[top : top + side, left : left + side], size_px / side)
-    crop = np.rot90(crop, int(rng.integers(4)))
-    return crop[:, ::-1] if rng.integers(2) else crop
+
+def _save(task: CycleGAN, folder: str | Path, provenance: Provenance) -> None:
+    for name in task.kept:
+        generator = cast(Generator, task.modules[name])
+        generator.provenance = provenance
+        generator.save(Path(folder) / f"{name}.safetensors")

@@ -59,7 +59,7 @@ def operations() -> Iterator[tuple[str, Callable[[], object], str, Callable[[], 
 
     yield (
         "HoVer-Net maps, width 1/4, 512 px",
-        lambda: predict_maps(net, image),
+        lambda: predict_maps(image, net),
         "256 px windows, 164 out",
         published_windows,
     )

@@ -1,4 +1,4 @@
-"""Seconds and memory of each route with the shipped weights, beside the simplest one, on one field of phantom tissue.
+"""Seconds and memory of each route with the pretrained weights, relative to `log`, on one field of phantom tissue.
 
 python tests/benchmarks/bench_routes.py [--side 512] [--repeats 3]
 """

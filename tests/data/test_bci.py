@@ -1,4 +1,4 @@
-"""BCI's reader: pairs by name, and one clear error for each kind of damage."""
+"""BCI: pairs by name, and one clear error for each kind of damage."""
 
 import os
 from pathlib import Path
@@ -36,7 +36,7 @@ def test_pairs_come_in_order_of_names_with_scale_and_level(root):
     assert first.he.mpp == first.ihc.mpp == 0.46
 
 
-def test_without_a_split_all_that_is_there_is_read(root):
+def test_without_a_split_both_are_read(root):
     assert BCI(root).names == ("00000_train_0", "00001_train_3+", "00000_test_1+")
     assert len(BCI(root, "test")) == 1
 
@@ -64,7 +64,7 @@ def test_a_split_without_images_is_empty(tmp_path):
     assert list(BCI(tmp_path, "test")) == []
 
 
-def test_images_are_not_opened_before_they_are_asked_for(root):
+def test_images_are_opened_on_access(root):
     (root / "HE/train/00000_train_0.png").write_text("no image")
     pairs = BCI(root)
     assert pairs[1].level == "3+"
@@ -96,7 +96,9 @@ def test_a_name_without_split_and_level_is_an_error(root, name):
 
 def test_a_pair_of_two_sizes_is_an_error(root):
     write(root / "IHC/train/00000_train_0.png", size=(5, 4))
-    with pytest.raises(ValueError, match=r"IHC/train/00000_train_0\.png: expected 6 x 4 px as its H&E, found 5 x 4"):
+    with pytest.raises(
+        ValueError, match=r"IHC/train/00000_train_0\.png: expected 6 x 4 px like its H&E image, found 5 x 4"
+    ):
         BCI(root)[0]
 
 
@@ -120,7 +122,7 @@ def test_a_missing_folder_is_named(root, tmp_path):
         BCI(root, "test")
 
 
-def test_files_that_macos_leaves_behind_are_no_images(root):
+def test_hidden_files_of_macos_are_skipped(root):
     (root / "HE/train/._00000_train_0.png").write_bytes(b"\0")
     assert len(BCI(root)) == 3
 

@@ -1,4 +1,4 @@
-"""EndoNuke's reader: tiles with their scale, points with their problems, and one clear error for each damage."""
+"""EndoNuke: scale of the tiles, points and their problems, discs, and one clear error for each kind of damage."""
 
 import logging
 import os
@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from histolib.data import EndoNuke, id_runs
+from histolib.data import EndoNuke, PointDiscs, id_runs, phantom
+from histolib.data.endonuke import draw_discs
+from histolib.data.splits import in_groups
 
 REAL = pytest.mark.skipif("HISTOLIB_REAL_DATA" not in os.environ, reason="HISTOLIB_REAL_DATA is not set")
 
@@ -131,7 +133,7 @@ def test_a_bad_line_is_named_by_file_and_number(root, line, message):
     assert str(error.value) == f"{path}:3: {message}"
 
 
-def test_a_label_that_is_no_text_is_an_error(root):
+def test_a_binary_label_file_is_an_error(root):
     path = label(root, 100, "")
     path.write_bytes(b"\x89PNG\xff\xfe")
     with pytest.raises(ValueError, match=r"100\.txt: expected a text file"):
@@ -158,14 +160,14 @@ def test_a_label_without_image_is_named(root):
 
 
 @pytest.mark.parametrize("write", [lambda root: tile(root, "scan_1"), lambda root: label(root, "scan_1", "")])
-def test_a_file_name_that_is_no_id_is_an_error(root, write):
+def test_a_file_name_other_than_an_id_is_an_error(root, write):
     path = write(root)
     with pytest.raises(ValueError, match="expected a tile id as name") as error:
         EndoNuke(root)
     assert str(path) in str(error.value)
 
 
-def test_what_is_missing_is_named_beside_what_is_there(root, tmp_path):
+def test_missing_folders_are_named_beside_existing_ones(root, tmp_path):
     with pytest.raises(FileNotFoundError, match="expected study 'posterior', found bulk, hidden"):
         EndoNuke(root, study="posterior")
     with pytest.raises(FileNotFoundError, match="expected annotator 'bob', found ann, zoe"):
@@ -182,6 +184,43 @@ def test_ids_split_into_runs_where_the_gap_is_wide():
     assert id_runs([5]) == [[5]]
     assert id_runs([60, 10, 10, 111], gap=50) == [[10, 60], [111]]
     assert id_runs(range(100_000)) == [list(range(100_000))]
+
+
+def test_discs_are_centred_on_their_points_and_have_the_radius():
+    xy = np.array([[20.0, 30.0], [60.0, 12.0]])
+    labels, kept = draw_discs(xy, (50, 80), 6)
+    assert list(kept) == [0, 1]
+    for number, centre in enumerate(xy, 1):
+        rows, columns = np.nonzero(labels == number)
+        assert np.allclose([columns.mean(), rows.mean()], centre)
+        assert len(rows) == pytest.approx(np.pi * 36, rel=0.1)
+
+
+def test_touching_discs_are_split_halfway():
+    labels, _ = draw_discs(np.array([[10.0, 10.0], [16.0, 10.0]]), (21, 27), 6)
+    assert (labels[:, :13] != 2).all()
+    assert (labels[:, 14:] != 1).all()
+
+
+def test_points_without_pixels_have_no_disc_and_ids_have_no_gap():
+    labels, kept = draw_discs(np.array([[5.0, 5.0], [500.0, 500.0], [5.0, 5.0], [15.0, 5.0]]), (20, 20), 3)
+    assert set(np.unique(labels)) == {0, 1, 2}
+    assert len(kept) == 2
+    assert kept[1] == 3
+    assert not draw_discs(np.zeros((0, 2)), (4, 5), 3)[0].any()
+    assert draw_discs(np.zeros((1, 2)), (1, 1), 3)[0].tolist() == [[1]]
+
+
+def test_discs_of_a_block_of_ids_can_be_selected(tmp_path):
+    tiles = EndoNuke(phantom.write_endonuke(tmp_path, runs=(2, 1)))
+    samples = PointDiscs(tiles)
+    chosen = in_groups(samples, [f"{tiles.ids[0]}-{tiles.ids[1]}"])
+    assert len(chosen) == 2
+    assert len(chosen[0].types) <= len(tiles[0].xy)
+    assert chosen[0].types.min() >= 1
+    assert chosen[0].group == str(tiles.ids[0])
+    with pytest.raises(ValueError, match="found no 99999-100000"):
+        in_groups(samples, ["99999-100000"])
 
 
 @REAL

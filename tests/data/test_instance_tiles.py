@@ -1,4 +1,4 @@
-"""InstanceTiles' reader: ids without gaps, types that belong to them, and CoNSeP's images put together again."""
+"""Tiles with instance ids: renumbered ids keep their types, and CoNSeP images are assembled from tiles."""
 
 import json
 import os
@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from histolib.data import InstanceSample, InstanceTiles, consep_images, stitch
-from histolib.data.instance_tiles import ORIGINS
+from histolib.data import InstanceSample, InstanceTiles, consep_images
+from histolib.data.instance_tiles import ORIGINS, stitch
 from histolib.imaging import Patch
 
 REAL = pytest.mark.skipif("HISTOLIB_REAL_DATA" not in os.environ, reason="HISTOLIB_REAL_DATA is not set")
@@ -70,7 +70,7 @@ def test_a_sample_refuses_shapes_that_disagree():
     patch = Patch(np.zeros((3, 3, 3), np.uint8), 1.0, "tile")
     with pytest.raises(ValueError, match=r"tile: expected an instance map of \(3, 3\) px, found \(2, 3\)"):
         InstanceSample(patch, np.zeros((2, 3), np.int32), np.zeros(0, np.int64), "", "")
-    with pytest.raises(ValueError, match="tile: expected one type for each of 1 instances, found 0"):
+    with pytest.raises(ValueError, match="tile: expected 1 types of nuclei, found 0"):
         InstanceSample(patch, np.ones((3, 3), np.int32), np.zeros(0, np.int64), "", "")
 
 
@@ -93,7 +93,7 @@ def test_a_tile_without_types_is_named(root):
 @pytest.mark.parametrize("types", [{"700": 4}, {"700": 4, "65535": 1, "8": 2}])
 def test_ids_that_only_label_or_table_has_are_an_error(root, types):
     (root / "types.json").write_text(json.dumps({"train_10_000": {}, "train_2_000": types}))
-    with pytest.raises(ValueError, match=r"labels/train_2_000\.png: .* ids (8|65535) are in only one"):
+    with pytest.raises(ValueError, match=r"labels/train_2_000\.png: .* found ids (8|65535) in only one"):
         InstanceTiles(root)[1]
 
 
@@ -109,13 +109,13 @@ def test_a_table_of_another_form_is_an_error(root, text):
 def test_a_label_of_another_form_is_an_error(root):
     path = root / "labels" / "train_2_000.png"
     Image.new("RGB", (8, 5)).save(path)
-    with pytest.raises(ValueError, match=r"train_2_000\.png: expected one channel of whole ids, found uint8"):
+    with pytest.raises(ValueError, match=r"train_2_000\.png: expected one channel of integer ids, found uint8"):
         InstanceTiles(root)[1]
     path.write_text("no image")
     with pytest.raises(ValueError, match=r"train_2_000\.png: expected a PNG of instance ids"):
         InstanceTiles(root)[1]
     Image.fromarray(np.zeros((5, 9), np.uint16)).save(path)
-    with pytest.raises(ValueError, match=r"train_2_000\.png: expected \(5, 8\) px as its image, found \(5, 9\)"):
+    with pytest.raises(ValueError, match=r"train_2_000\.png: expected \(5, 8\) px like its image, found \(5, 9\)"):
         InstanceTiles(root)[1]
 
 
@@ -153,7 +153,9 @@ def test_images_of_16_tiles_are_put_together(tmp_path):
     table = json.loads((tmp_path / "types.json").read_text())
     table["train_1_015"]["3"] = 2
     (tmp_path / "types.json").write_text(json.dumps(table))
-    with pytest.raises(ValueError, match="train_1_015: expected the types of its neighbours, found others for ids 3"):
+    with pytest.raises(
+        ValueError, match="train_1_015: expected the same types as in its neighbours, found others for ids 3"
+    ):
         consep_images(tmp_path)[0]
 
 

@@ -1,8 +1,8 @@
-"""PanNuke's reader: folders and zips give the same samples, a fold never lies in memory, damage has one clear error."""
+"""PanNuke: folder and compact store give the same samples, a fold is never in memory, one clear error per damage."""
 
 import pickle
+import shutil
 import tracemalloc
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from hypothesis.extra.numpy import arrays
 
 from histolib.data import PanNuke
 from histolib.data.pannuke import TISSUES, merge_channels
+from histolib.data.prepare import prepare_pannuke
 
 IMAGES, TYPES, MASKS = "images/fold{0}/images.npy", "images/fold{0}/types.npy", "masks/fold{0}/masks.npy"
 
@@ -40,12 +41,6 @@ def write_fold(root: Path, fold: int, count: int) -> None:
     save(root, member(TYPES, fold), np.array([TISSUES[i] for i in range(count)], dtype=str))
 
 
-def pack(root: Path, fold: int, target: Path) -> None:
-    with zipfile.ZipFile(target / f"fold_{fold}.zip", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        for path in sorted((root / f"Fold {fold}").rglob("*.npy")):
-            archive.write(path, path.relative_to(root))
-
-
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("pannuke")
@@ -55,10 +50,9 @@ def whole(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def zipped(whole, tmp_path_factory) -> Path:
-    root = tmp_path_factory.mktemp("zips")
-    for fold in (1, 2):
-        pack(whole, fold, root)
+def compact(whole, tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("compact")
+    prepare_pannuke(whole, root, progress=False)
     return root
 
 
@@ -68,27 +62,33 @@ def root(tmp_path) -> Path:
     return tmp_path
 
 
-def test_samples_carry_image_instances_types_tissue_and_fold(whole):
-    patches = PanNuke(whole, folds=(1,))
+@pytest.fixture
+def store(compact, tmp_path) -> Path:
+    shutil.copytree(compact / "compact/fold1", tmp_path / "compact/fold1")
+    return tmp_path / "compact/fold1"
+
+
+@pytest.mark.parametrize("form", ["whole", "compact"])
+def test_samples_carry_image_instances_types_tissue_and_fold(form, request):
+    patches = PanNuke(request.getfixturevalue(form), folds=(1,))
     assert len(patches) == 3
     sample = patches[2]
-    assert (sample.tissue, sample.group, sample.patch.name, sample.patch.mpp) == (
-        "Bladder",
-        "fold1",
-        "fold1_00002",
-        0.25,
-    )
-    assert sample.patch.image.dtype == np.uint8
+    assert (sample.tissue, sample.group) == ("Bladder", "fold1")
+    assert (sample.patch.name, sample.patch.mpp) == ("fold1_00002", 0.25)
+    assert (sample.patch.image.dtype, sample.instances.dtype, sample.types.dtype) == (np.uint8, np.int32, np.int64)
+    assert type(sample.patch.image) is type(sample.instances) is np.ndarray
+    assert sample.patch.image.flags.writeable
     assert (sample.patch.image == 2).all()
-    assert sample.instances.dtype == np.int32
     assert sample.types.tolist() == [1, 3]
     np.testing.assert_allclose(sample.xy, [[0.5, 0.5], [254, 254]])
     assert np.count_nonzero(sample.type_map == 3) == 9
 
 
-def test_folds_follow_each_other_in_the_order_asked_for(whole):
-    assert PanNuke(whole).folds == (1, 2)
-    patches = PanNuke(whole, folds=(2, 1))
+@pytest.mark.parametrize("form", ["whole", "compact"])
+def test_folds_follow_each_other_in_the_order_asked_for(form, request):
+    root = request.getfixturevalue(form)
+    assert PanNuke(root).folds == (1, 2)
+    patches = PanNuke(root, folds=(2, 1))
     assert [sample.patch.name for sample in patches] == [
         f"fold{f}_0000{i}" for f, n in ((2, 2), (1, 3)) for i in range(n)
     ]
@@ -97,43 +97,31 @@ def test_folds_follow_each_other_in_the_order_asked_for(whole):
     assert patches[-1].tissue == "Bladder"
 
 
-def test_zips_give_what_folders_give_in_any_order(whole, zipped):
-    folders, zips = PanNuke(whole), PanNuke(zipped)
-    assert len(zips) == len(folders) == 5
-    for index in (0, 1, 2, 3, 4, 1, 4, 0):
-        a, b = folders[index], zips[index]
-        np.testing.assert_array_equal(a.patch.image, b.patch.image)
-        np.testing.assert_array_equal(a.instances, b.instances)
-        assert (a.types.tolist(), a.tissue, a.patch.name) == (b.types.tolist(), b.tissue, b.patch.name)
+def test_the_compact_store_is_preferred_and_mixes_with_folders(store, whole):
+    root = store.parents[1]
+    shutil.copytree(whole / "Fold 1", root / "Fold 1")
+    shutil.copytree(whole / "Fold 2", root / "Fold 2")
+    shutil.rmtree(root / "Fold 1/images")
+    assert len(list(PanNuke(root))) == 5
 
 
-@pytest.mark.parametrize("kind", ["whole", "zipped"])
-def test_a_reader_travels_to_a_worker_process_without_its_arrays(kind, request):
-    patches = PanNuke(request.getfixturevalue(kind))
+@pytest.mark.parametrize("form", ["whole", "compact"])
+def test_a_reader_is_pickled_without_its_arrays(form, request):
+    patches = PanNuke(request.getfixturevalue(form))
     patches[0]
     data = pickle.dumps(patches)
     assert len(data) < 10_000
     assert pickle.loads(data)[1].patch.name == "fold1_00001"
 
 
-def test_a_pass_over_a_zip_holds_a_few_rows_and_never_a_fold(tmp_path):
-    count = 24  # masks of 75 MB
-    with zipfile.ZipFile(tmp_path / "fold_1.zip", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        for name, channels in ((IMAGES, 3), (MASKS, 6)):
-            with archive.open(member(name), "w") as file:
-                header = {"descr": "<f8", "fortran_order": False, "shape": (count, 256, 256, channels)}
-                np.lib.format.write_array_header_1_0(file, header)
-                for _ in range(count):
-                    file.write(bytes(256 * 256 * channels * 8))
-        with archive.open(member(TYPES), "w") as file:
-            np.lib.format.write_array(file, np.array(["Breast"] * count))
+@pytest.mark.parametrize(("form", "limit"), [("whole", 12e6), ("compact", 2e6)])
+def test_one_row_is_in_memory_at_a_time(form, limit, request):
+    patches = PanNuke(request.getfixturevalue(form))
     tracemalloc.start()
     try:
-        patches = PanNuke(tmp_path)
-        assert sum(sample.instances.max() for sample in patches) == 0
-        patches[count - 1]
-        patches[0]
-        assert tracemalloc.get_traced_memory()[1] < 40e6
+        for index in (4, 0, 2, 1):
+            patches[index]
+        assert tracemalloc.get_traced_memory()[1] < limit
     finally:
         tracemalloc.stop()
 
@@ -160,29 +148,21 @@ def test_where_channels_overlap_the_later_one_wins():
     instances, types = merge_channels(masks)
     assert instances.tolist() == [[1, 2, 2, 2]]
     assert types.tolist() == [1, 5]
-
-
-def test_empty_masks_merge_to_nothing():
     instances, types = merge_channels(np.zeros((3, 3, 5)))
     assert (instances.max(), types.shape, types.dtype) == (0, (0,), np.int64)
 
 
-def test_a_nucleus_that_is_covered_entirely_is_reported(root, caplog):
+def test_a_hidden_nucleus_is_reported(root, caplog):
     path = root / member(MASKS)
     masks = np.load(path)
     masks[1, -4:, -4:, 4] = 8
     np.save(path, masks)
     assert PanNuke(root)[1].types.tolist() == [1, 5]
-    assert caplog.messages == [f"{path}: in row 1, 1 nuclei lie entirely under another type's"]
+    assert caplog.messages == [f"{path}: in row 1, 1 nuclei are hidden by nuclei of other types"]
 
 
-def test_a_fold_without_patches_is_empty(tmp_path):
-    write_fold(tmp_path, 3, 0)
-    assert list(PanNuke(tmp_path)) == []
-
-
-def test_what_is_missing_is_named(root, tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"nowhere: expected a folder 'Fold 1' or fold_1\.zip"):
+def test_missing_folds_and_files_are_named(root, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nowhere: expected a folder 'Fold 1' or fold_1\.zip, found neither"):
         PanNuke(tmp_path / "nowhere")
     with pytest.raises(FileNotFoundError, match=r"expected the folder 'Fold 2' or fold_2\.zip, found neither"):
         PanNuke(root, folds=(1, 2))
@@ -193,72 +173,45 @@ def test_what_is_missing_is_named(root, tmp_path):
         PanNuke(root)
 
 
+def test_a_zip_alone_is_refused_with_the_command_that_prepares_it(tmp_path):
+    (tmp_path / "fold_1.zip").write_bytes(b"")
+    with pytest.raises(
+        FileNotFoundError, match=r"fold_1\.zip: expected .* found a zip; run `histolib data prepare pan"
+    ):
+        PanNuke(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("name", "array", "message"),
     [
-        (MASKS, np.zeros((2, 256, 256, 5)), r"masks\.npy: expected float64 \(N, 256, 256, 6\), found float64 \(2, 256"),
-        (MASKS, np.zeros((2, 128, 128, 6)), r"masks\.npy: expected float64 \(N, 256, 256, 6\), found float64 \(2, 128"),
+        (MASKS, np.zeros((2, 256, 256, 5)), r"masks\.npy: expected floats \(N, 256, 256, 6\), found float64 \(2, 256"),
+        (MASKS, np.zeros((2, 128, 128, 6)), r"masks\.npy: expected floats \(N, 256, 256, 6\), found float64 \(2, 128"),
         (MASKS, np.zeros((3, 256, 256, 6)), r"masks\.npy: expected 2 rows as in .*types\.npy, found 3"),
         (IMAGES, np.zeros((1, 256, 256, 3)), r"images\.npy: expected 2 rows as in .*types\.npy, found 1"),
-        (IMAGES, np.zeros((2, 256, 256, 3), "c8"), r"images\.npy: expected float64 .* found complex64"),
-        (IMAGES, np.float64(3), r"images\.npy: expected float64 .* found float64 \(\)"),
-        (IMAGES, np.zeros((2, 256, 256, 3), order="F"), r"images\.npy: expected plain numbers in C order"),
-        (TYPES, np.array([1, 2]), r"types\.npy: expected text \(N\), found int64 \(2,\)"),
-        (TYPES, np.array(["Breast", None]), r"types\.npy: expected plain numbers"),
+        (IMAGES, np.zeros((2, 256, 256, 3), "c8"), r"images\.npy: expected floats .* found complex64"),
+        (IMAGES, np.float64(3), r"images\.npy: expected floats .* found float64 \(\)"),
+        (TYPES, np.array([1, 2]), r"types\.npy: expected text \(N,\), found int64 \(2,\)"),
+        (TYPES, np.array(["Breast", None]), r"types\.npy: expected (a \.npy file|text)"),
     ],
-)  # fmt: skip
-def test_an_array_of_another_form_is_an_error_that_names_it(root, name, array, message):
+)
+def test_an_array_of_another_form_is_an_error_for_reading_and_preparing(root, name, array, message):
     save(root, member(name), array)
     with pytest.raises(ValueError, match=message):
         PanNuke(root)
-    pack(root, 1, root)
-    for path in sorted((root / "Fold 1").rglob("*"), reverse=True):
-        path.unlink() if path.is_file() else path.rmdir()
-    (root / "Fold 1").rmdir()
     with pytest.raises(ValueError, match=message):
-        PanNuke(root)
+        prepare_pannuke(root, progress=False)
+    assert not list((root / "compact").iterdir())
 
 
-def test_files_cut_short_or_of_another_kind_are_errors(root):
+def test_truncated_and_other_files_are_errors(root):
     path = root / member(MASKS)
     data = path.read_bytes()
-    path.write_bytes(data[:-8])
-    with pytest.raises(ValueError, match=r"masks\.npy: expected \d+ bytes, found \d+: the file is cut short"):
-        PanNuke(root)
-    for content in (b"", b"text", data[:20]):
+    for content in (data[:-8], b"", b"text", data[:20]):
         path.write_bytes(content)
         with pytest.raises(ValueError, match=r"masks\.npy: expected a \.npy file, found a damaged one"):
             PanNuke(root)
-
-
-def test_damaged_zips_are_errors(root, tmp_path_factory):
-    target = tmp_path_factory.mktemp("damaged")
-    archive = target / "fold_1.zip"
-    pack(root, 1, target)
-    data = archive.read_bytes()
-
-    archive.write_bytes(data[: len(data) // 2])
-    with pytest.raises(ValueError, match=r"fold_1\.zip.*: expected a \.npy file, found a damaged one"):
-        PanNuke(target)
-
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
-        for kind in (IMAGES, MASKS, TYPES):
-            packed.write(root / member(kind), member(kind))
-        masks = packed.getinfo(member(MASKS))
-    with archive.open("rb+") as file:
-        file.seek(masks.header_offset + 30 + len(masks.filename) + masks.compress_size - 8)
-        file.write(b"damaged!")
-    patches = PanNuke(target)
-    for _ in range(2):
-        with pytest.raises(
-            ValueError, match=r"fold_1\.zip:.*masks\.npy: expected a whole file, found damage at row \d"
-        ):
-            list(patches)
-
-    with zipfile.ZipFile(archive, "w") as incomplete:
-        incomplete.writestr(member(TYPES), b"")
-    with pytest.raises(FileNotFoundError, match=r"fold_1\.zip: expected the member Fold 1/images/fold1/images\.npy"):
-        PanNuke(target)
+        with pytest.raises(ValueError, match=r"masks\.npy: expected a .*, found (a damaged one|damage at row 1)"):
+            prepare_pannuke(root, progress=False)
 
 
 @pytest.mark.parametrize(
@@ -267,12 +220,12 @@ def test_damaged_zips_are_errors(root, tmp_path_factory):
         (IMAGES, 256, r"images\.npy: expected 0 to 255 in row 1, found 1 to 256"),
         (IMAGES, -1, r"images\.npy: expected 0 to 255 in row 1, found -1 to 1"),
         (IMAGES, np.nan, r"images\.npy: expected 0 to 255 in row 1, found nan"),
-        (MASKS, -2, r"masks\.npy: expected whole ids >= 0 in row 1"),
-        (MASKS, 0.5, r"masks\.npy: expected whole ids >= 0 in row 1"),
-        (MASKS, np.nan, r"masks\.npy: expected whole ids >= 0 in row 1"),
+        (MASKS, -2, r"masks\.npy: expected integer ids >= 0 in row 1, found other values"),
+        (MASKS, 0.5, r"masks\.npy: expected integer ids >= 0 in row 1"),
+        (MASKS, np.nan, r"masks\.npy: expected integer ids >= 0 in row 1"),
     ],
 )
-def test_values_that_are_no_intensities_or_ids_are_errors(root, name, value, message):
+def test_values_out_of_range_are_errors(root, name, value, message):
     array = np.load(root / member(name))
     array[1, 100, 100, 0] = value
     save(root, member(name), array)
@@ -286,3 +239,29 @@ def test_an_unknown_tissue_is_read_and_reported(root, caplog):
     save(root, member(TYPES), np.array(["Breast", "Tail"]))
     assert PanNuke(root).tissues == ("Breast", "Tail")
     assert "expected one of 19 tissues, found Tail" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["images.npy", "instances.npy", "nuclei.npz"])
+@pytest.mark.parametrize("harm", ["missing", "cut short", "another"])
+def test_an_incomplete_compact_store_is_an_error(store, name, harm):
+    path = store / name
+    data = path.read_bytes()
+    path.unlink()
+    if harm == "cut short":
+        path.write_bytes(data[: len(data) // 2])
+    elif harm == "another":
+        with path.open("wb") as file:
+            np.save(file, np.zeros(3))
+    with pytest.raises(
+        ValueError, match=r"fold1: expected a complete compact store, found .*; delete it and run `histo"
+    ):
+        PanNuke(store.parents[1])
+
+
+def test_a_compact_store_whose_counts_disagree_is_an_error(store):
+    with np.load(store / "nuclei.npz") as table:
+        arrays = dict(table)
+    for change in ({"counts": arrays["counts"][:2]}, {"types": arrays["types"][:-1]}):
+        np.savez(store / "nuclei.npz", **(arrays | change))
+        with pytest.raises(ValueError, match=r"found \[3, 3, [23], 3\] rows and \d nuclei instead of \d; delete"):
+            PanNuke(store.parents[1])

@@ -1,10 +1,14 @@
+"""Splits keep each group in one part, and the leak check compares folds, images and blocks of ids."""
+
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from histolib.data import InstanceReader, InstanceSample, in_groups, read_split, split_ids
+from histolib.data import InstanceSample, read_split
+from histolib.data.samples import InstanceReader
+from histolib.data.splits import in_groups, leaked_groups, split_ids
 from histolib.imaging import Patch
 
 COMMITTED = sorted((Path(__file__).parents[2] / "data/splits").glob("*.json"))
@@ -37,7 +41,7 @@ def test_a_group_that_is_not_there_is_named():
 def test_every_committed_split_keeps_its_parts_apart(path):
     split = read_split(path)
     assert split["train"]
-    if not path.stem.endswith("_all"):  # of weights that ship, which nothing is left to score
+    if not path.stem.endswith("_all"):  # of the pretrained weights, trained on all groups
         assert all(split.values())
 
 
@@ -56,10 +60,10 @@ def test_the_official_splits_of_pannuke_test_on_each_what_they_never_trained_on(
         ("{", "found other JSON"),
         ("[]", "found other JSON"),
         ('{"train": ["a"]}', "found other JSON"),
-        (json.dumps({"train": ["a"], "val": ["b"], "test": ["a"]}), "every group once, found a twice"),
+        (json.dumps({"train": ["a"], "val": ["b"], "test": ["a"]}), "every group once, found a more than once"),
     ],
 )
-def test_what_is_no_split_is_refused_by_name(tmp_path, text, message):
+def test_json_of_another_form_is_refused(tmp_path, text, message):
     path = tmp_path / "split.json"
     path.write_text(text)
     with pytest.raises(ValueError, match=rf"split\.json: .*{message}"):
@@ -71,7 +75,7 @@ def test_a_missing_split_is_named(tmp_path):
         read_split(tmp_path / "gone.json")
 
 
-def test_blocks_of_ids_part_samples_and_keep_annotators_of_one_tile_together():
+def test_annotations_of_one_tile_stay_in_one_part():
     ids = [3, 3, 5, 9, 20, 21]
     assert split_ids(ids, {"train": ["20-21", "1-3"], "val": ["4-9"], "test": []}) == {
         "train": [0, 1, 4, 5],
@@ -88,7 +92,7 @@ def test_blocks_of_ids_part_samples_and_keep_annotators_of_one_tile_together():
         ({"train": ["1-9"], "val": ["5-20"]}, "found 5 in 1-9 and 5-20"),
     ],
 )
-def test_blocks_that_part_nothing_or_overlap_are_named(split, message):
+def test_wrong_empty_and_overlapping_blocks_are_named(split, message):
     with pytest.raises(ValueError, match=message):
         split_ids([3, 5, 20, 21], split)
 
@@ -98,3 +102,19 @@ def test_the_folds_of_endonuke_test_every_published_tile_once():
     folds = [split_ids(ids, read_split(path)) for path in COMMITTED if path.stem.startswith("endonuke")]
     assert sorted(position for fold in folds for position in fold["test"]) == list(range(8))
     assert all(sorted(position for part in fold.values() for position in part) == list(range(8)) for fold in folds)
+
+
+@pytest.mark.parametrize(
+    ("scored", "seen", "leaked"),
+    [
+        (["fold1", "fold2"], ["fold2", "fold3"], ["fold2"]),
+        (["350", "945", "350"], ["321-784"], ["350"]),
+        (["321-400", "1-5"], ["400-784"], ["321-400"]),
+        (["train_1"], ["1-5"], []),
+        (["fold1"], [], []),
+        (["fold1"], None, None),
+        ([], ["fold1"], []),
+    ],
+)
+def test_leaked_groups_are_those_that_were_seen_in_whole_or_in_part(scored, seen, leaked):
+    assert leaked_groups(scored, seen) == leaked

@@ -1,4 +1,4 @@
-"""Scores against counts done by hand, and an interval that knows its blocks."""
+"""Scores and details against counts done by hand, and an interval over blocks."""
 
 import json
 
@@ -7,170 +7,160 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from histolib.data import EndoNuke, KeypointSample
-from histolib.ensemble import Nuclei, TileCounts, bootstrap_f1, count_tile, evaluate, evaluate_found, summarise
-from histolib.imaging import Patch
+from histolib.data import KeypointSample
+from histolib.ensemble import Nuclei, evaluate, tile_blocks
+from histolib.ensemble.evaluation import is_brown
+from histolib.imaging import STAIN_VECTORS, Patch, rgb_from_density
+
+CLASSES = {0: "stroma", 1: "epithelium"}
+BROWN, BLUE = (tuple(rgb_from_density(1.2 * STAIN_VECTORS[name]).tolist()) for name in ("dab", "hematoxylin"))
 
 
-def sample(points: list, size: int = 200, mpp: float = 0.5) -> KeypointSample:
+def sample(points, size=200, mpp=0.5, name="t", colours=(), types=None):
+    image = np.full((size, size, 3), 245, np.uint8)
+    for (x, y), rgb in zip(points, colours, strict=False):
+        image[y - 5 : y + 6, x - 5 : x + 6] = rgb
     xy = np.array(points, float).reshape(-1, 2)
-    patch = Patch(np.zeros((size, size, 3), np.uint8), mpp, "t")
-    return KeypointSample(patch, xy, np.zeros(len(xy), int), "ann", ())
+    return KeypointSample(Patch(image, mpp, name), xy, np.array(types or [0] * len(xy), int), "ann", ())
 
 
-def found(points: list) -> Nuclei:
-    xy = np.array(points, float).reshape(-1, 2)
-    return Nuclei(xy, np.ones(len(xy)))
+def at(*xy, score=0.9):
+    return Nuclei(np.array(xy, float).reshape(-1, 2), np.full(len(xy), score))
 
 
-def test_a_tile_is_counted_in_microns_not_in_pixels():
-    truth, prediction = [(10, 10), (50, 50)], [(16, 10), (50, 57)]
-    coarse = count_tile(found(prediction), sample(truth, mpp=0.5), 3.0, "b")
-    fine = count_tile(found(prediction), sample(truth, mpp=0.25), 3.0, "b")
-    assert coarse == TileCounts("b", 1, 1, 1, 3.0)
-    assert fine == TileCounts("b", 2, 0, 0, 1.5 + 1.75)
+def counted(tiles):
+    """Samples and predictions with given (tp, fp, fn): hits 10 microns apart, errors far from everything."""
+    samples, found = [], []
+    for tp, fp, fn in tiles:
+        hits = [(20.0 * i, 0.0) for i in range(tp)]
+        samples.append(sample(hits + [(20.0 * i, 1e4) for i in range(fn)], 8))
+        found.append(at(*hits, *[(20.0 * i, 2e4) for i in range(fp)]))
+    return samples, found
 
 
-@pytest.mark.parametrize(
-    ("prediction", "truth", "expected"),
-    [([], [], (0, 0, 0)), ([], [(1, 1)], (0, 0, 1)), ([(1, 1)], [], (0, 1, 0)), ([(1, 1)], [(1, 1)], (1, 0, 0))],
-)
-def test_empty_and_single_tiles_are_counted(prediction, truth, expected):
-    counts = count_tile(found(prediction), sample(truth), 3.0)
-    assert (counts.tp, counts.fp, counts.fn) == expected
+def interval(tiles, blocks=None, seed=0):
+    samples, found = counted(tiles)
+    return evaluate(samples, {"a": found}, blocks=blocks, seed=seed)["routes"]["a"]["f1_ci95"]
 
 
-def test_scores_are_those_of_the_hand_computed_case(endonuke, planted):
-    from histolib.ensemble import ROUTES
+# 1 micron off, 3.5 microns off, one missed; nothing to find; 1.25 microns off.
+TILES = [sample([(10, 10), (50, 50), (100, 100)]), sample([]), sample([(40, 40)], 400, 0.25)]
+FOUND = [at((12, 10), (50, 57)), at((5, 5)), at((44, 43), (300, 300))]
 
-    results = evaluate(EndoNuke(endonuke), {"planted": ROUTES["planted"]})
+
+def test_scores_are_those_of_the_hand_computed_case():
+    results = evaluate(TILES, {"planted": FOUND})
     scores = results["routes"]["planted"]
-    interval = scores.pop("f1_ci95")
+    low, high = scores.pop("f1_ci95")
     assert scores == {
         "precision": 0.4,  # 2 of 5
         "recall": 0.5,  # 2 of 4
-        "f1": 0.4444,
+        "f1": pytest.approx(4 / 9, abs=1e-5),
         "loc_error_um": 1.125,  # (1 + 1.25) / 2
-        "count_bias": 0.3333,  # (-1 + 1 + 1) / 3
+        "count_bias": pytest.approx(1 / 3, abs=1e-5),  # (-1 + 1 + 1) / 3
         "n_true": 4,
         "n_pred": 5,
     }
-    assert interval[0] < 0.4444 < interval[1]
-    assert results["protocol"]["tiles"] == 3
-    assert results["protocol"]["radius_um"] == 3.0
+    assert low < scores["f1"] < high
+    assert (results["protocol"]["tiles"], results["protocol"]["radius_um"]) == (3, 3.0)
 
 
-def test_what_was_found_before_is_scored_as_what_is_found_now(endonuke, planted):
-    from histolib.ensemble import ROUTES
-
-    tiles, blocks = EndoNuke(endonuke), ["a", "a", "b"]
-    before = {"planted": [ROUTES["planted"](tile.patch) for tile in tiles]}
-    now = evaluate(tiles, {"planted": ROUTES["planted"]}, blocks=blocks)
-    assert evaluate_found(tiles, before, blocks=blocks) == now
-    with pytest.raises(ValueError, match="longer than argument"):
-        evaluate_found(tiles, {"planted": before["planted"][:2]}, blocks=blocks)
-    with pytest.raises(ValueError, match="at least one annotated tile"):
-        evaluate_found([], {})
-
-
-def test_a_larger_radius_finds_more(endonuke, planted):
-    from histolib.ensemble import ROUTES
-
-    scores = evaluate(EndoNuke(endonuke), {"planted": ROUTES["planted"]}, radius_um=4.0)["routes"]["planted"]
+def test_a_larger_radius_finds_more():
+    scores = evaluate(TILES, {"planted": FOUND}, radius_um=4.0)["routes"]["planted"]
     assert (scores["precision"], scores["recall"]) == (0.6, 0.75)
 
 
-def test_no_tile_is_an_error():
+def test_no_tile_and_too_few_predictions_are_refused():
     with pytest.raises(ValueError, match="expected at least one annotated tile, found none"):
         evaluate([], {})
+    with pytest.raises(ValueError, match="argument"):
+        evaluate(TILES, {"planted": FOUND[:2]})
 
 
-def test_blocks_are_one_for_each_tile():
-    with pytest.raises(ValueError, match="shorter"):
-        evaluate([sample([]), sample([])], {}, blocks=["a"])
-
-
-def test_numbers_that_do_not_exist_are_null_in_valid_json():
-    def refuse(constant):
-        raise AssertionError(f"{constant} is no JSON")
-
-    results = evaluate([sample([])], {"none": lambda patch: found([])})
-    scores = json.loads(json.dumps(results), parse_constant=refuse)["routes"]["none"]
+def test_undefined_numbers_are_null_in_valid_json():
+    results = evaluate([sample([])], {"none": [at()]}, details=True, classes=CLASSES)
+    scores = json.loads(json.dumps(results, allow_nan=False))["routes"]["none"]
     assert [scores[key] for key in ("precision", "recall", "f1", "loc_error_um")] == [None] * 4
-    assert scores["f1_ci95"] == [None, None]
+    assert scores["f1_ci95"] == scores["recall_by_class"]["stroma"].get("f1_ci95", [None, None])
     assert (scores["count_bias"], scores["n_true"], scores["n_pred"]) == (0.0, 0, 0)
-
-    missed = evaluate([sample([(1, 1)])], {"none": lambda patch: found([])})["routes"]["none"]
-    assert (missed["f1"], missed["f1_ci95"], missed["loc_error_um"], missed["count_bias"]) == (
-        0.0,
-        [0.0, 0.0],
-        None,
-        -1,
-    )
+    missed = evaluate([sample([(1, 1)])], {"none": [at()]})["routes"]["none"]
+    assert (missed["f1"], missed["f1_ci95"], missed["loc_error_um"], missed["count_bias"]) == (0, [0, 0], None, -1)
 
 
-counts = st.builds(
-    TileCounts,
-    block=st.sampled_from("abcd"),
-    tp=st.integers(0, 30),
-    fp=st.integers(0, 9),
-    fn=st.integers(0, 9),
-    distance_um=st.just(0.0),
-)
+counts = st.tuples(st.integers(0, 9), st.integers(0, 5), st.integers(0, 5), st.sampled_from("abcd"))
 
 
-@given(st.lists(counts, min_size=1, max_size=12), st.randoms())
-def test_the_interval_is_deterministic_and_blind_to_the_order_of_tiles(tiles, random):
-    low, high = bootstrap_f1(tiles, 3)
-    shuffled = random.sample(tiles, len(tiles))
-    np.testing.assert_equal(bootstrap_f1(shuffled, 3), (low, high))
-    assert np.isnan([low, high]).all() or 0 <= low <= high <= 1
+@given(st.lists(counts, min_size=1, max_size=8), st.randoms())
+def test_the_interval_is_deterministic_and_independent_of_the_order_of_tiles(tiles, random):
+    def of(rows):
+        return interval([row[:3] for row in rows], [row[3] for row in rows], 3)
+
+    low, high = of(tiles)
+    assert of(random.sample(tiles, len(tiles))) == [low, high]
+    assert low is None or 0 <= low <= high <= 1
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_the_interval_holds_the_estimate(seed):
-    rng = np.random.default_rng(seed)
-    tiles = [TileCounts(str(i // 5), *rng.poisson((60, 15, 15)).tolist(), 0.0) for i in range(100)]
-    low, high = summarise(tiles)["f1_ci95"]
-    assert low < summarise(tiles)["f1"] < high
-    assert high - low < 0.05
+def test_the_interval_contains_the_estimate_and_blocks_widen_it():
+    tiles = [(9, 1, 1)] * 10 + [(1, 9, 9)] * 10
+    low, high = interval(tiles)
+    assert low < 0.5 < high
+    blocked = interval(tiles, ["good"] * 10 + ["bad"] * 10)
+    assert np.diff(blocked) > 2 * (high - low)
+    single = interval([(3, 1, 0)])
+    assert single == pytest.approx([6 / 7, 6 / 7], abs=1e-5)
 
 
-def test_tiles_of_one_block_move_together():
-    rng = np.random.default_rng(0)
-    draws = rng.poisson((60, 15, 15), (40, 3)).tolist()
-    widths = []
-    for size in (1, 8, 40):
-        low, high = bootstrap_f1([TileCounts(str(i // size), *each, 0.0) for i, each in enumerate(draws)])
-        widths.append(high - low)
-    assert widths[2] == 0.0, "one block alone tells nothing of the spread"
-    assert widths[0] > 0
-
-    alike = [TileCounts("good" if i < 20 else "bad", *((9, 1, 1) if i < 20 else (1, 9, 9)), 0.0) for i in range(40)]
-    apart = [TileCounts(str(i), tile.tp, tile.fp, tile.fn, 0.0) for i, tile in enumerate(alike)]
-    assert np.diff(bootstrap_f1(alike)) > 3 * np.diff(bootstrap_f1(apart)), "blocks that differ widen it"
+def test_blocks_are_ten_neighbours_of_one_run():
+    ids = [*range(1, 13), *range(500, 503)]
+    assert tile_blocks(ids) == ["0.0"] * 10 + ["0.1"] * 2 + ["1.0"] * 3
+    assert tile_blocks([500, 1, 500]) == ["1.0", "0.0", "1.0"], "a tile with two annotators stays in one block"
+    assert tile_blocks([]) == []
 
 
-def test_a_single_tile_and_thousands_are_scored():
-    assert bootstrap_f1([TileCounts("a", 3, 1, 0, 0.0)]) == pytest.approx((6 / 7, 6 / 7))
-    many = [TileCounts(str(i), 5, 1, 1, 2.5) for i in range(5000)]
-    scores = summarise(many)
-    assert (scores["f1"], scores["n_true"], scores["loc_error_um"]) == (0.8333, 30_000, 0.5)
-    assert scores["f1_ci95"] == [0.8333, 0.8333]
+POINTS = [(20, 20), (60, 60), (100, 100), (150, 150)]
+DETAILED = [
+    sample(POINTS, name="1", colours=[BROWN, BROWN, BLUE, BLUE], types=[0, 1, 0, 1]),
+    sample(POINTS[:2], name="2", colours=[BLUE, BROWN], types=[1, 1]),
+]
+PREDICTED = {"log": [at(*POINTS[:2], (190, 10)), at()], "perfect": [at(*POINTS), at(*POINTS[:2])]}
 
 
-def test_samples_are_read_once_for_all_routes_and_progress_sees_each():
-    seen, shown = [], []
+def detailed(predictions):
+    return evaluate(DETAILED, predictions, blocks=["a", "b"], details=True, classes=CLASSES)["routes"]
 
-    def progress(samples):
-        for each in samples:
-            shown.append(each)
-            yield each
 
-    def route(patch):
-        seen.append(patch)
-        return found([])
+def test_every_detail_is_the_one_counted_by_hand():
+    routes = detailed(PREDICTED)
+    log, perfect = routes["log"], routes["perfect"]
+    assert log["f1"] == pytest.approx(2 * 2 / (2 * 2 + 1 + 4), abs=1e-5)
+    assert log["recall_by_stain"] == {"brown": {"recall": 0.666667, "n": 3}, "blue": {"recall": 0, "n": 3}}
+    assert log["recall_by_class"]["stroma"] == {"recall": 0.5, "n": 2}
+    assert log["recall_by_class"]["epithelium"] == {"recall": 0.25, "n": 4}
+    assert log["tiles"] == {"1": [2, 1, 2], "2": [0, 0, 2]}
+    low, mean, high = log["count_limits"]
+    assert mean == -1.5
+    assert high - mean == pytest.approx(1.96 * np.std([-1, -2], ddof=1), abs=1e-4)
+    assert low + high == pytest.approx(2 * mean, abs=1e-4)
+    assert perfect["difference"]["log"]["f1"] == pytest.approx(1 - 4 / 9, abs=1e-5)
+    assert perfect["difference"]["log"]["ci95"][0] > 0
+    assert log["difference"] == {}
+    assert (perfect["average_precision"], perfect["f1_then_threshold"], perfect["worst"]) == (1, 1, [])
+    assert log["average_precision"] == pytest.approx(2 / 6, abs=1e-5)
 
-    evaluate([sample([]), sample([])], {"a": route, "b": route}, progress=progress)
-    assert (len(seen), len(shown)) == (4, 2)
-    assert seen[0] is seen[1]
+
+def test_hits_grow_with_the_radius():
+    shifted = [at(*np.add(each.xy, (7, 0))) for each in DETAILED]  # 3.5 microns
+    scores = detailed({"shifted": shifted})["shifted"]
+    assert scores["f1_by_radius"] == {"1": 0, "1.5": 0, "2": 0, "2.5": 0, "3": 0, "4": 1, "5": 1, "6": 1}
+    assert scores["average_precision"] == 1, "the similarity at 3.5 microns is just above a half"
+
+
+def test_the_worst_tiles_have_the_most_errors_beyond_those_of_log():
+    bad = [at((1, 1)), at((1, 1), (5, 5), (9, 9))]
+    assert detailed({**PREDICTED, "bad": bad})["bad"]["worst"] == ["2", "1"]
+
+
+def test_points_beyond_the_border_have_the_stain_of_the_border():
+    image = np.full((20, 20, 3), BROWN, np.uint8)
+    assert is_brown(Patch(image, 0.5), np.array([[-3, 5], [19, 30]])).all()
+    assert is_brown(Patch(image, 0.5), np.zeros((0, 2))).shape == (0,)

@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 from histolib.data.endonuke import read_points
-from histolib.ensemble import EXPORTS, Nuclei, write_csv, write_geojson, write_points
+from histolib.ensemble import Nuclei, write_csv, write_geojson
+from histolib.ensemble.export import write_points
+
+EXPORTS = {"csv": write_csv, "geojson": write_geojson, "txt": write_points}
 
 NOTHING = Nuclei(np.zeros((0, 2)), np.zeros(0))
 POINTS = Nuclei(np.array([[1.23456, 7.0], [0.0, 0.0]]), np.array([0.123456, 2.0]))
@@ -111,7 +114,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path, 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("histolib.config.os.fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         EXPORTS[kind](path, FULL, 0.5)
     assert path.read_bytes() == before

@@ -1,17 +1,20 @@
-"""Every route from a patch to its nuclei: what it needs, what it refuses, and that `log` finds planted discs."""
+"""Every route: what it needs, what it refuses, what it returns, and which leaks it reports."""
 
 import numpy as np
-import pandas as pd
 import pytest
+import torch
 
-from histolib.ensemble import HE_REFERENCE, HOVERNET, IHC_TO_HE, ROUTES, Models, Nuclei, routes
-from histolib.imaging import Patch, rgb_from_density
-
-NETWORK_ROUTES = [name for name in ROUTES if name != "log"]
+from histolib.data import phantom
+from histolib.ensemble import ROUTES, Fusion, Models
+from histolib.ensemble.routes import DEFAULT_ROUTES, leaks_of, roles_of
+from histolib.imaging import MARKERS, Patch, rgb_from_density
+from histolib.io import Provenance
+from histolib.nuclei import HoVerNet, find_nuclei
+from histolib.translation import Generator, StainReference
 
 
 def discs(centres: list[tuple[int, int]], size: int = 200, mpp: float = 0.5) -> Patch:
-    """Dark discs of 3 microns radius on glass."""
+    """Dark discs with a radius of 3 microns on glass."""
     y, x = np.mgrid[:size, :size]
     density = np.zeros((size, size, 3))
     for at in centres:
@@ -19,14 +22,34 @@ def discs(centres: list[tuple[int, int]], size: int = 200, mpp: float = 0.5) -> 
     return Patch(rgb_from_density(density), mpp, "discs")
 
 
+@pytest.fixture
+def models(tmp_path) -> Models:
+    """Random networks with known training data, stain references, and a fusion of `log` and `cyclegan`."""
+    torch.manual_seed(0)
+    net = HoVerNet("fast", 3, 1 / 16)
+    net.mpp, net.types, net.provenance = 0.5, ("round", "odd"), Provenance("discs", ("train_1",))
+    net.save(tmp_path / "hovernet.safetensors")
+    generator = Generator(4, 1)
+    generator.mpp, generator.direction = 0.5, "ihc_to_he"
+    generator.provenance = Provenance("IHC and H&E", ("10-20", "train_1"))
+    generator.save(tmp_path / "ihc_to_he.safetensors")
+    pair = phantom.draw(0, 200, slide=7)
+    StainReference.fit([pair.he], "he").save(tmp_path / "he_reference.safetensors")
+    StainReference.fit([pair.ihc], "ihc").save(tmp_path / "ihc_reference.safetensors")
+    Fusion({"log": 1.0, "cyclegan": 1.0}, 0.5).save(tmp_path / "fusion.json")
+    return Models(tmp_path)
+
+
 def test_the_routes_are_those_of_the_course_in_order():
-    after = ["direct", "od", "hed", "reinhard", "macenko", "cyclegan"]
-    assert list(ROUTES) == ["log", *after, "synthetic", "selftrained", "ensemble", "supervised"]
+    translated = ["direct", "od", "hed", "reinhard", "macenko", "cyclegan"]
+    assert list(ROUTES) == ["log", *translated, "synthetic", "selftrained", "ensemble", "supervised"]
     assert ROUTES["log"].needs == ()
-    assert all(HOVERNET in ROUTES[name].needs for name in after)
-    assert ROUTES["cyclegan"].needs == (HOVERNET, IHC_TO_HE)
-    assert all(HE_REFERENCE in ROUTES[name].needs for name in ("od", "hed", "reinhard", "macenko"))
+    assert all("hovernet" in ROUTES[name].needs for name in translated)
+    assert ROUTES["cyclegan"].needs == ("hovernet", "ihc_to_he")
+    assert all("he_reference" in ROUTES[name].needs for name in ("od", "hed", "reinhard", "macenko"))
     assert all(route.about for route in ROUTES.values())
+    assert set(DEFAULT_ROUTES) == set(MARKERS)
+    assert set(DEFAULT_ROUTES.values()) <= set(ROUTES)
 
 
 @pytest.mark.parametrize("mpp", [0.25, 0.5, 1.0])
@@ -35,60 +58,69 @@ def test_log_finds_planted_discs_at_any_scale(mpp):
     found = ROUTES["log"](discs(centres, mpp=mpp))
     order = np.argsort(found.xy[:, 1])
     np.testing.assert_allclose(found.xy[order], centres, atol=1.0)
-    assert isinstance(found, Nuclei)
     assert (found.type, found.area_um2, found.contours) == (None, None, None)
 
 
-@pytest.mark.parametrize("marker", ["nuclear", "membrane", "cytoplasm"])
+@pytest.mark.parametrize("marker", MARKERS)
 def test_log_finds_nothing_on_glass(marker):
     assert len(ROUTES["log"](discs([]), marker)) == 0
 
 
 @pytest.mark.parametrize("name", list(ROUTES))
-@pytest.mark.parametrize("shape", [(1, 1), (7, 200), (200, 7)])
-def test_a_patch_smaller_than_a_nucleus_is_refused_by_every_route(name, shape):
-    patch = Patch(np.zeros((*shape, 3), np.uint8), 1.0, "tiny")
-    with pytest.raises(ValueError, match=rf"tiny: expected at least 8 px .* found {shape[1]} x {shape[0]} px"):
-        ROUTES[name](patch)
-    with pytest.raises(ValueError, match="4 microns a side"):
+def test_a_patch_smaller_than_a_nucleus_and_an_unknown_marker_are_refused(name):
+    for height, width in ((1, 1), (7, 200), (200, 7)):
+        with pytest.raises(ValueError, match=rf"tiny: expected sides of at least 8 px .* found {width} x {height} px"):
+            ROUTES[name](Patch(np.zeros((height, width, 3), np.uint8), 1.0, "tiny"))
+    with pytest.raises(ValueError, match="4 microns"):
         ROUTES[name](Patch(np.zeros((20, 20, 3), np.uint8), 0.1, "fine"))
-
-
-@pytest.mark.parametrize("name", list(ROUTES))
-def test_an_unknown_marker_is_refused(name):
     with pytest.raises(ValueError, match="marker: expected one of nuclear, membrane, cytoplasm, found 'brown'"):
         ROUTES[name](discs([]), "brown")
 
 
-@pytest.mark.parametrize("name", NETWORK_ROUTES)
+@pytest.mark.parametrize("name", [name for name in ROUTES if name != "log"])
 def test_a_route_without_its_weights_says_how_to_get_them(name, tmp_path):
     with pytest.raises(FileNotFoundError, match="histolib run --only 02,03"):
         ROUTES[name](discs([(50, 50)]), "nuclear", Models(tmp_path))
 
 
-def test_the_nuclei_of_the_network_keep_place_type_area_and_outline(monkeypatch):
-    contour = np.array([[1.0, 1.0], [3.0, 1.0], [2.0, 4.0]])
-    table = pd.DataFrame(
-        {"x": [2.0, 9.0], "y": [2.5, 8.0], "score": [0.9, 0.4], "type": [2, 0], "area_um2": [9.0, 4.0]}
-        | {"contour": [contour, contour + 7]}
-    )
-    asked = []
-    monkeypatch.setattr(routes, "find_nuclei", lambda *asking, **how: asked.append((*asking, *how.values())) or table)
-    models = Models()
-    models.__dict__["hovernet"] = (
-        "net",
-        {"mpp": 0.25, "types": ["neoplastic", "inflammatory"], "thresholds": {"sobel_px": 5}},
-    )
-    patch = discs([])
-    found = ROUTES["direct"](patch, "nuclear", models)
-    assert asked == [(patch, "net", 0.25, {"sobel_px": 5})]
-    assert found.xy.tolist() == [[2.0, 2.5], [9.0, 8.0]]
-    assert found.type.tolist() == ["inflammatory", "unknown"]
-    assert (found.score.tolist(), found.area_um2.tolist()) == ([0.9, 0.4], [9.0, 4.0])
-    np.testing.assert_array_equal(found.contours[1], contour + 7)
+@pytest.mark.parametrize("name", ["direct", "od", "hed", "reinhard", "macenko", "cyclegan"])
+def test_a_route_returns_what_the_network_finds_on_the_translation(name, models):
+    patch = phantom.draw(0, 200, 0.5, slide=3).ihc
+    found = ROUTES[name](patch, "nuclear", models)
+    assert found.xy.shape == (len(found), 2)
+    assert len(found.score) == len(found.type) == len(found.area_um2) == len(found.contours) == len(found)
+    assert set(found.type) <= {"unknown", "round", "odd"}
+    if name == "direct":
+        table = find_nuclei(patch, models.load("hovernet"))
+        np.testing.assert_array_equal(found.xy, table[["x", "y"]].to_numpy().reshape(-1, 2))
+        np.testing.assert_array_equal(found.score, table["score"])
+        np.testing.assert_array_equal(found.area_um2, table["area_um2"])
 
-    empty = table.iloc[:0].drop(columns="type")
-    monkeypatch.setattr(routes, "find_nuclei", lambda patch, net, mpp, thresholds: empty)
-    found = ROUTES["direct"](patch, "nuclear", models)
-    assert (len(found), found.type, found.contours) == (0, None, ())
-    assert found.xy.shape == (0, 2)
+
+def test_the_ensemble_is_the_fusion_of_its_members(models):
+    patch = phantom.draw(0, 200, 0.5, slide=3).ihc
+    members = {name: ROUTES[name](patch, "nuclear", models) for name in ("log", "cyclegan")}
+    expected = models.load("fusion")(members, patch.mpp)
+    np.testing.assert_array_equal(ROUTES["ensemble"](patch, "nuclear", models).xy, expected.xy)
+
+
+def test_a_fusion_without_the_weights_of_a_member_names_the_member(tmp_path):
+    Fusion({"log": 1.0, "synthetic": 1.0}, 0.5).save(tmp_path / "fusion.json")
+    with pytest.raises(FileNotFoundError, match="route synthetic, a member of ensemble: expected synthetic/hovernet"):
+        ROUTES["ensemble"](discs([]), "nuclear", Models(tmp_path))
+
+
+def test_leaks_are_the_scored_tiles_that_a_network_of_the_route_saw(models):
+    tiles = ["5", "10", "15", "21"]
+    assert leaks_of("log", models, tiles) == []
+    assert leaks_of("direct", models, tiles) == []
+    assert leaks_of("cyclegan", models, tiles) == ["10", "15"]
+    assert leaks_of("ensemble", models, ["20"]) == ["20"], "a fusion has seen what its members saw"
+    assert leaks_of("cyclegan", models, []) == []
+    assert roles_of("ensemble", models) == {"fusion", "hovernet", "ihc_to_he"}
+
+
+def test_weights_with_unknown_training_data_give_no_answer(tmp_path):
+    net = HoVerNet("fast", None, 1 / 16)
+    net.save(tmp_path / "hovernet.safetensors")
+    assert leaks_of("direct", Models(tmp_path), ["1"]) is None

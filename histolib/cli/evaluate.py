@@ -1,0 +1,200 @@
+"""`histolib evaluate`: scores of routes on keypoints, of HoVer-Net on outlines, or of translations."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from .. import __version__
+from ..config import best_device
+from ..data import EndoNuke, open_outlined, read_split
+from ..data.samples import shorten
+from ..data.splits import PARTS, in_groups, split_ids
+from ..ensemble import ROUTES, Models, evaluate, tile_blocks
+from ..ensemble.models import pretrained_models
+from ..ensemble.routes import leaks_of, roles_of
+from ..ensemble.translation_sets import bci_pairs, evaluate_with_models, phantom_pairs, unpaired_tiles
+from ..io import file_digest, writable_folder, write_json
+from ..nuclei import HoVerNet, evaluate_nuclei
+from ..translation import TRANSLATIONS
+from ..translation.table import translation_table
+from .options import add_weights, choices, number, progress
+
+logger = logging.getLogger(__name__)
+
+Result = tuple[dict[str, Any], str]  # results for the JSON file, and a table
+EPILOG = """\
+The table is printed; --output writes scores, intervals and protocol as JSON. Scores of weights that were trained or
+selected on the scored data are marked LEAKED.
+
+examples:
+  histolib evaluate data/endonuke --dataset endonuke --routes log,od,synthetic --output results.json
+  histolib evaluate data/endonuke --dataset endonuke --split data/splits/endonuke_1.json --weights runs/fold-1
+  histolib evaluate data/pannuke --dataset pannuke --split data/splits/pannuke_1.json --weights runs/mine
+  histolib evaluate --dataset phantom --weights runs/quick                  # translations of phantom pairs
+  histolib evaluate data/endonuke --dataset endonuke --he data/consep       # translations of unpaired real tissue
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Add `evaluate` to the command line."""
+    about = "Score routes on keypoints, HoVer-Net on outlined nuclei, or translations on pairs or unpaired tissue."
+    parser = subparsers.add_parser("evaluate", description=about, epilog=EPILOG)
+    add = parser.add_argument
+    add("root", type=Path, nargs="?", help="folder of the data set in its official layout (none for phantom)")
+    what = "endonuke: routes, or translations with --he; pannuke, consep: HoVer-Net; bci, phantom: translations"
+    add("--dataset", choices=["endonuke", "pannuke", "consep", "bci", "phantom"], required=True, help=what)
+    known = "comma-separated (default: all whose weights are found)"
+    add("--routes", type=choices(ROUTES, "route"), help=f"endonuke: routes, {known}")
+    add("--study", default="bulk", help="endonuke: labelling study (default: %(default)s)")
+    add("--annotator", help="endonuke: annotator whose points are the ground truth (default: all of the study)")
+    radius = "largest distance of a hit in microns (default: %(default)s)"
+    add("--radius-um", type=number(1e-6), default=3.0, help=radius)
+    add("--split", type=Path, help="endonuke, pannuke, consep: JSON file with a split (default: score all data)")
+    add("--part", choices=PARTS, default="test", help="part of --split to score (default: %(default)s)")
+    orientations = "pannuke, consep: orientations for test-time augmentation, 1 to 8 (default: %(default)s)"
+    add("--orientations", type=number(1, 8, int), default=1, help=orientations)
+    add("--he", type=Path, help="endonuke: score translations against the H&E in this folder (default: score routes)")
+    add("--he-split", type=Path, help="with --he: split of the H&E, whose part test is used (default: all)")
+    add("--translations", type=choices(TRANSLATIONS, "translation"), help=f"translations, {known}")
+    features = "translations: features for KID and FID, encoder (of the HoVer-Net) or inception (default: encoder)"
+    add("--features", type=choices(("encoder", "inception"), "features"), default=["encoder"], help=features)
+    add("--images", type=number(1, kind=int), help="translations: number of images (default: all; phantom: 24)")
+    add("--tissue", help="phantom: tissue name of PanNuke (default: all)")
+    add("--seed", type=number(0, kind=int), default=0, help="random seed, non-negative (default: %(default)s)")
+    add("--output", type=Path, help="JSON file for the results (default: none)")
+    add_weights(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Score, write the results, print the table."""
+    if (args.root is None) != (args.dataset == "phantom"):
+        found = f"found {args.root}" if args.root else "found none"
+        raise ValueError(f"--dataset {args.dataset}: expected {'no' if args.root else 'a'} folder, {found}")
+    if args.he and args.dataset != "endonuke":
+        raise ValueError(f"--he: expected --dataset endonuke, whose tiles have no H&E, found {args.dataset}")
+    if args.output and args.output.is_dir():
+        raise IsADirectoryError(f"{args.output}: expected a JSON file to write, found a folder")
+    if args.output:
+        writable_folder(args.output.parent)
+    if args.dataset in ("pannuke", "consep"):
+        results, table = _evaluate_outlines(args)
+    elif args.he or args.dataset in ("bci", "phantom"):
+        results, table = _evaluate_translations(args)
+    else:
+        results, table = _evaluate_routes(args)
+    split = {"split": args.split.name, "part": args.part} if args.split else {"split": None}
+    results["protocol"] |= {"dataset": args.dataset, **split, "histolib": __version__}
+    if args.output:
+        write_json(args.output, results)
+    print(table)
+    return 0
+
+
+def _models(args: argparse.Namespace) -> Models:
+    return Models(args.weights) if args.weights else pretrained_models()
+
+
+def _available(asked: Sequence[str] | None, table: Mapping[str, Any], models: Models, what: str) -> Sequence[str]:
+    """The names asked for, whose weights must be there, or all whose weights are there."""
+    missing = {name: models.missing(entry.needs) for name, entry in table.items()}
+    for name in asked or ():
+        models.require(table[name].needs, f"{what} {name}")
+    for name in table if not asked else ():
+        if missing[name]:
+            logger.warning("%s %s skipped: %s not found", what, name, ", ".join(missing[name]))
+    return asked or [name for name in table if not missing[name]]
+
+
+def _evaluate_routes(args: argparse.Namespace) -> Result:
+    data = EndoNuke(args.root, annotator=args.annotator, study=args.study)
+    if not len(data):
+        raise ValueError(f"{args.root}: expected annotated tiles in study {args.study!r}, found none")
+    models = _models(args)
+    names = _available(args.routes, ROUTES, models, "route")
+    positions = split_ids(data.ids, read_split(args.split))[args.part] if args.split else range(len(data))
+    samples, ids = [data[i] for i in positions], [data.ids[i] for i in positions]
+    leaked = {name: leaks_of(name, models, sorted({str(i) for i in ids})) for name in names}
+    predictions: dict[str, list[Any]] = {name: [] for name in names}
+    for sample in progress(samples, "tile", len(samples)):
+        for name in names:
+            predictions[name].append(ROUTES[name](sample.patch, data.marker, models))
+    results = evaluate(samples, predictions, radius_um=args.radius_um, blocks=tile_blocks(ids), seed=args.seed)
+    results["protocol"] |= {
+        "study": args.study,
+        "annotators": list(data.annotators),
+        "marker": data.marker,
+        "leaked": leaked,
+        "weights": {name: models.describe(sorted(roles_of(name, models))) for name in names},
+    }
+    columns = ("precision", "recall", "f1", "f1_ci95", "loc_error_um", "count_bias")
+    table = _table({name: {key: scores[key] for key in columns} for name, scores in results["routes"].items()})
+    return results, _warned({f"route {name}": found for name, found in leaked.items()}, table)
+
+
+def _evaluate_translations(args: argparse.Namespace) -> Result:
+    models = _models(args)
+    names = _available(args.translations, TRANSLATIONS, models, "translation")
+    if args.dataset == "bci":
+        data = bci_pairs(args.root, args.images)
+    elif args.dataset == "phantom":
+        data = phantom_pairs(args.images, args.seed, args.tissue)
+    else:
+        data = unpaired_tiles(args.root, args.he, images=args.images, split=args.split, he_split=args.he_split)
+    data = replace(data, samples=progress(data.samples, "image", data.total))
+    how = {"features": args.features, "radius_um": args.radius_um, "seed": args.seed}
+    results = evaluate_with_models(data, models, names, **how)
+    results["protocol"] |= {"he_split": args.he_split and args.he_split.name, "tissue": args.tissue}
+    return results, translation_table(results)
+
+
+def _evaluate_outlines(args: argparse.Namespace) -> Result:
+    samples, types = open_outlined(args.root, args.dataset)
+    if args.split:
+        samples = in_groups(samples, read_split(args.split)[args.part])
+    path = args.weights if args.weights and args.weights.is_file() else _models(args).path("hovernet")
+    results = evaluate_nuclei(
+        HoVerNet.load(path),
+        progress(samples, "image", len(samples)),
+        types=types,
+        radius_um=args.radius_um,
+        orientations=args.orientations,
+        device=best_device(),
+    )
+    results["protocol"]["weights"] = {"hovernet": {"digest": file_digest(path)}}
+    detection = {"excluded, then assigned": "detection", "assigned, then excluded": "detection_assign_then_threshold"}
+    columns = ("f1", "f1_ci95", "precision", "recall")
+    tables = [{title: {key: results[name][key] for key in columns} for title, name in detection.items()}]
+    scores = results["pannuke"]
+    tables.append({"segmentation": {**results["segmentation"], "mPQ": scores["mpq"], "bPQ": scores["bpq"]}})
+    if results["types"]:
+        tables.append({name: {**row, "PQ": scores["per_type"][name]} for name, row in results["types"].items()})
+    return results, _warned({"hovernet": results["protocol"]["leaked"]}, "\n\n".join(map(_table, tables)))
+
+
+def _warned(leaked: Mapping[str, Sequence[str] | None], table: str) -> str:
+    """The table, after one line for each entry with leaked or unknown training data."""
+    lines = []
+    for name, groups in leaked.items():
+        if groups is None:
+            lines.append(f"The weights of {name} do not say what they were trained on; their scores may be LEAKED.")
+        elif groups:
+            lines.append(f"LEAKED: {name} was trained or selected on {len(groups)} of the groups: {shorten(groups)}")
+    return "\n".join([*lines, table])
+
+
+def _table(rows: Mapping[str, Mapping[str, Any]]) -> str:
+    return pd.DataFrame({name: {key: _cell(row[key]) for key in row} for name, row in rows.items()}).T.to_string()
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, list):
+        return " to ".join(map(_cell, value))
+    return "-" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)

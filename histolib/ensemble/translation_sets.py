@@ -1,0 +1,152 @@
+"""Samples for the evaluation of translations, and the evaluation with the weights of `Models`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..data import BCI, EndoNuke, PanNuke, open_outlined, phantom, read_split
+from ..data.splits import in_groups, leaked_groups, split_ids
+from ..imaging import Patch
+from ..metrics.distribution import inception_features
+from ..nuclei import detect_log, encoder_features, find_nuclei
+from ..nuclei.log_detector import THRESHOLDS
+from ..translation import TRANSLATIONS, TranslationSample, evaluate_translations
+from .evaluation import tile_blocks
+from .models import Models
+
+PHANTOM_PX, PHANTOM_MPP = 400, 0.25  # 100 microns, the size of EndoNuke's tiles
+PHANTOM_SLIDE = 100_000  # the phantom data sets use smaller numbers, so no training saw these slides
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class TranslationSet:
+    """Samples to evaluate translations on.
+
+    Attributes:
+        samples: IHC patches, some with their H&E, read one at a time.
+        total: number of samples.
+        groups: tile ids, images, folds or splits of all images, for the leak check.
+        he: further H&E patches, each with its group for intervals.
+        marker: structure that DAB stains.
+    """
+
+    samples: Iterable[TranslationSample]
+    total: int
+    groups: Sequence[str] = ()
+    he: Iterable[tuple[Patch, str]] = ()
+    marker: str = EndoNuke.marker
+
+
+def phantom_pairs(images: int | None = None, seed: int = 0, tissue: str | None = None) -> TranslationSet:
+    """Registered pairs of phantom tissue (default 24), one slide each; `tissue` is a name of PanNuke, None all 19."""
+    slides = range(PHANTOM_SLIDE, PHANTOM_SLIDE + (images or 24))
+    pairs = (phantom.draw(seed, PHANTOM_PX, PHANTOM_MPP, slide=slide, tissue=tissue) for slide in slides)
+    return TranslationSet((TranslationSample(pair.ihc, pair.ihc.name, pair.he, pair.xy) for pair in pairs), len(slides))
+
+
+def bci_pairs(root: Path, images: int | None = None) -> TranslationSet:
+    """BCI's test pairs, or its training pairs if there are no others; each pair is a group."""
+    split = "test" if any("_test_" in name for name in BCI(root).names) else "train"
+    data = BCI(root, split)
+    positions = _evenly(len(data), images)
+    samples = (TranslationSample(pair.ihc, pair.name, pair.he) for pair in map(data.__getitem__, positions))
+    return TranslationSet(samples, len(positions), [split], marker=BCI.marker)
+
+
+def unpaired_tiles(
+    root: Path, he: Path, *, images: int | None = None, split: Path | None = None, he_split: Path | None = None
+) -> TranslationSet:
+    """EndoNuke's tiles and H&E of other tissue; splits select their part `test`.
+
+    Raises:
+        FileNotFoundError, ValueError: as the readers and splits.
+    """
+    data = EndoNuke(root)
+    outlined, _ = open_outlined(he)
+    pannuke = isinstance(outlined, PanNuke)
+    if he_split:
+        outlined = in_groups(outlined, read_split(he_split)["test"])
+    # PanNuke has only three folds as groups; neighbouring images share a slide.
+    he_groups = tile_blocks(range(len(outlined))) if pannuke else outlined.groups
+    if not len(data):
+        raise ValueError(f"{root}: expected tiles, found none")
+    tiles = sorted({*data.ids} | (set() if split else {*data.unlabelled}))
+    if split:
+        tiles = [tiles[i] for i in split_ids(tiles, read_split(split))["test"]]
+    tiles = [tiles[i] for i in _evenly(len(tiles), images)]
+    samples = (TranslationSample(data.patch(t), block) for t, block in zip(tiles, tile_blocks(tiles), strict=True))
+    others = ((outlined[i].patch, group) for i, group in enumerate(he_groups))
+    return TranslationSet(samples, len(tiles), [*map(str, tiles), *outlined.groups], others)
+
+
+def evaluate_with_models(
+    data: TranslationSet,
+    models: Models,
+    names: Sequence[str],
+    *,
+    features: Sequence[str] = ("encoder",),
+    radius_um: float = 3.0,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """`evaluate_translations` with every measure whose weights are there; a warning names the others.
+
+    Args:
+        data: samples.
+        models: weights of the translations, the detector and the feature encoder.
+        names: keys of `TRANSLATIONS`.
+        features: "encoder" (of the HoVer-Net) and "inception".
+        radius_um, seed: as `evaluate_translations`.
+
+    Returns:
+        as `evaluate_translations`; the protocol also describes the weights and, per network, the leaked groups.
+    """
+    detector = None if models.missing(["hovernet"]) else models.load("hovernet")
+    if detector is None:
+        logger.warning("detection after translation, KID and FID skipped: hovernet.safetensors not found")
+    gain = None
+    if missing := models.missing(["he_reference", "ihc_reference"]):
+        logger.warning("nuclei before and after skipped: %s not found", ", ".join(missing))
+    else:
+        gain = models.load("he_reference").gain(models.load("ihc_reference"), data.marker)
+    if "inception" in features:
+        inception_features([])  # raises before the work if the package or its weights are missing
+    extractors = {
+        "encoder": lambda patches: encoder_features(patches, detector),
+        "inception": lambda patches: inception_features([patch.image for patch in patches]),
+    }
+
+    def find_blobs(patch: Patch, factor: float) -> np.ndarray:
+        return detect_log(patch, marker=data.marker, threshold=factor * THRESHOLDS[data.marker])[0]
+
+    results = evaluate_translations(
+        data.samples,
+        {name: (lambda patch, run=TRANSLATIONS[name].run: run(patch, data.marker, models.load)) for name in names},
+        he=data.he,
+        features={name: extractors[name] for name in features if detector or name != "encoder"},
+        detect=detector and (lambda patch: find_nuclei(patch, detector)[["x", "y"]].to_numpy()),
+        find_blobs=find_blobs,
+        gain=gain,
+        marker=data.marker,
+        radius_um=radius_um,
+        seed=seed,
+    )
+    roles = {role for name in names for role in TRANSLATIONS[name].needs} | ({"hovernet"} if detector else set())
+    networks = {role: models.load(role) for role in sorted(roles) if hasattr(models.load(role), "provenance")}
+    results["protocol"] |= {
+        "weights": models.describe(sorted(roles)),
+        "leaked": {role: leaked_groups(data.groups, net.provenance.groups) for role, net in networks.items()},
+    }
+    return results
+
+
+def _evenly(count: int, wanted: int | None) -> list[int]:
+    """Evenly spaced positions; default: all."""
+    return np.linspace(0, count - 1, min(count, wanted or count)).round().astype(int).tolist()

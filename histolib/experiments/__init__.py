@@ -1,0 +1,1 @@
+"""Scripts behind the committed results, run as `python -m histolib.experiments.NAME`."""

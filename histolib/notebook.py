@@ -1,0 +1,159 @@
+"""First cell of every notebook: checked parameters, folders, data sets, and saved figures."""
+
+from __future__ import annotations
+
+import ast
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from . import __version__, viz
+from .config import Paths, Profile, best_device, check_parameters, phantom_folder, profile, seed_everything
+from .data import BCI, EndoNuke, PanNuke, phantom
+
+REAL_DATA = "HISTOLIB_REAL_DATA"  # environment variable: folder of real data sets
+INJECTED_HEAD = "# Parameters\n"  # first line of the cell that papermill injects
+
+
+@dataclass(frozen=True, slots=True)
+class Datasets:
+    """The three data sets of the course; `phantom` is True for phantom tissue and False for real data."""
+
+    bci: BCI
+    pannuke: PanNuke
+    endonuke: EndoNuke
+    phantom: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Profile and folders of one run of a notebook.
+
+    Attributes:
+        profile: amount of work.
+        seed: random seed.
+        data: folder of the data sets.
+        output: folder of all results of the run.
+        real: folder of real tiles to compare the phantom with, or None.
+    """
+
+    profile: Profile
+    seed: int
+    data: Path
+    output: Path
+    real: Path | None
+
+    def folder(self, name: str) -> Path:
+        """A folder below `output`, created if needed."""
+        path = self.output / name
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def save_figure(self, figure: Figure, name: str, committed: bool = False) -> Figure:
+        """Save a figure as PNG and PDF in `output/figures`, and return it for display.
+
+        Args:
+            figure: figure to save; on the quick profile the saved PNG carries a note.
+            name: `NN_name`, where NN is the number of the notebook.
+            committed: the figure shows committed results, which do not depend on the profile.
+        """
+        source = "committed results" if committed else f"{self.profile.name} profile"
+        about = {"profile": "" if committed else self.profile.name, "seed": self.seed, "shows": source}
+        note = f"{source}, phantom tissue unless said otherwise" if source == "quick profile" else ""
+        viz.save_figure(figure, name, self.output / "figures", about=about, note=note)
+        return figure
+
+
+def start(parameters: Mapping[str, Any]) -> Session:
+    """Start a notebook: check parameters, set the random seed, find the folders, print versions and device.
+
+    Args:
+        parameters: the notebook's `globals()`, with `profile`, `output_dir`, `seed` and IPython's `In`.
+
+    Raises:
+        ValueError: the profile is unknown, papermill injected an undocumented parameter, or the seed or a radius is
+            out of range.
+    """
+    import torch
+
+    check_injected(parameters.get("In", ()))
+    ranged = {name: parameters[name] for name in ("seed", "radius_um") if name in parameters}
+    check_parameters(ranged, ranged)
+    _show_small_figures()
+    size, paths = profile(parameters["profile"]), Paths.find()
+    output = Path(parameters["output_dir"]).expanduser() if parameters["output_dir"] else paths.runs / size.name
+    seed_everything(parameters["seed"])
+    real = os.environ.get(REAL_DATA)
+    print(
+        f"histolib {__version__}, Python {platform.python_version()}, torch {torch.__version__.split('+')[0]}, "
+        f"device {best_device()}, profile {size.name}, seed {parameters['seed']}"
+    )
+    return Session(size, parameters["seed"], paths.data, output, Path(real) if real else None)
+
+
+def open_datasets(data: str | Path, size: Profile, data_dir: str = "", seed: int = 0) -> Datasets:
+    """Open `bci`, `pannuke` and `endonuke` in `data_dir`, or draw their phantoms below `data` if it is empty.
+
+    Args:
+        data: data folder of the course; phantoms go to `data/phantom/<profile>`.
+        size: profile with the number of phantom patches.
+        data_dir: folder of the real data sets in their official layouts.
+        seed: random seed of the phantom; each seed has its own folder.
+
+    Raises:
+        FileNotFoundError, ValueError: a reader does not find its data set or cannot read it.
+    """
+    if data_dir:
+        root = Path(data_dir).expanduser()
+    else:
+        root = phantom_folder(data, size, seed)
+        phantom.write_all(root, size.pannuke_per_fold, size.endonuke_runs, size.bci_pairs, size.bci_px, seed)
+    return Datasets(BCI(root / "bci"), PanNuke(root / "pannuke"), EndoNuke(root / "endonuke"), phantom=not data_dir)
+
+
+def check_injected(history: Sequence[str]) -> None:
+    """Refuse misspelt or wrongly typed parameters inside a notebook; papermill itself only warns.
+
+    papermill injects its cell right after the parameters cell, so the last cell before it that contains only literal
+    assignments has the known names. Without an injected cell (Jupyter, Colab) nothing is checked.
+
+    Args:
+        history: the notebook's `In`, sources of the executed cells.
+
+    Raises:
+        ValueError: papermill injected an unknown name or a value of another type.
+    """
+    known: dict[str, Any] = {}
+    for source in history:
+        if source.startswith(INJECTED_HEAD):
+            check_parameters(_literals(source), known, "papermill")
+        else:
+            known = _literals(source) or known
+
+
+def _literals(source: str) -> dict[str, Any]:
+    """Values by name if a cell has only `name = literal` lines, else nothing."""
+    values: dict[str, Any] = {}
+    try:
+        for node in ast.parse(source).body:
+            if not isinstance(node, ast.Assign) or not isinstance(node.targets[0], ast.Name):
+                return {}
+            values[node.targets[0].id] = ast.literal_eval(node.value)
+    except (SyntaxError, ValueError, TypeError):
+        return {}
+    return values
+
+
+def _show_small_figures() -> None:
+    """Show figures as JPEG at screen size, so that executed notebooks stay small."""
+    from IPython import get_ipython
+
+    if get_ipython() is not None:
+        from matplotlib_inline.backend_inline import set_matplotlib_formats
+
+        set_matplotlib_formats("jpeg", dpi=72, pil_kwargs={"quality": 80})

@@ -1,0 +1,60 @@
+"""Table of translation methods from IHC to H&E: none, classical recolourings, and the CycleGAN."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ..imaging import Patch
+from .inference import translate
+from .stain_transfer import macenko, recolour_hed, recolour_od, reinhard
+
+Load = Callable[[str], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """A method that renders an IHC patch as H&E.
+
+    Attributes:
+        about: one sentence for tables and help texts.
+        run: function of (patch, marker, load). `marker` is the structure that the brown stains; `load` returns the
+            generator ("ihc_to_he") or stain reference ("he_reference", "ihc_reference") of a role. The result has the
+            size, scale and name of the patch.
+        needs: roles that `run` loads.
+    """
+
+    about: str
+    run: Callable[[Patch, str, Load], Patch]
+    needs: tuple[str, ...] = ()
+
+
+def _with_gain(recolour: Callable[..., Patch]) -> Callable[[Patch, str, Load], Patch]:
+    """A recolouring that first scales the stain amount of the IHC to that of the H&E."""
+
+    def run(patch: Patch, marker: str, load: Load) -> Patch:
+        reference = load("he_reference")
+        return recolour(patch, reference, reference.gain(load("ihc_reference"), marker), marker)
+
+    return run
+
+
+BOTH = ("he_reference", "ihc_reference")
+HE = ("he_reference",)
+TRANSLATIONS: dict[str, Translation] = {
+    "identity": Translation("the IHC without translation", lambda patch, marker, load: patch),
+    "od": Translation("mean H&E colour of each pixel's optical density", _with_gain(recolour_od), BOTH),
+    "hed": Translation("colour deconvolution, recoloured as H&E", _with_gain(recolour_hed), BOTH),
+    "reinhard": Translation(
+        "colour statistics of H&E in LAB space", lambda patch, marker, load: reinhard(patch, load("he_reference")), HE
+    ),
+    "macenko": Translation(
+        "stain vectors of H&E, stain amounts unchanged",
+        lambda patch, marker, load: macenko(patch, load("he_reference")),
+        HE,
+    ),
+    "cyclegan": Translation(
+        "translation by the CycleGAN", lambda patch, marker, load: translate(patch, load("ihc_to_he")), ("ihc_to_he",)
+    ),
+}

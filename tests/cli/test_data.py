@@ -1,0 +1,187 @@
+"""`histolib data`: exit codes, output, and no import of torch."""
+
+import argparse
+import os
+import subprocess
+import sys
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from histolib.cli.data import add_parser
+from histolib.config import PROFILES
+from histolib.data.sources import sources
+
+
+def run(*argv: str | Path) -> int:
+    parser = argparse.ArgumentParser()
+    add_parser(parser.add_subparsers(required=True))
+    args = parser.parse_args(["data", *map(str, argv)])
+    return args.run(args)
+
+
+def picture(path: Path, size: int = 200) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (size, size), (200, 100, 150)).save(path)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for stain in ("HE", "IHC"):
+        picture(tmp_path / "bci" / stain / "train" / "00000_train_0.png", 4)
+    for number in (1, 2, 3):
+        picture(tmp_path / "endonuke" / "dataset" / "images" / f"{number}.png")
+    for study in ("bulk", "hidden"):
+        labels = tmp_path / "endonuke" / "dataset" / "labels" / study / "ann"
+        labels.mkdir(parents=True)
+        for number in (1, 2):
+            (labels / f"{number}.txt").write_text("1 1 0\n5 5 1\n")
+    return tmp_path
+
+
+def test_list_prints_state_licence_and_size_of_every_source(root, capsys):
+    (root / "pannuke").mkdir()
+    (root / "pannuke" / "fold_1.zip").write_bytes(b"half")
+    assert run("list", "--root", root) == 0
+    out, err = capsys.readouterr()
+    state = {line.split()[0]: line for line in out.splitlines() if not line.startswith(" ")}
+    assert list(state) == list(sources())
+    assert f"{root / 'bci'} (1 samples)" in state["bci"]
+    assert f"{root / 'endonuke'} (4 samples)" in state["endonuke"]
+    assert "incomplete: see verify" in state["pannuke"]
+    assert "missing" in state["consep"]
+    assert "CC BY-NC-SA 4.0" in out
+    assert "37 GB" in out
+    assert err == ""
+
+
+def test_list_works_without_a_data_folder(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run("list") == 0
+    assert capsys.readouterr().out.count("missing") == len(sources())
+    assert os.listdir(tmp_path) == []
+
+
+def test_verify_prints_a_table(root, capsys):
+    assert run("verify", "--root", root) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert rows == [
+        ["set", "samples", "nuclei", "warnings", "problems", "folder"],
+        ["bci", "1", "0", "0", "0", str(root / "bci")],
+        ["endonuke", "4", "8", "0", "0", str(root / "endonuke")],
+    ]
+
+
+def test_verify_prints_repaired_defects_and_exits_0(root, capsys):
+    (root / "endonuke/dataset/labels/bulk/ann/2.txt").write_text("1 1 1\n1 1 1\n300 1 1\n")
+    assert run("verify", "endonuke", "--root", root) == 0
+    out, err = capsys.readouterr()
+    repeated, outside, _, row = out.splitlines()
+    assert repeated.startswith("warning: ")
+    assert "2.txt:2: point (1, 1) of class 1 repeats line 1, dropped" in repeated
+    assert "2.txt:3: point (300, 1) is outside" in outside
+    assert row.split() == ["endonuke", "4", "7", "2", "0", str(root / "endonuke")]
+    assert "problems" not in err
+
+
+def test_verify_prints_every_problem_and_exits_2(root, capsys):
+    labels = root / "endonuke/dataset/labels/bulk/ann"
+    (labels / "1.txt").write_text("1 1\n")
+    picture(root / "endonuke/dataset/images/3.png", 50)
+    picture(root / "bci/HE/train/00000_train_0.png", 5)
+    assert run("verify", "--root", root) == 2
+    out, err = capsys.readouterr()
+    for problem in (
+        "1.txt:1: expected 3 columns",
+        "images/3.png: expected a tile of 200 x 200 or 400 x 400 px, found 50 x 50",
+        "IHC/train/00000_train_0.png: expected 5 x 5 px",
+    ):
+        assert [problem in line for line in out.splitlines()].count(True) == 1, problem
+    assert "found 3 problems" in err.splitlines()[-1]
+
+
+def test_verify_accepts_the_folder_of_a_data_set_and_finds_the_phantom(root, capsys):
+    assert run("verify", "endonuke", "--root", root / "endonuke") == 0
+    (root / "phantom").mkdir()
+    (root / "bci").rename(root / "phantom" / "bci")
+    assert run("verify", "bci", "--root", root) == 0
+    out = capsys.readouterr().out
+    assert str(root / "endonuke") in out
+    assert str(root / "phantom" / "bci") in out
+
+
+@pytest.mark.parametrize("name", [[], ["bci"]])
+def test_verify_of_an_empty_folder_is_an_error(tmp_path, name):
+    with pytest.raises(FileNotFoundError, match=r"expected a data set to verify|expected HE and IHC"):
+        run("verify", *name, "--root", tmp_path)
+
+
+def test_download_unpacks_an_archive_and_prints_the_licence(tmp_path, capsys):
+    with zipfile.ZipFile(tmp_path / "bci.zip", "w") as archive:
+        archive.writestr("HE/train/00000_train_0.png", b"")
+    for _ in range(2):
+        assert run("download", "bci", "--root", tmp_path) == 0
+        out = capsys.readouterr().out
+        assert out.startswith(str(tmp_path / "bci"))
+        assert "non-commercial" in out
+        assert "Liu et al." in out
+
+
+@pytest.mark.parametrize("name", ["bci", "consep", "hovernet-pannuke"])
+def test_download_lists_manual_steps_licence_and_leaks(tmp_path, name):
+    with pytest.raises(ValueError, match=r"\(1\) ") as error:
+        run("download", name, "--root", tmp_path)
+    assert str(tmp_path / name) in str(error.value)
+    assert f"licence: {sources()[name].licence}" in str(error.value)
+    assert ("any PanNuke score of these weights is leaked" in str(error.value)) == (name == "hovernet-pannuke")
+
+
+def test_prepare_finds_the_folder_of_the_data_set_and_leaves_it_alone(phantoms, tmp_path, capsys):
+    folder = phantoms["pannuke"]
+    before = sorted(folder.rglob("*"))
+    for root in (folder, folder.parent):
+        assert run("prepare", "pannuke", "--root", root, "--output", tmp_path) == 0
+        assert capsys.readouterr().out.split() == [str(tmp_path / f"compact/fold{fold}") for fold in (1, 2, 3)]
+    assert sorted(folder.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "argv", [[], ["eat"], ["download"], ["download", "imagenet"], ["verify", "imagenet"], ["prepare", "bci"]]
+)
+def test_wrong_usage_exits_2(argv):
+    with pytest.raises(SystemExit) as error:
+        run(*argv)
+    assert error.value.code == 2
+
+
+def test_phantom_draws_the_three_data_sets_and_spreads_tiles_over_slides(tmp_path, capsys, monkeypatch):
+    tiny = replace(PROFILES["quick"], pannuke_per_fold=1, endonuke_runs=(2, 3), bci_pairs=(1, 1), bci_px=64)
+    monkeypatch.setitem(PROFILES, "quick", tiny)
+    assert run("phantom", "--root", tmp_path, "--seed", "3", "--slides", "3") == 0
+    folders = [tmp_path / "phantom" / name for name in ("bci", "pannuke", "endonuke")]
+    assert capsys.readouterr().out.split() == [str(folder) for folder in folders]
+    images = (tmp_path / "phantom/endonuke/dataset/images").iterdir()
+    assert {int(path.stem) // 1000 for path in images} == {1, 2, 3}
+    with pytest.raises(ValueError, match=r"expected nothing there, or the phantom set .* found .*'seed': 3"):
+        run("phantom", "--root", tmp_path, "--seed", "4")
+    for slides in ("0", "6"):
+        with pytest.raises(ValueError, match=f"--slides: expected 1 to 5, the number of tiles, found {slides}"):
+            run("phantom", "--root", tmp_path, "--slides", slides)
+
+
+def test_no_action_imports_torch(root, phantoms):
+    script = (
+        "import argparse, sys; from histolib.cli.data import add_parser; parser = argparse.ArgumentParser();"
+        "add_parser(parser.add_subparsers()); args = parser.parse_args(['data', *sys.argv[1:]]); args.run(args);"
+        "sys.exit('torch' in sys.modules)"
+    )
+    (root / "pannuke").symlink_to(phantoms["pannuke"])
+    (root / "consep").mkdir()
+    (root / "consep/types.json").write_text("{}")
+    for action in (["list"], ["verify", "bci"], ["download", "bci"], ["prepare", "pannuke", "--output", root / "new"]):
+        command = [sys.executable, "-c", script, *action, "--root", root]
+        ended = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert ended.returncode == 0, ended.stderr

@@ -1,0 +1,259 @@
+"""The course runner on notebooks made here: what it refuses, executes, records and collects."""
+
+import json
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from histolib.cli.main import main
+from histolib.cli.run import WIDGET_VIEW, code_hash, commit_of, notebook_files, notebook_parameters, run_course
+
+PARAMETERS = """# Parameters that a reader may change
+profile = "quick"
+output_dir = ""
+data_dir = ""
+seed = 1  # random seed
+radius_um = 3.0
+"""
+
+
+def notebook(*sources, parameters=PARAMETERS):
+    tagged = new_code_cell(parameters, metadata={"tags": ["parameters"]})
+    made = new_notebook(cells=[new_markdown_cell("# Title"), tagged, *map(new_code_cell, sources)])
+    made.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    return made
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """Make a folder that looks like the project's, with the given notebooks."""
+    monkeypatch.setenv("HISTOLIB_ROOT", str(tmp_path))
+    monkeypatch.setenv("HISTOLIB_HEADLESS", "")
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "pyproject.toml").touch()
+
+    def make(**notebooks):
+        for name, made in notebooks.items():
+            nbformat.write(made, tmp_path / "notebooks" / f"{name[1:]}.ipynb")
+        return tmp_path
+
+    return make
+
+
+def record(folder):
+    return json.loads((folder / "summary.json").read_text("utf-8"))
+
+
+# --- before a run ---
+
+
+def test_notebooks_come_in_order_and_by_number(checkout):
+    root = checkout(_02_b=notebook(), _01_a=notebook(), _10_c=notebook(), _1_d=notebook(), _notes=notebook())
+    assert [file.name for file in notebook_files(root)] == ["01_a.ipynb", "02_b.ipynb", "10_c.ipynb"]
+    assert [file.name for file in notebook_files(root, ["10", " 02"])] == ["02_b.ipynb", "10_c.ipynb"]
+    for wrong in ("1", "03", "", "01_a"):
+        with pytest.raises(FileNotFoundError, match=rf"number of a notebook \(01, 02, 10\), found '{wrong}'"):
+            notebook_files(root, ["01", wrong])
+
+
+def test_a_folder_without_notebooks_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="expected the notebooks of the course, found none"):
+        notebook_files(tmp_path)
+
+
+def test_parameters_are_the_literals_of_the_tagged_cell(checkout):
+    root = checkout(_01_a=notebook("x = 1", parameters=PARAMETERS + "names = ('a', 'b')\nlow = -1.5\n"))
+    known = notebook_parameters(root / "notebooks/01_a.ipynb")
+    assert known == {"profile": "quick", "output_dir": "", "data_dir": "", "seed": 1, "radius_um": 3.0,
+                     "names": ("a", "b"), "low": -1.5}  # fmt: skip
+    root = checkout(_01_a=notebook(parameters="a = 1\nb = a + 1"))
+    with pytest.raises(ValueError, match=r"01_a\.ipynb: expected a literal for b, found 'a \+ 1'"):
+        notebook_parameters(root / "notebooks/01_a.ipynb")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--set", "sed=3"], "--set: unknown parameter 'sed', expected data_dir, seed, radius_um"),
+        (["--set", "seed=three"], "expected seed to be int (as 1), found str 'three'"),
+        (["--set", "seed"], "--set: expected NAME=VALUE, found 'seed'"),
+        (["--set", "seed=-1"], "--set: expected seed to be 0 or more, found -1"),
+        (["--set", "radius_um=0"], "--set: expected radius_um to be a positive length in microns, found 0"),
+        (["--set", "profile=full"], "unknown parameter 'profile'"),
+        (["--set", "data_dir=2024"], "data_dir: expected a folder of data sets, found none at 2024"),
+        (["--only", "7"], "expected the number of a notebook (01, 02), found '7'"),
+        (["--output", "file"], "expected a writable folder, found none"),
+        (["--output", "."], "expected a folder for results, found the checkout"),
+        (["--profile", "pretrained"], "argument --profile: invalid choice: 'pretrained'"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_nothing_runs(checkout, monkeypatch, capsys, options, message):
+    root = checkout(_01_a=notebook(), _02_b=notebook())
+    (root / "file").touch()
+    before = sorted(root.rglob("*"))
+    monkeypatch.chdir(root)
+    try:
+        code = main(["run", *options])
+    except SystemExit as stop:
+        code = stop.code
+    out, err = capsys.readouterr()
+    assert (code, out, err.count("\n")) == (2, "", 1), err
+    assert message in err
+    assert sorted(root.rglob("*")) == before
+
+
+# --- a run that ends well ---
+
+FIGURES = """
+import os, sys
+from pathlib import Path
+import matplotlib.pyplot as plt
+from histolib.viz import save_figure
+about = {"profile": profile, "seed": seed}
+save_figure(plt.figure(figsize=(3, 2)), "01_one", Path(output_dir) / "figures", about=about)
+plt.close()
+count = (Path(output_dir) / "figures/notes.txt").write_text("no figure")
+print("a warning", file=sys.stderr)
+print("headless", os.environ["HISTOLIB_HEADLESS"])
+seed"""
+VIEW = f'display({{"{WIDGET_VIEW}": {{"model_id": "x"}}, "text/plain": "VBox()"}}, raw=True)'
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """The checkout of a run that ended well and was written back, and its first notebook as it was."""
+    root, original = tmp_path_factory.mktemp("done"), notebook(FIGURES, VIEW)
+    (root / "notebooks").mkdir()
+    (root / "pyproject.toml").touch()
+    nbformat.write(original, root / "notebooks/01_a.ipynb")
+    nbformat.write(notebook("radius_um", parameters="radius_um = 3.0"), root / "notebooks/02_b.ipynb")
+    (root / "data/results").mkdir(parents=True)
+    costs = {"notebooks": {"01": {"seconds": 90, "memory_mb": 1500}}}
+    (root / "data/results/course_cost.json").write_text(json.dumps(costs))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HISTOLIB_ROOT", str(root))
+        patch.setenv("HISTOLIB_HEADLESS", "")
+        assert main(["run", "--update", "--set", "seed=7"]) == 0
+    return root, original
+
+
+def test_figures_are_collected_with_manifest_and_contact_sheet(done):
+    figures = done[0] / "figures"
+    names = {path.name for path in figures.iterdir()}
+    assert names == {"01_one.png", "01_one.pdf", "manifest.json", "contact_sheet.png"}
+    (entry,) = json.loads((figures / "manifest.json").read_text())
+    size = entry.pop("size_px")
+    assert len(size) == 2
+    assert entry == {
+        "name": "01_one", "notebook": "01_a.ipynb", "commit": "", "dpi": 200, "profile": "quick", "seed": 7,
+    }  # fmt: skip
+
+
+def test_the_summary_says_what_ran_how_long_and_what_it_made(done):
+    root, _ = done
+    made = record(root / "runs/quick")
+    assert (made["status"], made["profile"], made["commit"]) == ("done", "quick", "")
+    assert made["parameters"] == {"seed": 7, "profile": "quick", "output_dir": str(root / "runs/quick")}
+    assert [entry["name"] for entry in made["notebooks"]] == ["01_a.ipynb", "02_b.ipynb"]
+    assert [entry["figures"] for entry in made["notebooks"]] == [["01_one.pdf", "01_one.png"], []]
+    for entry in made["notebooks"]:
+        assert (entry["status"], entry["cell"], entry["error"]) == ("done", None, None)
+        assert entry["seconds"] > 0
+
+
+def test_the_executed_copy_has_the_injected_parameters_and_each_notebook_only_its_own(done):
+    copies = [nbformat.read(done[0] / "runs/quick/notebooks" / name, 4) for name in ("01_a.ipynb", "02_b.ipynb")]
+    injected = [cell.source for cell in copies[0].cells if "injected-parameters" in cell.metadata.get("tags", ())]
+    assert "seed = 7" in injected[0]
+    assert not any("seed" in cell.source for cell in copies[1].cells)
+
+
+def test_a_notebook_written_back_differs_by_its_outputs_alone(done):
+    root, original = done
+    text = (root / "notebooks/01_a.ipynb").read_text("utf-8")
+    after = nbformat.reads(text, 4)
+    nbformat.validate(after)
+    assert text.endswith("}\n")
+    for cell, before in zip(after.cells, original.cells, strict=True):
+        assert (cell.id, cell.source, cell.metadata) == (before.id, before.source, before.metadata)
+    assert after.metadata.pop("histolib") == {"executed_code": code_hash(original), "profile": "quick"}
+    assert after.metadata == original.metadata
+    code = [cell for cell in after.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == [1, 2, 3]
+    stream, result = code[1].outputs
+    assert (stream.name, stream.text) == ("stdout", "headless 1\n"), "no stderr"
+    assert (result.data["text/plain"], result.execution_count) == ("7", 2)
+    assert code[2].outputs == [], "no view of a widget that is gone"
+    assert not list((root / "notebooks").glob(".*")), "no temporary file"
+
+
+def test_the_hash_is_of_the_code_alone(done):
+    after = nbformat.read(done[0] / "notebooks/01_a.ipynb", 4)
+    before = code_hash(after)
+    after.cells[0].source = "# Another title"
+    after.cells[2].outputs = []
+    after.cells.insert(2, new_code_cell("# Parameters\n", metadata={"tags": ["injected-parameters"]}))
+    assert code_hash(after) == before
+    after.cells[3].source += "\n"
+    assert code_hash(after) != before
+
+
+def test_results_and_figures_go_to_output_and_expected_cost_is_logged(checkout, caplog, capsys):
+    root = checkout(_01_a=notebook("x = 1"), _02_b=notebook("1 / 0"))
+    (root / "data/results").mkdir(parents=True)
+    (root / "data/results/course_cost.json").write_text('{"notebooks": {"01": {"seconds": 90, "memory_mb": 1500}}}')
+    caplog.set_level("INFO")
+    assert main(["run", "--only", "01", "--output", str(root / "out")]) == 0
+    assert capsys.readouterr().out == "no figures were made\n"
+    assert caplog.messages[0] == "01_a.ipynb, profile quick, expected time and memory: 1.5 min, 1.5 GB"
+    assert sorted(path.name for path in (root / "out/figures").iterdir()) == ["contact_sheet.png", "manifest.json"]
+    assert [entry["name"] for entry in record(root / "out")["notebooks"]] == ["01_a.ipynb"]
+    assert not (root / "figures").exists()
+
+
+def test_text_stays_text_where_the_default_is_text(checkout):
+    root = checkout(_01_a=notebook("print(name)", parameters=PARAMETERS + 'name = "a"\n'))
+    run_course(assignments=["name=2024"])
+    copy = nbformat.read(root / "runs/quick/notebooks/01_a.ipynb", 4)
+    assert copy.cells[-1].outputs[0].text == "2024\n"
+
+
+# --- a run that fails ---
+
+
+def test_a_failing_cell_stops_the_run_and_is_named(checkout, capsys):
+    failing = notebook("fine = 2\nfine", "x = fine\nx / 0", "never = 1")
+    root = checkout(_01_a=failing, _02_b=notebook())
+    before = (root / "notebooks/01_a.ipynb").read_bytes()
+    assert main(["run", "--update", "--output", str(root / "out")]) == 1
+    out, err = capsys.readouterr()
+    copy = root / "out/notebooks/01_a.ipynb"
+    assert out == ""
+    assert "histolib run: 01_a.ipynb: cell 4 failed with ZeroDivisionError: division by zero\nx = fine\nx / 0\n" in err
+    assert f"executed copy: {copy}\n" in err
+    executed = nbformat.read(copy, 4)
+    assert [cell.outputs[0].data["text/plain"] for cell in executed.cells if cell.source == "fine = 2\nfine"] == ["2"]
+    assert not (copy.parent / "02_b.ipynb").exists(), "later notebooks are not run"
+    assert (root / "notebooks/01_a.ipynb").read_bytes() == before, "a failed notebook is not written back"
+    made = record(root / "out")
+    assert made["status"] == "failed"
+    assert [entry["status"] for entry in made["notebooks"]] == ["failed", "not run"]
+    assert (made["notebooks"][0]["cell"], made["notebooks"][0]["error"]) == (4, "ZeroDivisionError: division by zero")
+    assert made["notebooks"][0]["seconds"] > 0
+    assert made["notebooks"][1]["seconds"] is None
+
+
+def test_a_kernel_that_dies_is_reported_with_its_cell(checkout, capsys):
+    root = checkout(_01_a=notebook("import os", "os._exit(9)", "never = 1"))
+    assert main(["run"]) == 1
+    err = capsys.readouterr().err
+    assert "01_a.ipynb: cell 4 failed with" in err
+    assert "os._exit(9)" in err
+    (entry,) = record(root / "runs/quick")["notebooks"]
+    assert (entry["status"], entry["cell"]) == ("failed", 4)
+    assert "died" in entry["error"].lower()
+
+
+def test_outside_git_there_is_no_commit(tmp_path):
+    assert commit_of(tmp_path) == ""

@@ -1,0 +1,208 @@
+"""`histolib train`: what is trained on, selected on and held out, and which settings are accepted."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import fields
+
+import pytest
+import torch
+
+from histolib.cli.main import main
+from histolib.config import CycleGANSettings, HoverNetSettings
+from histolib.data import EndoNuke, Patches, PanNuke, phantom
+from histolib.ensemble import Models
+from histolib.nuclei import HoVerNet
+from histolib.training import load_checkpoint, read_log
+from histolib.translation import Generator, StainReference
+
+SMALL_CYCLEGAN = ["width=4", "patch_px=32", "blocks=1", "discriminator_width=4", "steps=2", "warm_steps=1",
+                  "content_limit=-1.0"]  # fmt: skip
+SMALL_HOVERNET = ["steps=2", "width=0.0625", "map_px=36", "batch_size=1"]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sets")
+    phantom.write_all(folder, per_fold=3, runs=(3, 3, 3), pairs=(1, 1), bci_px=128)
+    return folder
+
+
+def cyclegan(ihc, he, output, *options):
+    small = [f"--set={change}" for change in SMALL_CYCLEGAN]
+    return [
+        "train",
+        "cyclegan",
+        "--ihc",
+        str(ihc),
+        "--he",
+        str(he),
+        "--output",
+        str(output),
+        *small,
+        *map(str, options),
+    ]
+
+
+def hovernet(data, output, *options):
+    small = [f"--set={change}" for change in SMALL_HOVERNET]
+    return ["train", "hovernet", "--data", str(data), "--output", str(output), *small, *map(str, options)]
+
+
+def write_split(path, train, val, test):
+    path.write_text(json.dumps({"train": [train], "val": [val], "test": [test]}))
+    return path
+
+
+def save_network(path, mpp=0.5):
+    net = HoVerNet("fast", None, 1 / 16)
+    net.mpp = mpp
+    net.save(path)
+    return path
+
+
+def test_training_writes_all_that_the_routes_need_and_resumes(root, tmp_path, capsys):
+    command = cyclegan(root / "endonuke", root / "pannuke", tmp_path / "cyclegan")
+    assert main(command) == 0
+    assert main(hovernet(root / "pannuke", tmp_path / "hovernet")) == 0
+    models = Models(tmp_path)
+    assert not models.missing(["hovernet", "ihc_to_he", "he_to_ihc", "he_reference", "ihc_reference"])
+    ids = EndoNuke(root / "endonuke").ids
+    generator, net = models.load("ihc_to_he"), models.load("hovernet")
+    held_in = {f"{ids[0]}-{ids[2]}", f"{ids[3]}-{ids[5]}", "fold1", "fold2"}
+    assert set(generator.provenance.groups) == held_in, "without splits the last run and fold 3 are held out"
+    assert set(net.provenance.groups) == {"fold1", "fold2"}
+    assert net.types == tuple(PanNuke.types.values())
+    assert main([*command, "--resume"]) == 0
+    assert capsys.readouterr().out.count("3 steps; weights in") == 2
+
+
+def test_splits_decide_what_is_trained_selected_and_held_out(root, tmp_path):
+    ids = EndoNuke(root / "endonuke").ids
+    blocks = [f"{ids[i]}-{ids[i + 2]}" for i in (0, 3, 6)]
+    ihc = write_split(tmp_path / "ihc.json", *blocks)
+    he = write_split(tmp_path / "he.json", "fold3", "fold1", "fold2")
+    detector = save_network(tmp_path / "net.safetensors")
+    options = ["--ihc-split", ihc, "--he-split", he, "--validate-every=2", "--detector", detector]
+    assert main(cyclegan(root / "endonuke", root / "pannuke", tmp_path / "out", *options)) == 0
+    provenance = Generator.load(tmp_path / "out/ihc_to_he.safetensors").provenance
+    assert set(provenance.groups) == {*blocks[:2], "fold3"}
+    for part in (f"endonuke: {blocks[0]}", blocks[1], "pannuke: fold3"):
+        assert part in provenance.trained_on
+    assert "val_f1" in read_log(tmp_path / "out")
+
+    assert main(hovernet(root / "pannuke", tmp_path / "net", "--split", he)) == 0
+    provenance = HoVerNet.load(tmp_path / "net/hovernet.safetensors").provenance
+    assert set(provenance.groups) == {"fold1", "fold3"}
+    assert provenance.trained_on == "pannuke: fold3; validation: fold1"
+    assert "val_pq" in read_log(tmp_path / "net")
+
+
+def test_keypoints_become_discs(root, tmp_path):
+    assert main(hovernet(root / "endonuke", tmp_path)) == 0
+    assert HoVerNet.load(tmp_path / "hovernet.safetensors").types == tuple(EndoNuke(root / "endonuke").types.values())
+
+
+def test_a_generator_of_pairs_is_fine_tuned_on_other_stains_with_frozen_stages(root, tmp_path):
+    bci, first, second = root / "bci", tmp_path / "first", tmp_path / "second"
+    assert main(cyclegan(bci, bci, first, "--set=marker=membrane")) == 0
+    tune = cyclegan(root / "endonuke", root / "pannuke", second, "--set=warm_steps=0", "--start", first)
+    assert main([*tune, "--set=freeze=encoder,blocks"]) == 0
+    before, after = (Generator.load(folder / "ihc_to_he.safetensors") for folder in (first, second))
+    assert set(before.provenance.groups) == {"train"}
+    new = after.state_dict()
+    assert {key.split(".")[0] for key, value in before.state_dict().items() if not value.equal(new[key])} == {"decoder"}
+
+
+def test_consistency_needs_two_networks_at_the_scale_of_the_cyclegan(root, tmp_path, capsys):
+    he, ihc, other = (save_network(tmp_path / f"{name}.safetensors", mpp) for name, mpp in
+                      (("he", 0.5), ("ihc", 0.5), ("other", 0.25)))  # fmt: skip
+    StainReference.fit(Patches(PanNuke(root / "pannuke")), "he").save(tmp_path / "he_reference.safetensors")
+    options = ["--detector", he, "--set=consistency=1.0", "--set=patch_px=64", "--set=mpp=0.5"]
+    command = cyclegan(root / "endonuke", root / "pannuke", tmp_path / "out", *options)
+    assert main([*command, "--consistency", str(ihc)]) == 0
+    log = read_log(tmp_path / "out")
+    assert "consistency" in log
+    assert "val_f1" not in log
+    assert main([*command, "--consistency", str(other)]) == 2
+    assert "expected 0.5 microns per pixel as the CycleGAN, found 0.25" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--detector", "x.safetensors"], "--detector: expected --ihc-split with validation tiles"),
+        (["--consistency", "x.safetensors"], "--consistency: expected --detector"),
+        (["--he-split", "gone.json"], "gone.json: expected a split"),
+        (["--set", "width=-1"], "width: expected 1 to 4096, found -1"),
+        (["--set", "marker=brown"], "marker: expected one of nuclear, membrane, cytoplasm, found 'brown'"),
+        (["--set", "freeze=strided"], "freeze: expected"),
+        (["--seed", "-1"], "seed: expected 0 or more, found -1"),
+    ],
+)
+def test_unusable_options_of_the_cyclegan_are_refused_with_one_line(root, tmp_path, capsys, options, message):
+    assert main(cyclegan(root / "endonuke", root / "pannuke", tmp_path, *options)) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("wdith=4", "unknown parameter 'wdith'"),
+        ("width=wide", "expected width to be float"),
+        ("steps=1.5", "expected steps to be int"),
+        ("steps", "expected NAME=VALUE"),
+        ("painted=2", "painted: expected 0 to 1, found 2"),
+    ],
+)
+def test_an_unknown_or_unusable_setting_is_named(root, tmp_path, capsys, change, message):
+    assert main(hovernet(root / "pannuke", tmp_path, "--set", change)) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_split_of_another_data_set_is_refused(root, tmp_path, capsys):
+    split = write_split(tmp_path / "split.json", "train_1", "train_2", "test_1")
+    assert main(hovernet(root / "pannuke", tmp_path, "--split", split)) == 2
+    assert "found no train_1" in capsys.readouterr().err
+    assert main(cyclegan(root / "bci", root / "pannuke", tmp_path, "--ihc-split", split)) == 2
+    assert "BCI" in capsys.readouterr().err
+
+
+def test_a_run_that_loses_the_content_ends_with_its_message(root, tmp_path, capsys):
+    limits = ["--set=warm_steps=0", "--set=steps=5", "--set=grace_steps=1", "--set=content_limit=0.9999"]
+    assert main(cyclegan(root / "endonuke", root / "pannuke", tmp_path, *limits)) == 2
+    assert "correlation" in capsys.readouterr().err.lower()
+
+
+@pytest.mark.parametrize(("network", "kind"), [("cyclegan", CycleGANSettings), ("hovernet", HoverNetSettings)])
+def test_the_help_names_every_setting(network, kind, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["train", network, "--help"])
+    shown = capsys.readouterr().out
+    assert all(field.name in shown for field in fields(kind))
+
+
+def test_two_processes_train_and_save_one_checkpoint(root, tmp_path):
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
+    with socket.socket() as free:  # torch 2.6 does not choose a free port for port 0
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", port]
+    command = cyclegan(root / "endonuke", root / "pannuke", tmp_path / "two", "--set=ema=0.9")
+    # `launch --cpu` starts only one process, so the launcher for several is told not to use a GPU.
+    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    subprocess.run([*launch, "--module", "histolib", *command], env=environment, check=True, capture_output=True)
+    files = ["checkpoint.pt", "he_to_ihc.safetensors", "ihc_reference.safetensors", "ihc_to_he.safetensors", "log.csv"]
+    assert sorted(file.name for file in (tmp_path / "two").iterdir()) == files
+    state = load_checkpoint(tmp_path / "two/checkpoint.pt")
+    assert state["step"] == len(read_log(tmp_path / "two")) == 3
+    # Two processes with one crop each compute the same update as one process with both crops.
+    assert main(cyclegan(root / "endonuke", root / "pannuke", tmp_path / "one", "--set=batch_size=2")) == 0
+    alone = load_checkpoint(tmp_path / "one/checkpoint.pt")
+    pairs = [(value, state["modules"]["ihc_to_he"][key]) for key, value in alone["modules"]["ihc_to_he"].items()]
+    differences = torch.cat([(one - two).abs().flatten() for one, two in pairs])
+    assert differences.quantile(0.95) < 1e-5, "Adam moves by 3e-4 per step where a gradient is nearly zero"

@@ -1,0 +1,54 @@
+"""Verification counts readable samples and tells repaired defects from errors."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from histolib.data.verify import verify
+
+
+def test_a_sound_data_set_has_no_problems(phantoms):
+    for name, samples in (("bci", 2), ("pannuke", 15), ("endonuke", 9)):
+        result = verify(name, phantoms[name], progress=False)
+        assert (result.samples, result.problems, result.warnings) == (samples, (), ())
+        assert (result.nuclei > 50) == (name != "bci")
+
+
+def test_pannuke_is_read_to_its_last_row_and_logs_are_collected(tmp_path, capsys):
+    fold = tmp_path / "Fold 2"
+    for kind, channels in (("images", 3), ("masks", 6)):
+        (fold / kind / "fold2").mkdir(parents=True)
+        array = np.zeros((2, 256, 256, channels))
+        array[0, :3, :3, 0] = 1
+        array[1, 0, 0, 0] = -1
+        np.save(fold / kind / "fold2" / f"{kind}.npy", array)
+    np.save(fold / "images" / "fold2" / "types.npy", np.array(["Breast", "Snout"]))
+    result = verify("pannuke", tmp_path, progress=False)
+    assert (result.samples, result.nuclei) == (1, 1)
+    assert "images.npy: expected 0 to 255 in row 1" in result.problems[0]
+    assert "found Snout" in result.warnings[0]
+    assert capsys.readouterr() == ("", "")
+
+
+def test_every_study_and_the_tiles_without_labels_are_read(tmp_path):
+    images = tmp_path / "dataset/images"
+    images.mkdir(parents=True)
+    for number, size in ((1, 200), (2, 50)):
+        Image.new("RGB", (size, size)).save(images / f"{number}.png")
+    for study, text in (("bulk", "1 1 1\n1 1 1\n"), ("hidden", "1 1\n")):
+        (tmp_path / "dataset/labels" / study / "ann").mkdir(parents=True)
+        (tmp_path / "dataset/labels" / study / "ann/1.txt").write_text(text)
+    result = verify("endonuke", tmp_path, progress=False)
+    assert (result.samples, result.nuclei) == (1, 1)
+    assert "repeats line 1, dropped" in result.warnings[0]
+    assert [problem.split(": ")[1][:20] for problem in result.problems] == [
+        "expected a tile of 2",
+        "expected 3 columns `",
+    ]
+
+
+@pytest.mark.parametrize("name", ["bci", "pannuke", "endonuke", "consep"])
+def test_a_folder_that_cannot_be_opened_is_one_problem(tmp_path, name):
+    result = verify(name, tmp_path / "nowhere", progress=False)
+    assert (result.samples, len(result.problems)) == (0, 1)
+    assert "nowhere: expected a folder" in result.problems[0]

@@ -1,0 +1,96 @@
+"""The README's tables equal those of the committed results."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from histolib.experiments.readme_tables import MARKS, NOTEBOOKS, TABLES, fill, main
+
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "data" / "results"
+ROUTE = {
+    "precision": 0.8, "recall": 0.9, "f1": 0.85, "f1_ci95": [0.8, 0.9], "average_precision": 0.7,
+    "f1_then_threshold": 0.75, "loc_error_um": 1.0, "seconds_per_mm2": 12.34, "count_limits": [-5.0, 1.0, 7.0],
+    "recall_by_class": {"stroma": {"recall": 0.5, "n": 1200}}, "recall_by_stain": {"blue": {"recall": None, "n": 0}},
+    "difference": {"log": {"f1": 0.05, "ci95": [-0.01, 0.1]}},
+}  # fmt: skip
+
+
+@pytest.fixture
+def results(tmp_path):
+    routes = {"log": {**ROUTE, "f1": 0.8, "difference": {}}, "cyclegan": ROUTE}
+    (tmp_path / "endonuke.json").write_text(json.dumps({"routes": routes}))
+    return tmp_path
+
+
+def test_the_readme_is_up_to_date():
+    readme = (ROOT / "README.md").read_text("utf-8")
+    assert {name for _, name, _ in MARKS.findall(readme)} == set(TABLES)
+    assert fill(readme, RESULTS) == readme
+
+
+def test_only_the_text_between_the_marks_changes(results):
+    text = "before\n<!-- table: routes -->\nold\n<!-- end of table -->\nafter\n"
+    filled = fill(text, results)
+    assert filled.startswith("before\n<!-- table: routes -->\n| route |")
+    assert filled.endswith("|\n<!-- end of table -->\nafter\n")
+    assert fill(filled, results) == filled
+    lines = filled.splitlines()
+    assert lines[4].startswith("| `cyclegan` | 0.800 | 0.900 | 0.850 | 0.800 to 0.900 | +0.050 (-0.010 to +0.100) |")
+    assert lines[5].startswith("| `log` |")
+
+
+def test_an_unknown_table_is_named(results):
+    with pytest.raises(ValueError, match=r"expected a table out of routes, .* found none"):
+        fill("<!-- table: none -->\n<!-- end of table -->", results)
+
+
+def test_recalls_state_the_number_of_nuclei(results):
+    filled = fill("<!-- table: recalls -->\n<!-- end of table -->", results)
+    assert "stroma (1,200)" in filled
+    assert "| `cyclegan` | 0.500 | – | +1.0, -5 to +7 |" in filled
+
+
+def test_the_course_table_states_time_and_memory(results):
+    notebooks = {name[:2]: {"seconds": 390.0, "memory_mb": 2900.0} for name in NOTEBOOKS}
+    (results / "course_cost.json").write_text(json.dumps({"machine": {"cpus": 8}, "notebooks": notebooks}))
+    lines = fill("<!-- table: course -->\n<!-- end of table -->", results).splitlines()
+    assert lines[1].endswith("| quick profile, 8 CPU cores |")
+    assert lines[4].startswith("| [2 · CycleGAN](notebooks/02_cyclegan_training.ipynb) | can unpaired")
+    assert lines[4].endswith("| 6.5 min, 2.9 GB |")
+    assert [f"{name}.ipynb" for name in NOTEBOOKS] == sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
+
+
+def test_published_hovernet_scores_name_their_source_and_images():
+    lines = fill("<!-- table: hovernet -->\n<!-- end of table -->", RESULTS).splitlines()
+    assert lines[1].endswith("official PyTorch code, 14 test images | the paper's TensorFlow code, 14 test images |")
+    published = {line.split(" | ")[0].strip("| "): re.findall(r"[\d.–]+(?= \|)", line)[-2:] for line in lines[3:-1]}
+    assert published["detection F1, 3 µm, assigned, then thresholded"] == ["0.756", "0.748"]
+    assert [published[name] for name in ("Dice", "AJI", "PQ")] == [
+        ["0.850", "0.853"], ["0.601", "0.600"], ["0.546", "0.548"]
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_table_has_rows_of_one_width(name):
+    rows = fill(f"<!-- table: {name} -->\n<!-- end of table -->", RESULTS).splitlines()[1:-1]
+    assert len(rows) > 2
+    assert len({row.count("|") for row in rows}) == 1
+
+
+def test_the_script_checks_and_writes(results, tmp_path, monkeypatch, capsys):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/results").symlink_to(results)
+    readme = tmp_path / "README.md"
+    readme.write_text("<!-- table: routes -->\n<!-- end of table -->\n")
+    monkeypatch.setenv("HISTOLIB_ROOT", str(tmp_path))
+    with pytest.raises(SystemExit) as stop:
+        main(["--check"])
+    assert stop.value.code == 2
+    assert "README.md: expected the tables of data/results, found others" in capsys.readouterr().err
+    assert main([]) == 0
+    assert "`cyclegan`" in readme.read_text("utf-8")
+    assert main(["--check"]) == 0
+    assert "1 tables" in capsys.readouterr().out

@@ -1,0 +1,138 @@
+"""A notebook's session: folders, figures, data sets, and refused parameters."""
+
+from dataclasses import replace
+
+import matplotlib.pyplot as plt
+import nbformat
+import papermill
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+from papermill.exceptions import PapermillExecutionError
+
+from histolib.config import PROFILES
+from histolib.notebook import check_injected, open_datasets, start
+
+KNOWN = "seed = 1\nradius_um = 3.0\nfast = False\nname = 'a'"
+
+
+@pytest.fixture
+def begin(tmp_path, monkeypatch):
+    """Start a session in an empty folder, with changed parameters."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HISTOLIB_REAL_DATA", raising=False)
+    return lambda **changes: start({"profile": "quick", "output_dir": "", "seed": 3, "In": [""], **changes})
+
+
+def test_results_go_to_the_run_folder_or_to_output_dir(begin, tmp_path):
+    assert begin().output == tmp_path / "runs" / "quick"
+    assert begin(output_dir=str(tmp_path / "drive")).output == tmp_path / "drive"
+
+
+def test_a_folder_is_created_once(begin):
+    run = begin()
+    assert run.folder("a") == run.folder("a")
+    assert (run.output / "a").is_dir()
+
+
+def test_a_figure_is_saved_twice_and_returned(begin):
+    run, figure = begin(), plt.figure()
+    assert run.save_figure(figure, "01_one") is figure
+    assert sorted(path.name for path in (run.output / "figures").iterdir()) == ["01_one.pdf", "01_one.png"]
+    plt.close(figure)
+
+
+def test_only_figures_of_the_quick_profile_carry_a_note(begin):
+    run, figure = begin(), plt.figure(figsize=(3, 2))
+    run.save_figure(figure, "01_quick")
+    run.save_figure(figure, "01_results", committed=True)
+    quick, results = (plt.imread(run.output / "figures" / f"{name}.png") for name in ("01_quick", "01_results"))
+    assert quick.min() < results.min() == 1
+    plt.close(figure)
+
+
+def test_real_tiles_are_found_through_the_environment(begin, tmp_path, monkeypatch):
+    assert begin().real is None
+    monkeypatch.setenv("HISTOLIB_REAL_DATA", str(tmp_path))
+    assert begin().real == tmp_path
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"profile": "fast"}, "expected one of quick, full, pretrained, found 'fast'"),
+        ({"In": ["", "seed = 0\n", "# Parameters\nsead = 1\n"]}, "unknown parameter 'sead'"),
+        ({"seed": -1}, "expected seed to be 0 or more, found -1"),
+        ({"radius_um": 0}, "expected radius_um to be a positive length in microns, found 0"),
+        ({"radius_um": float("nan")}, "expected radius_um to be .* found nan"),
+    ],
+)
+def test_a_wrong_parameter_is_named(begin, changes, message):
+    with pytest.raises(ValueError, match=message):
+        begin(**changes)
+
+
+# --- data sets ---
+
+
+def test_phantoms_are_drawn_once_and_found_again(tmp_path):
+    size = replace(PROFILES["quick"], pannuke_per_fold=2, endonuke_runs=(2, 2), bci_pairs=(1, 1), bci_px=64)
+    sets = open_datasets(tmp_path, size, seed=2)
+    assert sets.phantom
+    assert len(sets.bci) == 2
+    assert len(sets.pannuke) == 6
+    assert len(set(sets.endonuke.ids)) == 4
+    files = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
+    open_datasets(tmp_path, size, seed=2)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()} == files
+    real = open_datasets(tmp_path / "unused", size, data_dir=str(sets.pannuke.root.parent))
+    assert (real.phantom, len(real.pannuke)) == (False, 6)
+    assert not (tmp_path / "unused").exists()
+
+
+def test_a_folder_without_the_data_sets_is_refused(tmp_path):
+    with pytest.raises((FileNotFoundError, ValueError), match="bci"):
+        open_datasets(tmp_path, PROFILES["quick"], data_dir=str(tmp_path))
+
+
+# --- parameters that papermill injected ---
+
+
+def injected(**given):
+    return "".join(["# Parameters\n", *(f"{name} = {value!r}\n" for name, value in given.items())])
+
+
+@pytest.mark.parametrize("given", [{}, {"seed": 2}, {"radius_um": 3}, {"radius_um": 2.5, "fast": True, "name": ""}])
+def test_documented_names_and_types_pass(given):
+    check_injected(["", KNOWN, injected(**given)])
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"sed": 2}, "unknown parameter 'sed', expected seed, radius_um, fast, name"),
+        ({"seed": 2.5}, r"expected seed to be int \(as 1\), found float 2.5"),
+        ({"fast": 1}, "expected fast to be bool"),
+        ({"name": None}, "found NoneType None"),
+    ],
+)
+def test_other_names_and_types_are_refused(given, message):
+    with pytest.raises(ValueError, match=f"papermill: .*{message}"):
+        check_injected(["", KNOWN, injected(**given)])
+
+
+def test_injected_parameters_are_checked_against_the_literals_before_them():
+    check_injected([])
+    check_injected(["", "import os", KNOWN, "check_injected(In)"])
+    history = ["", "a = 1", "import os\nget_ipython().run_line_magic('matplotlib', 'inline')", "seed = 1", "await x"]
+    check_injected([*history, injected(seed=2)])
+    with pytest.raises(ValueError, match="unknown parameter 'a', expected seed"):
+        check_injected([*history, injected(a=2)])
+
+
+def test_papermill_itself_fails_on_a_misspelt_parameter(tmp_path):
+    check = "from histolib.notebook import check_injected\ncheck_injected(In)"
+    made = new_notebook(cells=[new_code_cell(KNOWN, metadata={"tags": ["parameters"]}), new_code_cell(check)])
+    made.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(made, tmp_path / "one.ipynb")
+    with pytest.raises(PapermillExecutionError, match="unknown parameter 'sed', expected seed, radius_um"):
+        papermill.execute_notebook(tmp_path / "one.ipynb", tmp_path / "out.ipynb", {"sed": 3}, progress_bar=False)
