@@ -1,5 +1,3 @@
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 import torch
@@ -50,52 +48,47 @@ def discs():
 
 
 class Oracle(HoVerNet):
-    """Network that returns the exact maps of the instances that `draw` finds in an image."""
+    """Network that returns the exact maps of given instances (from the top left), or of the ids in the red channel."""
 
-    def __init__(
-        self, draw: Callable[[np.ndarray], np.ndarray], types: np.ndarray = (), mpp: float = 0.25, noise: float = 0.0
-    ):
+    def __init__(self, instances=None, types=(), mpp=0.25, noise=0.0):
         super().__init__("fast", 3, width=1 / 16)
-        self.draw, self.noise, self.mpp, self.types = draw, noise, mpp, ("round", "odd")
+        self.instances, self.noise, self.mpp, self.types = instances, noise, mpp, ("round", "odd")
         self.type_of = np.concatenate([[0], types, np.ones(256 - len(types))]).astype(int)
 
     def forward(self, images):
-        margin, found = self.margin_px, []
-        for image in (images * 255).round().byte()[..., margin:-margin, margin:-margin]:
-            ids = self.draw(image.permute(1, 2, 0).numpy())
-            noise = np.random.default_rng(0).normal(0, self.noise, (*ids.shape, 2))
-            found.append((ids > 0, hover_targets(ids) + noise, self.type_of[ids]))
-        nuclear, hv, kinds = (torch.from_numpy(np.stack(maps)) for maps in zip(*found, strict=True))
-        logit = 16.0 * nuclear - 8
-        kinds = torch.nn.functional.one_hot(kinds, 3).permute(0, 3, 1, 2)
-        return {"np": torch.stack([-logit, logit], 1), "hv": hv.permute(0, 3, 1, 2), "tp": kinds}
+        margin = self.margin_px
+        ids = (images[0, 0, margin:-margin, margin:-margin] * 255).round().int().numpy()
+        if self.instances is not None:
+            ids = np.pad(self.instances, [(0, n - m) for n, m in zip(ids.shape, self.instances.shape, strict=True)])
+        hv = hover_targets(ids) + np.random.default_rng(0).normal(0, self.noise, (*ids.shape, 2))
+        logit = torch.from_numpy(16.0 * (ids > 0) - 8)
+        kinds = torch.nn.functional.one_hot(torch.from_numpy(self.type_of[ids]), 3)
+        maps = {"np": torch.stack([-logit, logit], -1), "hv": torch.from_numpy(hv), "tp": kinds}
+        return {name: values[None].permute(0, 3, 1, 2) for name, values in maps.items()}
 
 
 @pytest.fixture
 def oracle():
-    """Build an `Oracle` for an array of instances (drawn from the top left), or for images that contain the ids."""
-
-    def build(instances=None, **options):
-        def draw(image):
-            if instances is None:
-                return image[..., 0].astype(np.int32)
-            ids = np.zeros(image.shape[:2], np.int32)
-            ids[: instances.shape[0], : instances.shape[1]] = instances
-            return ids
-
-        return Oracle(draw, **options).eval()
-
-    return build
+    return lambda *arguments, **options: Oracle(*arguments, **options).eval()
 
 
 @pytest.fixture
 def sample():
     """Build a sample with dark nuclei on white; types default to 1."""
 
-    def build(instances, mpp=0.5, types=None, name="tile", tissue="", group=""):
+    def build(instances, mpp=0.5, types=None, name="tile"):
         instances = np.unique(instances, return_inverse=True)[1].reshape(np.shape(instances)).astype(np.int32)
         image = np.where(instances[..., None] > 0, (120, 60, 140), 245).astype(np.uint8)
         types = np.ones(instances.max(), np.int64) if types is None else np.asarray(types, np.int64)
-        return InstanceSample(Patch(image, mpp, name), instances, types, tissue, group)
+        return InstanceSample(Patch(image, mpp, name), instances, types, "", "")
 
     return build
+
+
+@pytest.fixture
+def tiles(discs, sample):
+    return [
+        sample(discs((60, 50), (15, 15, 7), (30, 40, 9)), types=[1, 2]),
+        sample(discs((64, 64), (10, 50, 6), (40, 20, 8)), types=[2, 1]),
+        sample(np.zeros((60, 60), int)),
+    ]

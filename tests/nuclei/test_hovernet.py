@@ -1,5 +1,6 @@
 import gzip
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,20 +11,15 @@ from histolib.io import Provenance
 from histolib.nuclei import HoVerNet, predict_maps
 
 MANIFEST = json.loads(gzip.decompress((Path(__file__).parent / "hovernet_state.json.gz").read_bytes()))
-CONFIGS = {
-    "fast_types6": ("fast", 6),
-    "fast_notypes": ("fast", None),
-    "original_types5": ("original", 5),
-    "original_notypes": ("original", None),
-}
+CONFIGS = {"fast_types6": 6, "fast_notypes": None, "original_types5": 5, "original_notypes": None}
 WIDTH = 1 / 16
+CHANNELS = {"tp": 6, "np": 2, "hv": 2}
 
 
 @pytest.mark.parametrize("name", MANIFEST)
 def test_the_state_has_the_official_names_order_and_shapes(name):
-    mode, num_types = CONFIGS[name]
     with torch.device("meta"):
-        net = HoVerNet(mode, num_types)
+        net = HoVerNet(name.partition("_")[0], CONFIGS[name])
     found = {key: list(value.shape) for key, value in net.state_dict().items()}
     assert found == MANIFEST[name]["state"]
     assert list(found) == list(MANIFEST[name]["state"])
@@ -38,11 +34,7 @@ def test_layers_and_outputs_have_the_published_sizes(mode, inner, outer):
         module.register_forward_hook(lambda _, __, out, name=name: sizes.update({name: out}))
     with torch.inference_mode():
         logits = net(torch.rand(2, 3, inner, inner))
-    assert {name: tuple(value.shape) for name, value in logits.items()} == {
-        "tp": (2, 6, outer, outer),
-        "np": (2, 2, outer, outer),
-        "hv": (2, 2, outer, outer),
-    }
+    assert {n: tuple(v.shape) for n, v in logits.items()} == {n: (2, c, outer, outer) for n, c in CHANNELS.items()}
     full = {"fast": 256, "original": 264}[mode]
     u3, u2 = {"fast": (46, 82), "original": (30, 40)}[mode]
     expected = {"conv0": full, "d0": full, "d1": full // 2, "d2": full // 4, "d3": full // 8, "conv_bot": full // 8}
@@ -64,16 +56,20 @@ def test_margin_and_input_sizes_hold_for_outputs_down_to_one_pixel(mode):
     assert net.input_px({"fast": 164, "original": 80}[mode]) == {"fast": 256, "original": 270}[mode]
 
 
-@pytest.mark.parametrize(("mode", "side", "named"), [("fast", 250, 256), ("original", 256, 262), ("fast", 8, 96)])
-def test_sizes_off_the_grid_are_refused_and_the_next_size_is_named(mode, side, named):
-    with pytest.raises(ValueError, match=rf"\(N, 3, {named}, {named}\), found \(1, 3, {side}, {side}\)"):
-        HoVerNet(mode, None, WIDTH)(torch.rand(1, 3, side, side))
-
-
-@pytest.mark.parametrize("shape", [(3, 256, 256), (1, 1, 256, 256), (256, 256, 3)])
-def test_images_with_another_layout_are_refused(shape):
-    with pytest.raises(ValueError, match=r"expected images \(N, 3, "):
-        HoVerNet("fast", None, WIDTH)(torch.rand(shape))
+@pytest.mark.parametrize(
+    ("mode", "shape", "named"),
+    [
+        ("fast", (1, 3, 250, 250), "256, 256"),
+        ("original", (1, 3, 256, 256), "262, 262"),
+        ("fast", (1, 3, 8, 8), "96, 96"),
+        ("fast", (1, 1, 256, 256), "256, 256"),
+        ("fast", (3, 256, 256), "H, W"),
+    ],
+)
+def test_images_of_other_shapes_are_refused_and_the_next_size_is_named(mode, shape, named):
+    message = re.escape(f"HoVerNet ({mode}): expected images (N, 3, {named}), found {shape}")
+    with pytest.raises(ValueError, match=message):
+        HoVerNet(mode, None, WIDTH)(torch.rand(shape))
 
 
 @pytest.mark.parametrize("arguments", [{"mode": "slow"}, {"num_types": 1}, {"width": 0.0}])
@@ -89,20 +85,7 @@ def test_every_weight_gets_a_finite_gradient(mode):
     side = net.input_px(16)
     sum(value.square().mean() for value in net(torch.rand(2, 3, side, side)).values()).backward()
     for name, parameter in net.named_parameters():
-        assert parameter.grad is not None, name
-        assert parameter.grad.isfinite().all(), name
-        assert parameter.grad.abs().sum() > 0, name
-
-
-def test_evaluation_is_deterministic_and_keeps_the_state(narrow):
-    net, images = narrow(), torch.rand(2, 3, 96, 112)
-    before = {name: value.clone() for name, value in net.state_dict().items()}
-    with torch.inference_mode():
-        one, two, alone = net(images), net(images), net(images[1:])
-    for name in one:
-        assert torch.equal(one[name], two[name])
-        torch.testing.assert_close(one[name][1:], alone[name], rtol=1e-4, atol=1e-4)
-    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+        assert 0 < parameter.grad.abs().sum() < torch.inf, name
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -129,11 +112,9 @@ def test_same_size_maps_equal_predicted_maps_and_are_differentiable(narrow, mode
     np.testing.assert_allclose(hv[0].detach().permute(1, 2, 0), maps["hv"], atol=1e-3)
 
 
-def test_thresholds_are_the_published_ones_at_the_scale_of_the_network_unless_set():
+def test_default_thresholds_are_the_published_ones_at_the_scale_of_the_network():
     net = HoVerNet(width=WIDTH)
     assert (net.mpp, net.types, net.provenance) == (0.25, (), Provenance())
     assert net.thresholds == {"min_area_px": 10, "sobel_px": 21, "opening_px": 5}
     net.mpp = 0.5
     assert net.thresholds == {"min_area_px": 3, "sobel_px": 11, "opening_px": 3}
-    net.thresholds = {"edge_threshold": 0.5}
-    assert net.thresholds == {"edge_threshold": 0.5}

@@ -13,23 +13,11 @@ from histolib.nuclei.sampling import training_crops
 TINY = replace(profile("quick").hovernet, types=("round", "odd"), width=1 / 16, map_px=20, jitter=0.0)
 
 
-@pytest.fixture
-def tiles(discs, sample):
-    return [
-        sample(discs((60, 50), (15, 15, 7), (30, 40, 9)), types=[1, 2]),
-        sample(discs((64, 64), (10, 50, 6), (40, 20, 8)), types=[2, 1]),
-        sample(np.zeros((60, 60), int)),
-    ]
-
-
 def test_a_crop_has_the_sizes_of_the_network(tiles):
     drawn = training_crops(tiles, TINY)(0)
-    assert {name: (tuple(value.shape), value.dtype) for name, value in drawn.items()} == {
-        "image": ((3, 112, 112), torch.float32),
-        "np": ((20, 20), torch.int64),
-        "hv": ((2, 20, 20), torch.float32),
-        "tp": ((20, 20), torch.int64),
-    }
+    shapes = {name: tuple(value.shape) for name, value in drawn.items()}
+    assert shapes == {"image": (3, 112, 112), "np": (20, 20), "hv": (2, 20, 20), "tp": (20, 20)}
+    assert [drawn[name].dtype for name in ("image", "hv")] == [torch.float32] * 2
     assert set(training_crops(tiles, replace(TINY, types=()))(0)) == {"image", "np", "hv"}
 
 
