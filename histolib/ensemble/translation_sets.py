@@ -62,8 +62,8 @@ def bci_pairs(root: Path, images: int | None = None) -> TranslationSet:
 
 
 def unpaired_tiles(
-    root: Path, he: Path, *, images: int | None = None, split: Path | None = None, he_split: Path | None = None
-) -> TranslationSet:
+    root: Path, he: Path, *, images: int | None = None, split: Path | None = None, he_split: Path | None = None,
+) -> TranslationSet:  # fmt: skip
     """EndoNuke's tiles and H&E of other tissue; splits select their part `test`.
 
     Raises:
@@ -88,14 +88,9 @@ def unpaired_tiles(
 
 
 def evaluate_with_models(
-    data: TranslationSet,
-    models: Models,
-    names: Sequence[str],
-    *,
-    features: Sequence[str] = ("encoder",),
-    radius_um: float = 3.0,
-    seed: int = 0,
-) -> dict[str, Any]:
+    data: TranslationSet, models: Models, names: Sequence[str], *, features: Sequence[str] = ("encoder",),
+    radius_um: float = 3.0, seed: int = 0,
+) -> dict[str, Any]:  # fmt: skip
     """`evaluate_translations` with every measure whose weights are there; a warning names the others.
 
     Args:
@@ -129,15 +124,10 @@ def evaluate_with_models(
     results = evaluate_translations(
         data.samples,
         {name: (lambda patch, run=TRANSLATIONS[name].run: run(patch, data.marker, models.load)) for name in names},
-        he=data.he,
         features={name: extractors[name] for name in features if detector or name != "encoder"},
         detect=detector and (lambda patch: find_nuclei(patch, detector)[["x", "y"]].to_numpy()),
-        find_blobs=find_blobs,
-        gain=gain,
-        marker=data.marker,
-        radius_um=radius_um,
-        seed=seed,
-    )
+        he=data.he, find_blobs=find_blobs, gain=gain, marker=data.marker, radius_um=radius_um, seed=seed,
+    )  # fmt: skip
     roles = {role for name in names for role in TRANSLATIONS[name].needs} | ({"hovernet"} if detector else set())
     networks = {role: models.load(role) for role in sorted(roles) if hasattr(models.load(role), "provenance")}
     results["protocol"] |= {
