@@ -82,7 +82,7 @@ def test_the_sample_spans_the_picture_and_stays_small(shape):
 
 
 def test_a_tile_smaller_than_the_reach_is_refused(generator, large):
-    with pytest.raises(ValueError, match="keeps nothing"):
+    with pytest.raises(ValueError, match="expected a tile larger than"):
         translate(large, generator, tile_px=40)
 
 
