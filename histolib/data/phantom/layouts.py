@@ -103,12 +103,12 @@ def write_pannuke(root: str | Path, per_fold: int, seed: int = 0) -> Path:
 
 
 def _write_fold(root: Path, fold: int, count: int, seed: int) -> None:
-    home = {kind: root / f"Fold {fold}" / kind / f"fold{fold}" for kind in ("images", "masks")}
     arrays = {}
-    for (kind, folder), channels in zip(home.items(), (3, 6), strict=True):
-        folder.mkdir(parents=True)
+    for kind, channels in (("images", 3), ("masks", 6)):
+        path = root / f"Fold {fold}" / kind / f"fold{fold}" / f"{kind}.npy"
+        path.parent.mkdir(parents=True)
         shape = (count, PANNUKE_PX, PANNUKE_PX, channels)
-        arrays[kind] = np.lib.format.open_memmap(folder / f"{kind}.npy", mode="w+", dtype=np.float64, shape=shape)
+        arrays[kind] = np.lib.format.open_memmap(path, mode="w+", dtype=np.float64, shape=shape)
     tissues = []
     for i in range(count):
         slide, tile = divmod(i, TILES_A_SLIDE)
@@ -121,7 +121,7 @@ def _write_fold(root: Path, fold: int, count: int, seed: int) -> None:
         arrays["masks"][i, ..., 5] = truth.instances == 0
     for array in arrays.values():
         array.flush()
-    np.save(home["images"] / "types.npy", np.array(tissues, dtype=str))
+    np.save(root / f"Fold {fold}" / "images" / f"fold{fold}" / "types.npy", np.array(tissues, dtype=str))
 
 
 def write_endonuke(root: str | Path, runs: Sequence[int], seed: int = 0) -> Path:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -34,37 +36,20 @@ class Truth:
     grade: np.ndarray
 
 
-@dataclass(slots=True)
-class Planes:
+class Planes(SimpleNamespace):
     """Amounts per pixel, each float32 (H, W), before any stain has its colour.
 
     Attributes:
-        cytoplasm, collagen: of epithelium and of stroma.
+        cytoplasm, collagen: amounts in epithelium and in stroma.
         secretion: mucus and serum, where there are no cells.
         blush: factor on DAB outside its target.
         uneven: factor on every density.
         blood, blood_rim: erythrocytes and their refractile edge.
         chromatin: hematoxylin in nuclei.
-        nucleus: how much of the pixel is nucleus, 0 to 1.
+        nucleus: fraction of the pixel that is nucleus.
         brown: DAB on its target, nuclei or membranes.
         membrane: cell borders of the epithelium, 0 to 1.
     """
-
-    cytoplasm: np.ndarray
-    collagen: np.ndarray
-    secretion: np.ndarray
-    blush: np.ndarray
-    uneven: np.ndarray
-    blood: np.ndarray = field(init=False)
-    blood_rim: np.ndarray = field(init=False)
-    chromatin: np.ndarray = field(init=False)
-    nucleus: np.ndarray = field(init=False)
-    brown: np.ndarray = field(init=False)
-    membrane: np.ndarray = field(init=False)
-
-    def __post_init__(self) -> None:
-        for name in ("blood", "blood_rim", "chromatin", "nucleus", "brown", "membrane"):
-            setattr(self, name, np.zeros_like(self.collagen))
 
 
 class _Grid:
@@ -139,21 +124,30 @@ def _ground(grid: _Grid) -> tuple[Planes, np.ndarray]:
     cytoplasm = epithelium * np.clip(1 - 0.25 * apical + 0.16 * coarse + 0.12 * fine + 0.12 * blotch, 0.15, 2)
     cytoplasm *= 1 - 0.7 * _step(grid.grain(4.2) - 1.6 + 0.4 * apical, 0.12)  # vacuoles
     mucus = np.clip(0.55 * grid.grain(14) + 0.2 * coarse + 0.25 * fine - 0.2, 0, 1.2)
-    blush = np.exp(0.45 * grid.field("tone") * epithelium + grid.field("blush")) * np.clip(
-        1 + 0.2 * fine + 0.3 * grid.grain(3.0), 0.2, 2
-    )
+    blush = np.exp(0.45 * grid.field("tone") * epithelium + grid.field("blush"))
+    blush = blush * np.clip(1 + 0.2 * fine + 0.3 * grid.grain(3.0), 0.2, 2)
     uneven = np.exp(0.12 * grid.field("uneven"))
-    return Planes(cytoplasm, collagen, (lumen + torn) * mucus, blush, uneven), depth
+    empty = ("blood", "blood_rim", "chromatin", "nucleus", "brown", "membrane")
+    planes = Planes(
+        cytoplasm=cytoplasm, collagen=collagen, secretion=(lumen + torn) * mucus, blush=blush, uneven=uneven
+    )
+    planes.__dict__.update((name, np.zeros_like(collagen)) for name in empty)
+    return planes, depth
 
 
-def _stamp(discs: Discs, i: int, grid: _Grid) -> tuple[tuple[slice, slice], np.ndarray] | None:
-    """Window of disc i and about how many microns each of its pixels lies inside the outline; None if off the image."""
+def _stamps(discs: Discs, grid: _Grid) -> Iterator[tuple[int, tuple[slice, slice], np.ndarray]]:
+    """Index, window and, per pixel, approximate microns inside the outline of every disc that is on the image."""
+    for i in range(len(discs.xy)):
+        yield from _stamp(discs, i, grid)
+
+
+def _stamp(discs: Discs, i: int, grid: _Grid) -> Iterator[tuple[int, tuple[slice, slice], np.ndarray]]:
     (cx, cy), (a, b), mpp = discs.xy[i], discs.axes[i], grid.mpp
     reach = 1.3 * max(a, b) + 0.6
     x0, y0 = (max(0, int((c - reach) / mpp)) for c in (cx, cy))
     x1, y1 = (min(grid.size_px, int((c + reach) / mpp) + 1) for c in (cx, cy))
     if x0 >= x1 or y0 >= y1:
-        return None
+        return
     dx = (np.arange(x0, x1, dtype=np.float32) + np.float32(0.5)) * np.float32(mpp) - np.float32(cx)
     dy = (np.arange(y0, y1, dtype=np.float32) + np.float32(0.5)) * np.float32(mpp) - np.float32(cy)
     z = (dx + 1j * dy[:, None]).astype(np.complex64) * np.complex64(np.exp(-1j * discs.angle[i]))
@@ -164,20 +158,14 @@ def _stamp(discs: Discs, i: int, grid: _Grid) -> tuple[tuple[slice, slice], np.n
     bound = 1 + (e * e * (w2 + e * (w3 + e * (w4 + e * w5)))).real
     # First-order distance to the curve: the level function over the length of its gradient.
     inside = (bound - rho) * rho / (np.hypot(p / np.float32(a), q / np.float32(b)) + np.float32(1e-4))
-    return (slice(y0, y1), slice(x0, x1)), inside
+    yield i, (slice(y0, y1), slice(x0, x1)), inside
 
 
 def _add_blood(planes: Planes, grid: _Grid) -> None:
     discs = grid.scene.blood
-    for i in range(len(discs)):
-        if (stamp := _stamp(discs, i, grid)) is None:
-            continue
-        window, inside = stamp
-        body = (
-            _step(inside, max(0.25, grid.mpp / 2))
-            * discs.slice[i]
-            * (0.75 + 0.25 * np.exp(-(((inside - 0.7) / 0.7) ** 2)))
-        )
+    for i, window, inside in _stamps(discs, grid):
+        body = _step(inside, max(0.25, grid.mpp / 2)) * discs.slice[i]
+        body = body * (0.75 + 0.25 * np.exp(-(((inside - 0.7) / 0.7) ** 2)))
         np.maximum(planes.blood[window], body, out=planes.blood[window])
         rim = np.exp(-(((inside - 0.2) / 0.35) ** 2))
         np.maximum(planes.blood_rim[window], rim, out=planes.blood_rim[window])
@@ -217,10 +205,7 @@ def _add_nuclei(planes: Planes, grid: _Grid, dab: np.ndarray) -> np.ndarray:
     instances = np.zeros(planes.nucleus.shape, np.int32)
     clump = grid.grain(0.75) + 0.5 * grid.grain(0.4)
     size = np.sqrt(nuclei.axes.prod(1))
-    for i in range(len(nuclei)):
-        if (stamp := _stamp(nuclei, i, grid)) is None:
-            continue
-        window, inside = stamp
+    for i, window, inside in _stamps(nuclei, grid):
         cell = settings.CELLS[int(nuclei.types[i])]
         mask = _step(inside, max(EDGE_UM, grid.mpp / 2) + 0.5 * max(0.0, 0.8 - nuclei.slice[i]))
         texture = clump[window]

@@ -72,9 +72,7 @@ def draw(
     name = f"phantom_{seed}_{slide}_{tile}"
     he = Patch(render_he(planes, style, mpp, noise), mpp, f"{name}_he")
     ihc = Patch(render_ihc(planes, style, mpp, noise), mpp, f"{name}_ihc")
-    return PhantomSample(
-        he, ihc, truth.instances, truth.types, truth.xy, truth.grade, tissue=style.tissue, level=style.level
-    )
+    return PhantomSample(he, ihc, truth.instances, truth.types, truth.xy, truth.grade, style.tissue, style.level)
 
 
 def prepare(

@@ -49,13 +49,12 @@ _GLAND = Architecture(
 )
 _NEST = replace(_GLAND, radius_um=(16, 45), wall_um=(1e3, 1e3), pitch_um=(5.2, 7.4), nucleus_um=(2.8, 2.2))
 _SHEET = replace(
-    _NEST, cover=(0.6, 1.0), radius_um=(35, 60), pitch_um=(6.5, 9.0), nucleus_um=(2.6, 2.45), lymph_mm2=(0, 2500)
+    _NEST, cover=(0.6, 1), radius_um=(35, 60), pitch_um=(6.5, 9), nucleus_um=(2.6, 2.45), lymph_mm2=(0, 2500)
 )
 _ENDOMETRIUM = Architecture(
     (0.0, 0.3), (18, 42), (11, 17), (3.6, 5.2), (3.9, 2.5), (3.6, 2.75), (6000, 25000), (0, 1200), (0.0, 0.8),
     fat=0.0, glass=(0.018, 0.032), hormone=True,
 )  # fmt: skip
-
 _BREAST = Architecture(
     (0.1, 0.8), (12, 36), (10, 34), (4.6, 6.4), (2.8, 2.2), (2.8, 1.35), (3000, 8000), (0, 18000), (0.0, 0.35),
     glass=(0.02, 0.14),
@@ -63,23 +62,13 @@ _BREAST = Architecture(
 
 # The 19 tissues of PanNuke, in the spelling of its types.npy.
 ARCHITECTURES: dict[str, Architecture] = {
-    "Adrenal_gland": _SHEET,
-    "Bile-duct": _GLAND,
-    "Bladder": _NEST,
+    **dict.fromkeys(("Bile-duct", "Colon", "Ovarian", "Pancreatic", "Stomach"), _GLAND),
+    **dict.fromkeys(("Bladder", "Cervix", "Esophagus", "HeadNeck", "Skin"), _NEST),
+    **dict.fromkeys(("Adrenal_gland", "Liver", "Testis"), _SHEET),
     "Breast": _BREAST,
-    "Cervix": _NEST,
-    "Colon": _GLAND,
-    "Esophagus": _NEST,
-    "HeadNeck": _NEST,
     "Kidney": replace(_GLAND, cover=(0.5, 0.9), radius_um=(14, 24), wall_um=(8, 11), nucleus_um=(2.5, 2.3)),
-    "Liver": _SHEET,
     "Lung": replace(_GLAND, void=(0.1, 0.8)),
-    "Ovarian": _GLAND,
-    "Pancreatic": _GLAND,
     "Prostate": replace(_GLAND, radius_um=(14, 30)),
-    "Skin": _NEST,
-    "Stomach": _GLAND,
-    "Testis": _SHEET,
     "Thyroid": replace(_GLAND, wall_um=(5.5, 7.5), pitch_um=(5, 7), nucleus_um=(2.4, 2.3)),
     "Uterus": _ENDOMETRIUM,
 }
@@ -127,16 +116,11 @@ BLOOD_CHANCE = 0.25  # that a tile holds a pool of erythrocytes
 SMALLEST_UM2 = 1.5  # of what is visible; anything smaller is left out of the truth
 
 # Optical density per unit of stain in (R, G, B), measured on H&E (CoNSeP) and on DAB sections (EndoNuke).
-VECTORS: dict[str, tuple[float, float, float]] = {
-    "hematoxylin": (0.58, 0.76, 0.28),
-    "cytoplasm": (0.36, 0.85, 0.36),
-    "collagen": (0.21, 0.87, 0.42),
-    "blood": (0.14, 0.72, 0.68),
-    "counterstain": (0.62, 0.62, 0.45),
-    "dab": (0.36, 0.56, 0.74),
-    "blush": (0.30, 0.54, 0.79),
-    "haze": (0.50, 0.57, 0.65),
-}
+VECTORS = {
+    "hematoxylin": (0.58, 0.76, 0.28), "cytoplasm": (0.36, 0.85, 0.36), "collagen": (0.21, 0.87, 0.42),
+    "blood": (0.14, 0.72, 0.68), "counterstain": (0.62, 0.62, 0.45), "dab": (0.36, 0.56, 0.74),
+    "blush": (0.30, 0.54, 0.79), "haze": (0.50, 0.57, 0.65),
+}  # fmt: skip
 
 HUE_JITTER = (0.025, 0.012)  # of a slide, per channel: of the dyes, and of DAB, which is one chemical
 

@@ -38,9 +38,6 @@ class Discs:
     slice: np.ndarray
     latent: np.ndarray
 
-    def __len__(self) -> int:
-        return len(self.xy)
-
 
 @dataclass(frozen=True, slots=True)
 class Scene:
@@ -231,9 +228,8 @@ def _nuclei(
     in_gland = np.arange(len(xy)) < n_gland
     dying = in_gland & (rng.random(len(xy)) < settings.DEAD_CHANCE)
     types[dying], axes[dying] = settings.DEAD, settings.DEAD_UM
-    spread, wobble = np.array([(0, 0)] + [(settings.CELLS[t].spread, settings.CELLS[t].wobble) for t in range(1, 6)])[
-        types
-    ].T
+    looks = np.array([(settings.CELLS[t].spread, settings.CELLS[t].wobble) for t in range(1, 6)])
+    spread, wobble = looks[types - 1].T
     axes *= np.exp(spread[:, None] * (rng.standard_normal((len(xy), 1)) + 0.5 * rng.standard_normal((len(xy), 2))))
     waves = rng.standard_normal((len(xy), 4, 2)) @ np.array([1, 1j]) * (wobble[:, None] / np.arange(1, 5))
     thin = rng.random(len(xy)) < settings.FAINT
@@ -253,10 +249,8 @@ def _nuclei(
 
 def _fat(rng: np.random.Generator, side: int) -> np.ndarray:
     """Microns inside the nearest fat cell, on the lattice: a Voronoi diagram with thin walls."""
-    pitch, extent = (
-        settings.FAT_PITCH_UM,
-        np.arange(-settings.FAT_PITCH_UM, side + settings.FAT_PITCH_UM, settings.FAT_PITCH_UM),
-    )
+    pitch = settings.FAT_PITCH_UM
+    extent = np.arange(-pitch, side + pitch, pitch)
     centres = np.stack(np.meshgrid(extent, extent), -1).reshape(-1, 2)
     centres = centres + rng.uniform(-0.4 * pitch, 0.4 * pitch, centres.shape)
     lattice = np.stack(np.meshgrid(np.arange(side), np.arange(side)), -1).reshape(-1, 2)
@@ -275,10 +269,8 @@ def _erythrocytes(rng: np.random.Generator, blood: np.ndarray) -> Discs:
     n = len(xy)
     axes = rng.uniform(*settings.ERYTHROCYTE_UM, (n, 1)) * np.stack([np.ones(n), rng.uniform(0.7, 1, n)], 1)
     waves = 0.03 * rng.standard_normal((n, 4, 2)) @ np.array([1, 1j])
-    zero = np.zeros(n, int)
-    return Discs(
-        xy - MARGIN_UM, axes, rng.uniform(0, np.pi, n), waves, zero, rng.uniform(0.7, 1.2, n), zero.astype(float)
-    )
+    angle, part = rng.uniform(0, np.pi, n), rng.uniform(0.7, 1.2, n)
+    return Discs(xy - MARGIN_UM, axes, angle, waves, np.zeros(n, int), part, np.zeros(n))
 
 
 def _scatter(rng: np.random.Generator, low: np.ndarray, high: np.ndarray, per_mm2: float) -> np.ndarray:
