@@ -192,14 +192,13 @@ def _convert_row(
         raise ValueError(f"{fold.images[0]}: expected 0 to 255 in row {row}, found {low:g} to {high:g}")
     if not (masks.min() >= 0 and np.array_equal(masks, np.rint(masks))):
         raise ValueError(f"{fold.masks[0]}: expected integer ids >= 0 in row {row}, found other values")
-    instances, types = merge_channels(masks)
-    hidden = sum(np.count_nonzero(np.unique(channel)) for channel in np.moveaxis(masks, -1, 0)) - len(types)
+    instances, types, hidden = merge_channels(masks)
     if hidden:
         logger.warning("%s: in row %d, %d nuclei are hidden by nuclei of other types", fold.masks[0], row, hidden)
     return np.rint(image).astype(np.uint8), instances, types
 
 
-def merge_channels(masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def merge_channels(masks: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
     """Merge one map of ids per type into one map of nuclei.
 
     Ids repeat across channels, so the ids of each channel are shifted past those of the channels before. Where channels
@@ -209,7 +208,7 @@ def merge_channels(masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         masks: ids (H, W, C) of C types, 0 is background, without the background channel.
 
     Returns:
-        int32 (H, W) of ids 1..K, and the type 1..C of each, int64 (K,).
+        int32 (H, W) of ids 1..K, the type 1..C of each, int64 (K,), and the number of hidden nuclei.
     """
     merged, owner, offset = np.zeros(masks.shape[:2], np.int64), [np.zeros(0, np.int64)], 0
     for channel in range(masks.shape[2]):
@@ -218,4 +217,4 @@ def merge_channels(masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         owner.append(np.full(len(old), channel + 1))
         offset += len(old)
     instances, kept = contiguous(merged)
-    return instances, np.concatenate(owner)[kept - 1]
+    return instances, np.concatenate(owner)[kept - 1], offset - len(kept)

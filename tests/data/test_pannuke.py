@@ -133,7 +133,8 @@ def test_one_row_is_in_memory_at_a_time(form, limit, request):
 @settings(max_examples=60, deadline=None)
 def test_merging_keeps_every_nucleus_of_every_channel(owner, ids):
     masks = np.stack([np.where(owner == channel, ids, 0) for channel in range(5)], axis=-1)
-    instances, types = merge_channels(masks)
+    instances, types, hidden = merge_channels(masks)
+    assert hidden == 0
     nuclei = {(channel, i) for channel in range(5) for i in np.unique(masks[..., channel]) if i}
     assert sorted(np.unique(instances[instances > 0])) == list(range(1, len(nuclei) + 1))
     for channel, i in nuclei:
@@ -145,10 +146,10 @@ def test_merging_keeps_every_nucleus_of_every_channel(owner, ids):
 def test_where_channels_overlap_the_later_one_wins():
     masks = np.zeros((1, 4, 5))
     masks[0, :3, 0], masks[0, 1:, 4], masks[0, 3, 1] = 7, 7, 1
-    instances, types = merge_channels(masks)
-    assert instances.tolist() == [[1, 2, 2, 2]]
+    instances, types, hidden = merge_channels(masks)
+    assert (instances.tolist(), hidden) == ([[1, 2, 2, 2]], 1)
     assert types.tolist() == [1, 5]
-    instances, types = merge_channels(np.zeros((3, 3, 5)))
+    instances, types, _ = merge_channels(np.zeros((3, 3, 5)))
     assert (instances.max(), types.shape, types.dtype) == (0, (0,), np.int64)
 
 
