@@ -1,4 +1,4 @@
-"""What every room shares about an image: its scale, its optical density, its stains and its tiles."""
+"""Images with a physical scale: reading, optical density, stain separation, resampling and tiling."""
 
 from __future__ import annotations
 
@@ -10,28 +10,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-__all__ = [
-    "IMAGE_SUFFIXES",
-    "MARKERS",
-    "STAIN_VECTORS",
-    "Patch",
-    "Window",
-    "map_points",
-    "optical_density",
-    "read_mpp",
-    "read_patch",
-    "read_rgb",
-    "resample",
-    "rgb_from_density",
-    "separate_stains",
-    "summed_density",
-    "windows",
-]
-
 MARKERS = ("nuclear", "membrane", "cytoplasm")  # what DAB stains: ER, PR and Ki-67 are nuclear, HER2 is membrane
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
 
-# One unit vector of optical density in (R, G, B) a stain, from Ruifrok & Johnston, Quantification of histochemical
+# Unit vectors of optical density in (R, G, B), from Ruifrok & Johnston, Quantification of histochemical
 # staining by color deconvolution, Anal. Quant. Cytol. Histol. 23 (2001).
 STAIN_VECTORS: dict[str, np.ndarray] = {
     "hematoxylin": np.array([0.65, 0.70, 0.29]) / np.linalg.norm([0.65, 0.70, 0.29]),
@@ -39,8 +21,8 @@ STAIN_VECTORS: dict[str, np.ndarray] = {
     "dab": np.array([0.27, 0.57, 0.78]) / np.linalg.norm([0.27, 0.57, 0.78]),
 }
 
-# Microns per pixel at which nuclei can be seen: at 2 a small one is 3 px wide. A resolution tag outside is a screen or
-# print default (72 dpi is 353), not a microscope's.
+# Range of microns per pixel that shows nuclei: at 2 a small nucleus is 3 px wide. A resolution tag outside this range is
+# a default of a screen or printer (72 dpi is 353 microns), not of a microscope.
 PLAUSIBLE_MPP = (0.05, 2.0)
 
 
@@ -51,7 +33,7 @@ class Patch:
     Attributes:
         image: uint8 RGB, shape (H, W, 3).
         mpp: microns per pixel, > 0. Pixel centres sit at integers.
-        name: where it came from, for messages and file names.
+        name: source of the image, for messages and file names.
 
     Raises:
         ValueError: the image is not uint8 (H, W, 3) or empty, or mpp is not a positive number.
@@ -90,22 +72,21 @@ class Patch:
 def read_rgb(path: str | Path) -> np.ndarray:
     """Read an 8-bit image file as uint8 RGB, shape (H, W, 3).
 
-    Grey is repeated into three channels, transparency is composited on white (an empty slide is white). Pixels stay
-    where the file stores them: a camera's orientation tag is not applied, as in ImageJ and QuPath, so that coordinates
-    mean the same pixel there. Of a file with many pages the first is read.
+    Grey images are repeated into three channels. Transparent pixels are composited on white, like an empty slide. The
+    orientation tag is not applied, as in ImageJ and QuPath, so that coordinates refer to the same pixels there. The
+    first page of a multi-page file is read.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is no readable image, is cut short, has more than 8 bits a channel, or is too large to be
-            read whole.
+        FileNotFoundError: the file does not exist.
+        ValueError: the file is not a readable image, is truncated, has more than 8 bits per channel, or is too large.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: expected an image file, found {'a folder' if path.is_dir() else 'nothing'}")
     try:
-        # What is warned of are damaged or odd tags; damaged pixels raise.
+        # Pillow warns about damaged tags; damaged pixels raise.
         with warnings.catch_warnings(action="ignore"), Image.open(path) as picture:
-            # Pillow narrows RGB of 16 bits without a word; only the raw mode of its decoder tells.
+            # Pillow silently narrows 16-bit RGB; only the raw mode of its decoder shows it.
             raw = " ".join(str(tile[-1]) for tile in picture.tile)
             if picture.mode.startswith(("I", "F")) or ";16" in raw:
                 raise ValueError(f"{path}: expected 8 bits a channel, found 16 or more (mode {picture.mode})")
@@ -121,16 +102,13 @@ def read_rgb(path: str | Path) -> np.ndarray:
     except Image.DecompressionBombError:
         raise ValueError(f"{path}: expected at most {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels, found more") from None
     except PermissionError:
-        raise ValueError(f"{path}: expected a file that can be read, found no permission to") from None
+        raise ValueError(f"{path}: expected a file that can be read, found no read permission") from None
     except (OSError, SyntaxError) as error:
         raise ValueError(f"{path}: expected a whole image, found a damaged one ({error})") from None
 
 
 def read_mpp(path: str | Path) -> float | None:
-    """Microns per pixel from the file's resolution tag, or None where the tag is absent or cannot be a microscope's.
-
-    Tags of screens and printers (72 dpi, say) and pixels that are not square count as absent.
-    """
+    """Microns per pixel from the resolution tag, or None if it is missing, not square or not of a microscope."""
     try:
         with warnings.catch_warnings(action="ignore"), Image.open(path) as picture:
             dpi = [float(value) for value in picture.info.get("dpi", ())]
@@ -143,10 +121,11 @@ def read_mpp(path: str | Path) -> float | None:
 
 
 def read_patch(path: str | Path, mpp: float | None = None) -> Patch:
-    """Read an image file with its scale: `mpp` if given, else the file's resolution tag.
+    """Read an image file with its scale: `mpp` if given, otherwise the resolution tag.
 
     Raises:
-        FileNotFoundError, ValueError: as `read_rgb`, or no scale is known.
+        FileNotFoundError: the file does not exist.
+        ValueError: as `read_rgb`, or the scale is unknown.
     """
     image = read_rgb(path)
     scale = read_mpp(path) if mpp is None else mpp
@@ -158,13 +137,13 @@ def read_patch(path: str | Path, mpp: float | None = None) -> Patch:
 
 
 def optical_density(image: np.ndarray) -> np.ndarray:
-    """Optical density log10(I0 / I) per channel, with I0 = 255 and intensities below 1 read as 1.
+    """Optical density log10(I0 / I) per channel, with I0 = 255 and intensities clipped to at least 1.
 
     Args:
         image: uint8 (..., 3), or float in [0, 255].
 
     Returns:
-        float32, same shape, in [0, 2.41]: Beer-Lambert, proportional to the amount of stain.
+        float32, same shape, in [0, 2.41].
 
     >>> print(optical_density(np.array([128, 64, 32], np.uint8)).round(2))  # half the light is 0.3
     [0.3 0.6 0.9]
@@ -178,12 +157,12 @@ _DENSITY_OF_BYTE = -np.log10(np.maximum(np.arange(256), 1) / 255.0).astype(np.fl
 
 
 def summed_density(image: np.ndarray) -> np.ndarray:
-    """Optical density summed over R, G and B: float32 (H, W), in [0, 7.22]; blind to which stain it is."""
+    """Optical density summed over R, G and B, independent of the stain: float32 (H, W), in [0, 7.22]."""
     return optical_density(image).sum(axis=-1)
 
 
 def rgb_from_density(density: np.ndarray) -> np.ndarray:
-    """Inverse of `optical_density`: float (..., 3) of densities to uint8 intensities, clipped to [0, 255].
+    """Inverse of `optical_density`: densities (..., 3) to uint8 intensities, clipped to [0, 255].
 
     >>> rgb_from_density(np.array([0.0, 0.3, 0.6])).tolist()
     [255, 128, 64]
@@ -192,17 +171,17 @@ def rgb_from_density(density: np.ndarray) -> np.ndarray:
 
 
 def separate_stains(image: np.ndarray, *stains: str) -> np.ndarray:
-    """Amount of each named stain per pixel, by colour deconvolution (Ruifrok & Johnston 2001).
+    """Amount of each stain per pixel, by colour deconvolution (Ruifrok & Johnston 2001).
 
     Args:
         image: uint8 RGB (H, W, 3).
-        stains: two or three keys of `STAIN_VECTORS`; of two, the third vector is their cross product (the residual).
+        stains: two or three keys of `STAIN_VECTORS`; with two, the third vector is their cross product (the residual).
 
     Returns:
-        float32 (H, W, len(stains)), in optical density along each stain's unit vector; may be slightly negative.
+        float32 (H, W, len(stains)), optical density along each unit vector; may be slightly negative.
 
     Raises:
-        ValueError: a stain is unknown, or they are not two or three.
+        ValueError: a stain is unknown, or the number of stains is not two or three.
 
     >>> brown = rgb_from_density(0.8 * STAIN_VECTORS["dab"])[None, None]
     >>> print(separate_stains(brown, "hematoxylin", "dab").round(1) + 0.0)
@@ -220,24 +199,24 @@ def separate_stains(image: np.ndarray, *stains: str) -> np.ndarray:
 
 
 def map_points(xy: np.ndarray, scale: float | tuple[float, float]) -> np.ndarray:
-    """Where points (K, 2) of an image land when it is resampled by `scale`: x -> (x + 0.5) scale - 0.5.
+    """Map points of an image to the image resampled by `scale`: x -> (x + 0.5) scale - 0.5.
 
     Args:
         xy: points in pixels, shape (K, 2).
-        scale: factor, or one factor for x and one for y.
+        scale: factor, or factors for x and y.
 
-    >>> map_points(np.array([[0.0, 10.0]]), 2).tolist()  # a pixel's centre lies between the two that it becomes
+    >>> map_points(np.array([[0.0, 10.0]]), 2).tolist()
     [[0.5, 20.5]]
     """
     return (np.asarray(xy, dtype=np.float64).reshape(-1, 2) + 0.5) * np.asarray(scale) - 0.5
 
 
 def resample(image: np.ndarray, scale: float | tuple[float, float], nearest: bool = False) -> np.ndarray:
-    """Resize by a factor, by area when shrinking and bicubic when growing; `nearest` for label maps.
+    """Resize by a factor: area interpolation for shrinking, bicubic for growing, `nearest` for label maps.
 
     Args:
-        image: (H, W) or (H, W, C), any type that OpenCV resizes.
-        scale: factor, or one factor for x and one for y; the new size is rounded to whole pixels, at least 1.
+        image: (H, W) or (H, W, C), of a type that OpenCV supports.
+        scale: factor, or factors for x and y; the new size is rounded to whole pixels, at least 1.
 
     >>> resample(np.zeros((200, 300, 3), np.uint8), 0.5 / 0.25).shape  # from 0.5 to 0.25 microns per pixel
     (400, 600, 3)
@@ -255,11 +234,11 @@ def resample(image: np.ndarray, scale: float | tuple[float, float], nearest: boo
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """One tile of a large image: what to read and which part of it to keep, in pixels.
+    """One tile of a large image, in pixels.
 
     Attributes:
-        read: (top, left, bottom, right) of the area given to the network, inside the image.
-        keep: (top, left, bottom, right) of the area that this window alone answers for; keeps tile the image.
+        read: (top, left, bottom, right) of the network's input, inside the image.
+        keep: (top, left, bottom, right) of the part of the output to keep; these parts tile the image.
     """
 
     read: tuple[int, int, int, int]
@@ -267,19 +246,19 @@ class Window:
 
     @property
     def read_slices(self) -> tuple[slice, slice]:
-        """Index of the area to read in the image."""
+        """Index of `read` in the image."""
         top, left, bottom, right = self.read
         return slice(top, bottom), slice(left, right)
 
     @property
     def keep_slices(self) -> tuple[slice, slice]:
-        """Index of the kept area in the image."""
+        """Index of `keep` in the image."""
         top, left, bottom, right = self.keep
         return slice(top, bottom), slice(left, right)
 
     @property
     def keep_in_read(self) -> tuple[slice, slice]:
-        """Index of the kept area inside what was read."""
+        """Index of `keep` inside `read`."""
         top, left = self.keep[0] - self.read[0], self.keep[1] - self.read[1]
         return slice(top, top + self.keep[2] - self.keep[0]), slice(left, left + self.keep[3] - self.keep[1])
 
@@ -287,16 +266,16 @@ class Window:
 def windows(shape: tuple[int, int], tile_px: int, margin_px: int, multiple: int = 8) -> Iterator[Window]:
     """Cover an image with windows of about `tile_px` that overlap by `margin_px` on every inner side.
 
-    Origins lie at multiples of `multiple`, so a network that strides by it sees every window on the same grid as
-    the whole image. The margin is rounded up to that multiple, the kept part down.
+    Origins are multiples of `multiple`, so that a network with this stride uses the same grid for every window as for
+    the whole image. The margin is rounded up to the multiple, the kept part down.
 
     Args:
         shape: (H, W) of the image.
-        tile_px: side of the area read, where the image is that large.
-        margin_px: context read around the kept part and thrown away.
+        tile_px: side of the input of a window.
+        margin_px: context around the kept part, discarded afterwards.
 
     Raises:
-        ValueError: the margins leave nothing to keep.
+        ValueError: nothing remains between the margins.
 
     >>> [window.keep for window in windows((64, 100), tile_px=64, margin_px=8)]
     [(0, 0, 48, 48), (0, 48, 48, 96), (0, 96, 48, 100), (48, 0, 64, 48), (48, 48, 64, 96), (48, 96, 64, 100)]
@@ -304,7 +283,7 @@ def windows(shape: tuple[int, int], tile_px: int, margin_px: int, multiple: int 
     margin = -(-margin_px // multiple) * multiple
     step = (tile_px - 2 * margin) // multiple * multiple
     if step <= 0:
-        raise ValueError(f"windows: a tile of {tile_px} px keeps nothing between two margins of {margin} px")
+        raise ValueError(f"windows: expected a tile larger than two margins of {margin} px, found {tile_px} px")
     height, width = shape
     for top in range(0, height, step):
         for left in range(0, width, step):

@@ -171,7 +171,7 @@ def test_windows_of_nothing_of_one_pixel_and_of_a_slide():
 
 
 def test_windows_refuse_margins_that_leave_nothing():
-    with pytest.raises(ValueError, match="a tile of 160 px keeps nothing between two margins of 80 px"):
+    with pytest.raises(ValueError, match="expected a tile larger than two margins of 80 px, found 160 px"):
         list(windows((500, 500), 160, 75))
 
 

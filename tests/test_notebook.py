@@ -45,8 +45,8 @@ def test_only_figures_of_the_quick_profile_carry_a_note(begin):
     run, figure = begin(), plt.figure(figsize=(3, 2))
     run.save_figure(figure, "01_quick")
     run.save_figure(figure, "01_results", committed=True)
-    heights = [plt.imread(run.output / "figures" / f"{name}.png").shape[0] for name in ("01_quick", "01_results")]
-    assert heights[0] > heights[1]
+    quick, results = (plt.imread(run.output / "figures" / f"{name}.png") for name in ("01_quick", "01_results"))
+    assert quick.min() < results.min() == 1
     plt.close(figure)
 
 

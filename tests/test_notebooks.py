@@ -7,8 +7,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from histolib.config import PROFILES
 from histolib.cli.run import code_hash, notebook_parameters
+from histolib.config import PROFILES
 
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ..ensemble import ROUTES, Models, write_csv, write_geojson
-from ..ensemble.export import write_points
+from ..ensemble import ROUTES, Models
+from ..ensemble.export import EXPORTS
 from ..ensemble.models import pretrained_models
 from ..ensemble.routes import DEFAULT_ROUTES
 from ..imaging import IMAGE_SUFFIXES, MARKERS, PLAUSIBLE_MPP, read_patch
@@ -21,7 +21,6 @@ from .options import add_weights, choices, number, progress
 
 logger = logging.getLogger(__name__)
 
-EXPORTS = {"csv": write_csv, "geojson": write_geojson, "txt": write_points}
 EPILOG = """\
 CSV columns: x_px, y_px (pixels of the input image; pixel centres are integers), x_um, y_um (microns), type, score,
 area_um2. Values that a route does not provide are empty. Unreadable files are reported, the others are processed, and

@@ -121,8 +121,8 @@ def run_course(
         expected = f"{cost['seconds'] / 60:.1f} min, {cost['memory_mb'] / 1000:.1f} GB" if cost else "unknown"
         logger.info("%s, profile %s, expected time and memory: %s", file.name, profile, expected)
         entries.append({"name": file.name, "status": "not run", "seconds": None, "cell": None, "error": None})
-    summary = {"status": "running", "profile": profile, "commit": commit_of(paths.root), "parameters": given}
-    summary["notebooks"] = entries
+    summary: dict[str, Any] = {"status": "running", "profile": profile, "commit": commit_of(paths.root)}
+    summary |= {"parameters": given, "notebooks": entries}
     for file, entry in zip(known, entries, strict=True):
         before, start, entry["status"] = _figures(folder), time.monotonic(), "running"
         write_json(folder / "summary.json", summary)
@@ -159,9 +159,9 @@ def collect_figures(folder: Path, target: Path, root: Path) -> list[Path]:
             shutil.copy2(path, target)
         if path.suffix == ".png":
             with Image.open(path) as image:
-                entry = {"name": path.stem, "notebook": notebooks.get(path.stem[:2], ""), "commit": commit}
+                entry = json.loads(image.info.get("Description", "{}")) | {"name": path.stem, "commit": commit}
                 entry |= {"size_px": list(image.size), "dpi": round(image.info.get("dpi", (0, 0))[0])}
-                entries.append(entry | json.loads(image.info.get("Description", "{}")))
+                entries.append(entry | {"notebook": notebooks.get(path.stem[:2], "")})
                 pictures.append((path.stem, image.convert("RGB")))
     write_json(target / "manifest.json", entries)
     with replacing(target / "contact_sheet.png") as temporary:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
+from scipy.ndimage import convolve
 
 from ..data import KeypointSample, id_runs
 from ..imaging import Patch, separate_stains
@@ -20,20 +22,13 @@ RADII_UM = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0)
 SIMILARITY_SIGMA_UM = 2.98  # keypoint similarity of EndoNet (Ushakov et al. 2023, arXiv:2308.11562)
 LIMITS = 1.96  # standard deviations of the limits of agreement (Bland & Altman 1986)
 STAIN_UM = 1.5  # radius around a point in which its stain is measured
-WORST_TILES = 12
 REFERENCES = ("log", "od")  # routes that the others are compared with
 
 
 def evaluate(
-    samples: Sequence[KeypointSample],
-    predictions: Mapping[str, Sequence[Nuclei]],
-    *,
-    radius_um: float = 3.0,
-    blocks: Sequence[str] | None = None,
-    seed: int = 0,
-    details: bool = False,
-    classes: Mapping[int, str] | None = None,
-) -> dict[str, Any]:
+    samples: Sequence[KeypointSample], predictions: Mapping[str, Sequence[Nuclei]], *, radius_um: float = 3.0,
+    blocks: Sequence[str] | None = None, seed: int = 0, details: bool = False, classes: Mapping[int, str] | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """Score the nuclei that each route found on all samples.
 
     Args:
@@ -51,7 +46,7 @@ def evaluate(
         recall, f1, f1_ci95, loc_error_um, count_bias, n_true and n_pred. The details are: difference {reference: {f1,
         ci95}} to the routes `REFERENCES`; recall_by_class and recall_by_stain {name: {recall, n}}; count_limits (mean
         difference of counts per tile between its limits of agreement); f1_by_radius; f1_then_threshold;
-        average_precision; tiles {id: [tp, fp, fn]}; worst, the ids of the tiles with most errors beyond those of `log`.
+        average_precision; tiles {id: [tp, fp, fn]}.
 
     Raises:
         ValueError: there is no sample, or a route lacks predictions.
@@ -60,35 +55,34 @@ def evaluate(
         raise ValueError("evaluate: expected at least one annotated tile, found none")
     blocks = blocks or [str(i) for i in range(len(samples))]
     truth = [sample.xy * sample.patch.mpp for sample in samples]
-    points = {
-        name: [each.xy.reshape(-1, 2) * sample.patch.mpp for each, sample in zip(nuclei, samples, strict=True)]
-        for name, nuclei in predictions.items()
-    }
-    tiles = {name: _count(xy, truth, radius_um) for name, xy in points.items()}
-    routes = {name: _summary(counts, blocks, seed) for name, counts in tiles.items()}
-    if details:
-        kinds = np.concatenate([sample.types for sample in samples])
-        brown = np.concatenate([is_brown(sample.patch, sample.xy) for sample in samples])
-        for name, xy in points.items():
-            hits = [match_points(pred, true, radius_um).true for pred, true in zip(xy, truth, strict=True)]
-            found = np.concatenate([np.isin(np.arange(len(true)), hit) for true, hit in zip(truth, hits, strict=True)])
+    routes: dict[str, dict[str, Any]] = {}
+    sums: dict[str, np.ndarray] = {}
+    for name, nuclei in predictions.items():
+        xy = [each.xy.reshape(-1, 2) * sample.patch.mpp for each, sample in zip(nuclei, samples, strict=True)]
+        tiles = _count(xy, truth, radius_um)
+        counts = np.array([tile.counts for tile in tiles])
+        sums[name] = block_sums(counts, blocks)
+        scores, (tp, fp, fn) = sum(tiles, PointCounts()).scores(), counts.sum(axis=0)
+        routes[name] = {key: scores[key] for key in ("precision", "recall", "f1")}
+        routes[name] |= {"f1_ci95": bootstrap_f1(sums[name], seed), "loc_error_um": scores["loc_error"]}
+        routes[name] |= {"count_bias": (fp - fn) / len(samples), "n_true": tp + fn, "n_pred": tp + fp}
+        if details:
+            hits = [match_points(*points, radius_um).true for points in zip(xy, truth, strict=True)]
+            confidence, then = [each.score for each in nuclei], match_points_then_threshold
             routes[name] |= {
-                "difference": {
-                    other: _difference(tiles[name], tiles[other], blocks, seed)
-                    for other in REFERENCES
-                    if other in tiles and other != name
-                },
-                "recall_by_class": _recalls(found, {kind: kinds == i for i, kind in (classes or {}).items()}),
-                "recall_by_stain": _recalls(found, {"brown": brown, "blue": ~brown}),
-                "count_limits": _count_limits(tiles[name]),
+                "difference": {},
+                **_recalls(samples, hits, classes or {}),
+                "count_limits": _count_limits(counts),
                 "f1_by_radius": {f"{radius:g}": _f1(_count(xy, truth, radius)) for radius in RADII_UM},
-                "f1_then_threshold": _f1(_count(xy, truth, radius_um, match_points_then_threshold)),
-                "average_precision": keypoint_average_precision(
-                    xy, [nuclei.score for nuclei in predictions[name]], truth, SIMILARITY_SIGMA_UM
-                ),
-                "tiles": {s.patch.name: list(t.counts) for s, t in zip(samples, tiles[name], strict=True)},
-                "worst": _worst(samples, tiles[name], tiles.get("log", tiles[name])),
+                "f1_then_threshold": _f1(_count(xy, truth, radius_um, then)),
+                "average_precision": keypoint_average_precision(xy, confidence, truth, SIMILARITY_SIGMA_UM),
+                "tiles": {s.patch.name: row for s, row in zip(samples, counts.tolist(), strict=True)},
             }
+    for name, other in product(routes, REFERENCES) if details else ():
+        if other in routes and other != name:
+            interval = bootstrap_f1_difference(sums[name], sums[other], seed)
+            gain = routes[name]["f1"] - routes[other]["f1"]
+            routes[name]["difference"][other] = {"f1": gain, "ci95": interval}
     protocol = {
         "radius_um": radius_um,
         "matching": "one-to-one, pairs beyond the radius excluded before the assignment",
@@ -118,17 +112,14 @@ def is_brown(patch: Patch, xy: np.ndarray) -> np.ndarray:
 
     Args:
         patch: IHC image.
-        xy: points in its pixels, (K, 2); outside the image the nearest pixels count.
+        xy: points in its pixels, (K, 2); outside the image the nearest pixel counts.
     """
-    height, width = patch.image.shape[:2]
     reach = max(1, round(STAIN_UM / patch.mpp))
-    steps = np.arange(-reach, reach + 1)
-    near = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
-    near = near[(near**2).sum(axis=1) <= reach**2]
-    columns, rows = np.moveaxis(np.round(xy).astype(int)[:, None] + near, -1, 0)
-    columns, rows = columns.clip(0, width - 1), rows.clip(0, height - 1)
+    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
     blue, brown = np.moveaxis(separate_stains(patch.image, "hematoxylin", "dab"), -1, 0)
-    return brown[rows, columns].mean(axis=1) > blue[rows, columns].mean(axis=1)
+    excess = convolve(brown - blue, (x**2 + y**2 <= reach**2).astype(float), mode="nearest")
+    columns, rows = np.round(xy).astype(int).T
+    return excess[rows.clip(0, len(excess) - 1), columns.clip(0, excess.shape[1] - 1)] > 0
 
 
 def _count(
@@ -137,46 +128,26 @@ def _count(
     return [count_points(pred, true, radius_um, matcher) for pred, true in zip(pred_um, true_um, strict=True)]
 
 
-def _summary(tiles: Sequence[PointCounts], blocks: Sequence[str], seed: int) -> dict[str, Any]:
-    total = sum(tiles, PointCounts())
-    scores = total.scores()
-    return {
-        **{name: scores[name] for name in ("precision", "recall", "f1")},
-        "f1_ci95": bootstrap_f1(_by_block(tiles, blocks), seed),
-        "loc_error_um": scores["loc_error"],
-        "count_bias": (total.fp - total.fn) / len(tiles),
-        "n_true": total.tp + total.fn,
-        "n_pred": total.tp + total.fp,
-    }
-
-
-def _by_block(tiles: Sequence[PointCounts], blocks: Sequence[str]) -> np.ndarray:
-    return block_sums(np.array([tile.counts for tile in tiles]), blocks)
-
-
 def _f1(tiles: Sequence[PointCounts]) -> float:
     return sum(tiles, PointCounts()).scores()["f1"]
 
 
-def _difference(
-    tiles: Sequence[PointCounts], others: Sequence[PointCounts], blocks: Sequence[str], seed: int
-) -> dict[str, Any]:
-    interval = bootstrap_f1_difference(_by_block(tiles, blocks), _by_block(others, blocks), seed)
-    return {"f1": _f1(tiles) - _f1(others), "ci95": interval}
-
-
-def _count_limits(tiles: Sequence[PointCounts]) -> list[float]:
-    excess = np.array([tile.fp - tile.fn for tile in tiles])
+def _count_limits(counts: np.ndarray) -> list[float]:
+    excess = counts[:, 1] - counts[:, 2]
     spread = LIMITS * excess.std(ddof=1) if len(excess) > 1 else np.nan
     return [excess.mean() - spread, excess.mean(), excess.mean() + spread]
 
 
-def _worst(samples: Sequence[KeypointSample], tiles: Sequence[PointCounts], others: Sequence[PointCounts]) -> list[str]:
-    more = np.array([a.fp + a.fn - b.fp - b.fn for a, b in zip(tiles, others, strict=True)])
-    order = np.argsort(-more, kind="stable")[:WORST_TILES]
-    return [samples[i].patch.name for i in order if more[i] > 0]
+def _recalls(
+    samples: Sequence[KeypointSample], hits: Sequence[np.ndarray], classes: Mapping[int, str]
+) -> dict[str, Any]:
+    """Share of the annotated nuclei of each class and of each stain that are among the hits."""
+    found = np.concatenate([np.isin(np.arange(len(one.xy)), hit) for one, hit in zip(samples, hits, strict=True)])
+    kinds = np.concatenate([sample.types for sample in samples])
+    brown = np.concatenate([is_brown(sample.patch, sample.xy) for sample in samples])
 
+    def table(groups: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        return {name: {"recall": found[m].mean() if m.any() else None, "n": m.sum()} for name, m in groups.items()}
 
-def _recalls(found: np.ndarray, groups: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Share of the annotated nuclei of each group that were found."""
-    return {name: {"recall": found[of].mean() if of.any() else None, "n": of.sum()} for name, of in groups.items()}
+    by_class = table({name: kinds == kind for kind, name in classes.items()})
+    return {"recall_by_class": by_class, "recall_by_stain": table({"brown": brown, "blue": ~brown})}

@@ -33,12 +33,9 @@ def write_geojson(path: str | Path, nuclei: Nuclei, mpp: float) -> None:
     features = []
     for i, name in enumerate(names):
         contour = None if nuclei.contours is None else nuclei.contours[i]
-        measurements = {key: float(table[key][i]) for key in ("score", "area_um2")}
-        properties = {
-            "objectType": "detection",
-            "classification": {"name": name, "color": colours[name]},
-            "measurements": {key: value for key, value in measurements.items() if np.isfinite(value)},
-        }
+        measured = {key: float(table[key][i]) for key in ("score", "area_um2") if np.isfinite(table[key][i])}
+        kind = {"name": name, "color": colours[name]}
+        properties = {"objectType": "detection", "classification": kind, "measurements": measured}
         geometry = _geometry(contour, table["x_px"][i], table["y_px"][i])
         features.append({"type": "Feature", "geometry": geometry, "properties": properties})
     with replacing(path) as temporary:
@@ -62,3 +59,6 @@ def write_points(path: str | Path, nuclei: Nuclei, mpp: float) -> None:
     whole = np.unique(np.round(nuclei.xy).clip(min=0).astype(int), axis=0)
     with replacing(path) as temporary:
         temporary.write_text("".join(f"{x} {y} 0\n" for x, y in whole))
+
+
+EXPORTS = {"csv": write_csv, "geojson": write_geojson, "txt": write_points}

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import chain, product
+from itertools import chain, compress, product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -56,13 +55,8 @@ class Fusion:
         merged = self.merge(found, mpp)
         kept = np.flatnonzero(merged.score >= self.threshold)
         types, areas, contours = _columns(merged)
-        return Nuclei(
-            merged.xy[kept],
-            merged.score[kept],
-            np.asarray(types, dtype=object)[kept],
-            np.asarray(areas, float)[kept],
-            tuple(contours[i] for i in kept),
-        )
+        xy, score = merged.xy[kept], merged.score[kept]
+        return Nuclei(xy, score, types[kept], areas[kept], tuple(contours[i] for i in kept))
 
     def merge(self, found: Mapping[str, Nuclei], mpp: float) -> Nuclei:
         """All clusters with their scores, before the threshold."""
@@ -74,14 +68,15 @@ class Fusion:
         xy = np.concatenate([np.asarray(nuclei.xy, float).reshape(-1, 2) for nuclei in sets])
         votes = [self.weights[name] * _confidence(name, nuclei.score) for name, nuclei in zip(names, sets, strict=True)]
         vote, total = np.concatenate(votes), sum(self.weights[name] for name in names)
-        types, areas, contours = (list(chain(*columns)) for columns in zip(*map(_columns, sets), strict=True))
-        clusters = list(_clusters(xy * mpp, route, vote, self.radius_um))
+        types, areas, outlines = zip(*map(_columns, sets), strict=True)
+        contours = list(chain(*outlines))
+        clusters = _clusters(xy * mpp, route, vote, self.radius_um)
         shape_of = [next((i for i in cluster if len(contours[i])), cluster[0]) for cluster in clusters]
         return Nuclei(
             xy=np.stack([np.average(xy[cluster], axis=0, weights=vote[cluster]) for cluster in clusters]),
             score=np.array([vote[cluster].sum() / total for cluster in clusters]),
-            type=np.array([types[i] for i in shape_of], dtype=object),
-            area_um2=np.array([areas[i] for i in shape_of]),
+            type=np.concatenate(types)[shape_of],
+            area_um2=np.concatenate(areas)[shape_of],
             contours=tuple(contours[i] for i in shape_of),
         )
 
@@ -103,13 +98,9 @@ class Fusion:
 
 
 def choose_fusion(
-    found: Sequence[Mapping[str, Nuclei]],
-    true_xy: Sequence[np.ndarray],
-    mpp: Sequence[float],
-    routes: Sequence[str],
-    radius_um: float = 3.0,
-    chosen_on: str = "",
-) -> Fusion:
+    found: Sequence[Mapping[str, Nuclei]], true_xy: Sequence[np.ndarray], mpp: Sequence[float], routes: Sequence[str],
+    radius_um: float = 3.0, chosen_on: str = "",
+) -> Fusion:  # fmt: skip
     """Choose the routes and the threshold with the best pooled F1 on annotated tiles; all votes are equal.
 
     Args:
@@ -126,15 +117,14 @@ def choose_fusion(
     {'od': 1.0}
     """
     best, best_f1 = Fusion({routes[0]: 1.0}, THRESHOLDS[0], radius_um, chosen_on), -1.0
-    subsets = sorted((tuple(s) for s in product((0.0, 1.0), repeat=len(routes)) if any(s)), key=sum)
-    for subset in subsets:
-        weights = {name: weight for name, weight in zip(routes, subset, strict=True) if weight}
+    for subset in sorted(product((False, True), repeat=len(routes)), key=sum)[1:]:
+        weights = dict.fromkeys(compress(routes, subset), 1.0)
         counts = np.zeros((len(THRESHOLDS), 3), int)
         for nuclei, truth, scale in zip(found, true_xy, mpp, strict=True):
             merged = Fusion(weights, 0.0, radius_um).merge(nuclei, scale)
             for row, threshold in enumerate(THRESHOLDS):
                 tile = count_points(merged.xy[merged.score >= threshold] * scale, truth * scale, radius_um)
-                counts[row] += (tile.tp, tile.fp, tile.fn)
+                counts[row] += tile.counts
         f1 = np.nan_to_num(f1_from_counts(counts))
         if f1.max() > best_f1 + 1e-9:
             best, best_f1 = Fusion(weights, THRESHOLDS[int(f1.argmax())], radius_um, chosen_on), float(f1.max())
@@ -147,10 +137,8 @@ def _confidence(route: str, score: np.ndarray) -> np.ndarray:
     return score / (score + LOG_HALF) if route == "log" else score
 
 
-def _clusters(xy_um: np.ndarray, route: np.ndarray, vote: np.ndarray, radius_um: float) -> Iterator[np.ndarray]:
+def _clusters(xy_um: np.ndarray, route: np.ndarray, vote: np.ndarray, radius_um: float) -> list[np.ndarray]:
     """Greedy clustering by decreasing vote: each point joins the nearest seed without its route, or becomes a seed."""
-    if not len(xy_um):
-        return
     near = cKDTree(xy_um).query_ball_point(xy_um, radius_um)
     members: dict[int, list[int]] = {}
     for i in np.argsort(-vote, kind="stable").tolist():
@@ -160,14 +148,12 @@ def _clusters(xy_um: np.ndarray, route: np.ndarray, vote: np.ndarray, radius_um:
             members[seeds[int(distance.argmin())]].append(i)
         else:
             members[i] = [i]
-    yield from (np.array(cluster) for cluster in members.values())
+    return [np.array(cluster) for cluster in members.values()]
 
 
-def _columns(nuclei: Nuclei) -> tuple[Any, Any, Any]:
+def _columns(nuclei: Nuclei) -> tuple[np.ndarray, np.ndarray, Sequence[np.ndarray]]:
     """Type, area and outline of every nucleus; "", NaN and no points where the route has none."""
     count = len(nuclei)
-    return (
-        [""] * count if nuclei.type is None else nuclei.type,
-        [np.nan] * count if nuclei.area_um2 is None else nuclei.area_um2,
-        [np.zeros((0, 2))] * count if nuclei.contours is None else nuclei.contours,
-    )
+    types = np.array([""] * count if nuclei.type is None else nuclei.type, dtype=object)
+    areas = np.full(count, np.nan) if nuclei.area_um2 is None else np.asarray(nuclei.area_um2, float)
+    return types, areas, [np.zeros((0, 2))] * count if nuclei.contours is None else nuclei.contours

@@ -15,21 +15,14 @@ from .fusion import Fusion
 
 PRETRAINED = Path(__file__).resolve().parent.parent / "pretrained"
 IHC_NETWORKS = ("synthetic", "selftrained", "supervised")  # HoVer-Nets for IHC, each in a folder of its own
-FILES = {
-    "hovernet": "hovernet.safetensors",
-    **{role: f"{role}/hovernet.safetensors" for role in IHC_NETWORKS},
-    "ihc_to_he": "ihc_to_he.safetensors",
-    "he_to_ihc": "he_to_ihc.safetensors",
-    "he_reference": "he_reference.safetensors",
-    "ihc_reference": "ihc_reference.safetensors",
-    "fusion": "fusion.json",
-}
 LOADERS: dict[str, Callable[[Path], Any]] = {
     **dict.fromkeys(("hovernet", *IHC_NETWORKS), HoVerNet.load),
     **dict.fromkeys(("ihc_to_he", "he_to_ihc"), Generator.load),
     **dict.fromkeys(("he_reference", "ihc_reference"), StainReference.load),
     "fusion": Fusion.load,
 }
+FILES = {role: f"{role}.safetensors" for role in LOADERS}
+FILES |= {role: f"{role}/hovernet.safetensors" for role in IHC_NETWORKS} | {"fusion": "fusion.json"}
 HOW_TO_GET = "train them with `histolib run --only 02,03` or `histolib train`, and pass --weights with their folder"
 
 

@@ -41,14 +41,8 @@ class Nuclei:
         """
         xy = np.asarray(self.xy, np.float64).reshape(-1, 2)
         unknown = [None] * len(xy)
-        return pd.DataFrame(
-            {
-                "x_px": xy[:, 0],
-                "y_px": xy[:, 1],
-                "x_um": xy[:, 0] * mpp,
-                "y_um": xy[:, 1] * mpp,
-                "type": unknown if self.type is None else self.type,
-                "score": self.score,
-                "area_um2": unknown if self.area_um2 is None else self.area_um2,
-            }
-        )
+        table = pd.DataFrame(np.hstack([xy, xy * mpp]), columns=["x_px", "y_px", "x_um", "y_um"])
+        table["type"] = unknown if self.type is None else self.type
+        table["score"] = self.score
+        table["area_um2"] = unknown if self.area_um2 is None else self.area_um2
+        return table

@@ -14,7 +14,8 @@ from ..data import BCI, EndoNuke, PanNuke, open_outlined, phantom, read_split
 from ..data.splits import in_groups, leaked_groups, split_ids
 from ..imaging import Patch
 from ..metrics.distribution import inception_features
-from ..nuclei import encoder_features, find_nuclei
+from ..nuclei import detect_log, encoder_features, find_nuclei
+from ..nuclei.log_detector import THRESHOLDS
 from ..translation import TRANSLATIONS, TranslationSample, evaluate_translations
 from .evaluation import tile_blocks
 from .models import Models
@@ -61,8 +62,8 @@ def bci_pairs(root: Path, images: int | None = None) -> TranslationSet:
 
 
 def unpaired_tiles(
-    root: Path, he: Path, *, images: int | None = None, split: Path | None = None, he_split: Path | None = None
-) -> TranslationSet:
+    root: Path, he: Path, *, images: int | None = None, split: Path | None = None, he_split: Path | None = None,
+) -> TranslationSet:  # fmt: skip
     """EndoNuke's tiles and H&E of other tissue; splits select their part `test`.
 
     Raises:
@@ -87,14 +88,9 @@ def unpaired_tiles(
 
 
 def evaluate_with_models(
-    data: TranslationSet,
-    models: Models,
-    names: Sequence[str],
-    *,
-    features: Sequence[str] = ("encoder",),
-    radius_um: float = 3.0,
-    seed: int = 0,
-) -> dict[str, Any]:
+    data: TranslationSet, models: Models, names: Sequence[str], *, features: Sequence[str] = ("encoder",),
+    radius_um: float = 3.0, seed: int = 0,
+) -> dict[str, Any]:  # fmt: skip
     """`evaluate_translations` with every measure whose weights are there; a warning names the others.
 
     Args:
@@ -121,17 +117,17 @@ def evaluate_with_models(
         "encoder": lambda patches: encoder_features(patches, detector),
         "inception": lambda patches: inception_features([patch.image for patch in patches]),
     }
+
+    def find_blobs(patch: Patch, factor: float) -> np.ndarray:
+        return detect_log(patch, marker=data.marker, threshold=factor * THRESHOLDS[data.marker])[0]
+
     results = evaluate_translations(
         data.samples,
         {name: (lambda patch, run=TRANSLATIONS[name].run: run(patch, data.marker, models.load)) for name in names},
-        he=data.he,
         features={name: extractors[name] for name in features if detector or name != "encoder"},
         detect=detector and (lambda patch: find_nuclei(patch, detector)[["x", "y"]].to_numpy()),
-        marker=data.marker,
-        gain=gain,
-        radius_um=radius_um,
-        seed=seed,
-    )
+        he=data.he, find_blobs=find_blobs, gain=gain, marker=data.marker, radius_um=radius_um, seed=seed,
+    )  # fmt: skip
     roles = {role for name in names for role in TRANSLATIONS[name].needs} | ({"hovernet"} if detector else set())
     networks = {role: models.load(role) for role in sorted(roles) if hasattr(models.load(role), "provenance")}
     results["protocol"] |= {

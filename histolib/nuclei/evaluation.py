@@ -77,7 +77,7 @@ def evaluate_nuclei(
         groups.append(sample.group)
         tissues.append(sample.tissue)
         segmentation.append(metrics.segmentation_scores(labels, sample.instances))
-        quality.append(metrics.panoptic.typed_quality(labels, kinds[kept], sample.instances, true_kinds, num_types))
+        quality.append(metrics.instances.typed_quality(labels, kinds[kept], sample.instances, true_kinds, num_types))
         for name, matcher in MATCHERS.items():
             counts[name].append(count_points(xy, true_xy, radius_um, matcher))
         table += metrics.type_table(
@@ -87,7 +87,7 @@ def evaluate_nuclei(
         raise ValueError("evaluate_nuclei: expected at least one sample, found none")
     candidates: dict[str, list[Any]] = {"images": groups, "tissues": tissues, "samples": list(range(len(groups)))}
     unit = next((name for name, blocks in candidates.items() if len(set(blocks)) > 1), "samples")
-    pannuke = metrics.panoptic.pannuke_scores(np.stack(quality), tissues)
+    pannuke = metrics.instances.pannuke_scores(np.stack(quality), tissues)
     result = {
         "segmentation": pd.DataFrame(segmentation).mean().to_dict(),
         **{name: _detection(counts[name], candidates[unit]) for name in MATCHERS},

@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import ndimage
 from skimage.segmentation import watershed
 
-from ..metrics.overlaps import compact_ids
+from ..metrics.instances import compact_ids
 
 PUBLISHED_MPP = 0.25  # scale of the published thresholds
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..metrics.overlaps import compact_ids
+from ..metrics.instances import compact_ids
 
 
 def hover_targets(instances: np.ndarray) -> np.ndarray:

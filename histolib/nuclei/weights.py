@@ -16,13 +16,11 @@ if TYPE_CHECKING:
     from .hovernet import HoVerNet
 
 MODES = {3: "fast", 5: "original"}  # by kernel size of the decoders
+CONSEP_TRAINING = tuple(f"train_{image}" for image in range(1, 28))
 # Types and training data of the published checkpoints, by mode and number of types.
 PUBLISHED = {
     ("fast", 6): (PanNuke.types, Provenance("PanNuke, all three folds", ("fold1", "fold2", "fold3"))),
-    ("original", 5): (
-        InstanceTiles.types,
-        Provenance("CoNSeP, all 27 training images", tuple(f"train_{image}" for image in range(1, 28))),
-    ),
+    ("original", 5): (InstanceTiles.types, Provenance("CoNSeP, all 27 training images", CONSEP_TRAINING)),
 }
 
 

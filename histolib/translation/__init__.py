@@ -1,41 +1,29 @@
-"""Translation room: CycleGAN between IHC and H&E, and the classical recolourings it must beat."""
+"""Translation room: CycleGAN from IHC to H&E, classical recolourings, and their evaluation."""
 
-from .classical import StainReference, macenko, recolour_hed, recolour_od, reinhard
-from .content import MARKERS, ContentGuard, ContentLost, content_correlation, density_weights, stain_amount
-from .cyclegan import CycleGAN, linear_decay
-from .inverted import inverted_start
+from .content import ContentLost
+from .cyclegan import CycleGAN
+from .evaluation import TranslationSample, evaluate_translations, nuclei_changes
+from .inference import to_tensor, translate
+from .methods import TRANSLATIONS
 from .networks import Generator, PatchDiscriminator, held_statistics
-from .pool import ImagePool
-from .settings import TranslationSettings
-from .training import random_crop, train, unpaired_crops
-from .translate import load_generator, save_generator, to_image, to_tensor, translate
+from .stain_transfer import StainReference, recolour_od
+from .training import inverted_start, train_cyclegan, unpaired_crops
 
 __all__ = [
-    "MARKERS",
-    "ContentGuard",
+    "TRANSLATIONS",
     "ContentLost",
     "CycleGAN",
     "Generator",
-    "ImagePool",
     "PatchDiscriminator",
     "StainReference",
-    "TranslationSettings",
-    "content_correlation",
-    "density_weights",
+    "TranslationSample",
+    "evaluate_translations",
     "held_statistics",
     "inverted_start",
-    "linear_decay",
-    "load_generator",
-    "macenko",
-    "random_crop",
-    "recolour_hed",
+    "nuclei_changes",
     "recolour_od",
-    "reinhard",
-    "save_generator",
-    "stain_amount",
-    "to_image",
     "to_tensor",
-    "train",
+    "train_cyclegan",
     "translate",
     "unpaired_crops",
 ]

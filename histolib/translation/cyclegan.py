@@ -71,7 +71,9 @@ class CycleGAN:
         consistency: Consistency | None = None,
     ) -> None:
         if (settings.warm_steps or settings.on_od) and (tables is None or not {"he", "ihc"} <= tables.keys()):
-            raise ValueError(f"CycleGAN: expected colour tables for {settings.warm_steps} warm steps or on_od, found none")
+            raise ValueError(
+                f"CycleGAN: expected colour tables for {settings.warm_steps} warm steps or on_od, found none"
+            )
         if settings.consistency and consistency is None:
             raise ValueError(f"CycleGAN: expected a loss for consistency={settings.consistency:g}, found none")
         self.settings, self.consistency = settings, consistency
@@ -210,7 +212,7 @@ class CycleGAN:
         return table[bins].permute(0, 3, 1, 2)
 
     def extra_state(self) -> dict[str, Any]:
-        """State for a checkpoint besides networks and optimisers: progress, pools, and the running mean of the guard."""
+        """State for a checkpoint besides networks and optimisers: progress, pools and the running mean of the guard."""
         return {
             "steps_done": self.steps_done,
             "pools": {domain: pool.state() for domain, pool in self.pools.items()},

@@ -1,51 +1,43 @@
-"""How good translations between IHC and H&E are: beside a paired truth, as a set, in what they keep, in what is found.
-
-Every number is of a protocol that stands beside it; no single one says that a translation is good.
-"""
+"""Scores of translations from IHC to H&E: image quality, feature distance, content, and detection afterwards."""
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..imaging import Patch, optical_density
-from ..metrics import (
-    IMAGE_SCORE_DIRECTION,
-    bootstrap_mean,
-    density_correlation,
-    half_size,
-    image_scores,
-)
-from ..results import plain
-from ..translation import density_weights, to_tensor
-from .changes import nuclei_changes
-from .evaluation import TileCounts, count_points, summarise
-from .feature_sets import DISTANCES, FIELD_UM, Features, FeatureSet
-from .translations import Translator
-
-__all__ = ["DIRECTIONS", "TranslationSample", "evaluate_translations"]
+from ..io import plain
+from ..metrics import bootstrap_f1, image_scores, match_points
+from ..metrics.bootstrap import block_sums, bootstrap_mean
+from ..metrics.distribution import half_size
+from ..metrics.image_quality import IMAGE_SCORE_DIRECTION, density_correlation
+from ..metrics.points import PointCounts, count_points
+from .content import density_weights
+from .fields import DISTANCES, FIELD_UM, Features, FeatureSet
+from .inference import to_tensor
 
 DIRECTIONS = {
     **IMAGE_SCORE_DIRECTION,
     **dict.fromkeys(DISTANCES, "lower"),
     **dict.fromkeys(("correlation", "nuclei", "detection"), "higher"),
-    "cycle": "lower",
 }
+Detect = Callable[[Patch], np.ndarray]
+FindBlobs = Callable[[Patch, float], np.ndarray]
 
 
 @dataclass(frozen=True, slots=True)
 class TranslationSample:
-    """An IHC patch and what is known about it.
+    """An IHC patch with its ground truth.
 
     Attributes:
         ihc: the patch.
-        group: what counts as one in intervals: a slide, or a block of neighbouring tiles.
-        he: the same tissue in H&E, aligned to the pixel.
+        group: resampling unit of intervals: a slide, or a block of neighbouring tiles.
+        he: the same tissue in H&E, registered.
         xy: true nuclei in pixels, shape (K, 2).
     """
 
@@ -55,198 +47,180 @@ class TranslationSample:
     xy: np.ndarray | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class NucleiChanges:
+    """Nuclei before and after a translation, in pixels of the patch.
+
+    Attributes:
+        kept: found before and after, at their position before, shape (K, 2).
+        lost: found only before, shape (L, 2).
+        new: found only after, shape (N, 2).
+    """
+
+    kept: np.ndarray
+    lost: np.ndarray
+    new: np.ndarray
+
+
+def nuclei_changes(
+    before: Patch, after: Patch, find_blobs: FindBlobs, gain: float, radius_um: float = 3.0
+) -> NucleiChanges:
+    """Pair the nuclei that a blob detector finds before and after a translation.
+
+    Args:
+        before: IHC patch.
+        after: its translation, of the same size and scale.
+        find_blobs: function of a patch and a factor on its threshold; returns points (K, 2) in pixels.
+        gain: stain density of H&E relative to IHC (`StainReference.gain`), the factor for the translation.
+        radius_um: matching radius in microns.
+    """
+    there, here = find_blobs(before, 1.0), find_blobs(after, gain)
+    pairs = match_points(here, there, radius_um / before.mpp)
+    return NucleiChanges(there[pairs.true], np.delete(there, pairs.true, axis=0), np.delete(here, pairs.pred, axis=0))
+
+
 def evaluate_translations(
     samples: Iterable[TranslationSample],
-    translators: Mapping[str, Translator],
+    translations: Mapping[str, Callable[[Patch], Patch]],
     *,
     he: Iterable[tuple[Patch, str]] = (),
     features: Mapping[str, Features] | None = None,
-    detect: Callable[[Patch], np.ndarray] | None = None,
-    marker: str = "nuclear",
+    detect: Detect | None = None,
+    find_blobs: FindBlobs | None = None,
     gain: float | None = None,
+    marker: str = "nuclear",
     radius_um: float = 3.0,
     field_um: float = FIELD_UM,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Score each translation on the same samples, there and, where it has a way back, back.
+    """Score translations on the same samples.
 
     Args:
         samples: IHC patches, read one at a time.
-        translators: the rivals, by name.
-        he: more real H&E patches, of other tissue, and their groups. With the H&E of the samples they are the set that
-            translations are compared with.
+        translations: functions from an IHC patch to its translation, by name.
+        he: further real H&E patches of other tissue, with their groups. Together with the H&E of the samples they are
+            the set that translations are compared with.
         features: functions from N patches to features (N, D), by name, for KID and FID.
-        detect: finds nuclei on H&E, (K, 2) in pixels of the patch; for the samples that know theirs.
-        marker: what the brown stains.
-        gain: density of the densest H&E over that of the densest IHC (`StainReference.gain`), by which the threshold
-            of the detector before and after is scaled; None leaves that measure away where the stain changes.
-        radius_um: largest distance of a hit in microns.
-        field_um: side of the squares that features are taken of, cut from every patch.
-        seed: of bootstraps and halves.
+        detect: nuclei on H&E, (K, 2) in pixels; scored on samples with known nuclei.
+        find_blobs, gain: as `nuclei_changes`; None skips the comparison of nuclei before and after.
+        marker: what DAB stains.
+        radius_um: matching radius in microns.
+        field_um: side of the fields for feature distances.
+        seed: random seed of bootstraps and half samples.
 
     Returns:
-        plain values, None where a number does not exist. "translations": for every name "to_he" and "to_ihc" (None
-        without a way back, or without H&E to begin with), each with
-            "images": psnr, ssim, ms_gmsd, mdsi, haarpsi against the paired truth, each {mean, ci95};
-            "sets": for every kind of features kid and fid against the real set, each {mean, ci95, size};
-            "correlation": {mean, ci95, lowest} of the amount of stain before and after, flat images left out;
-            "nuclei": found before against found after: f1, f1_ci95, before, lost, new (to_he alone);
-            "cycle": {mean, ci95} of the absolute difference after there and back, 1 being white against black;
-            "detection": of `detect` against true nuclei, as `summarise` (to_he alone).
-        "floor": real against real in place of "sets"; "ceiling": `detect` on the true H&E. "protocol": how it was done.
+        plain values, None where a number does not exist. "translations": for each name
+            "images": psnr, ssim, ms_gmsd, mdsi, haarpsi against the paired H&E, each {mean, ci95};
+            "sets": for each kind of features kid and fid against real H&E, each {mean, ci95, size};
+            "correlation": {mean, ci95, lowest} of the stain amount before and after, flat images left out;
+            "nuclei": agreement of `find_blobs` before and after: f1, f1_ci95, before, lost, new;
+            "detection": `detect` against true nuclei: precision, recall, f1, f1_ci95, n_true, n_pred.
+        "floor": feature distances between halves of the real H&E; "ceiling": `detect` on the true H&E; "protocol".
 
     Raises:
         ValueError: there is no sample, or a patch is smaller than a field.
     """
     features = features or {}
-    how = _How(features, marker, gain, radius_um, field_um, seed)
-    there: dict[str, _Scores] = {name: _Scores(how, "ihc", "he") for name in translators}
-    back: dict[str, _Scores] = {name: _Scores(how, "he", "ihc") for name in translators}
-    real = {domain: FeatureSet(features, field_um, seed) for domain in ("ihc", "he")}
-    sizes: list[tuple[float, ...]] = []
-    ceiling: list[TileCounts] = []
-
-    def take_he(patch: Patch, truth: Patch | None, group: str) -> None:
-        real["he"].add(patch, group)
-        for name, translator in translators.items():
-            if translator.to_ihc is not None:
-                back[name].add(patch, truth, group, translator)
-
+    sets = {name: FeatureSet(features, field_um, seed) for name in translations}
+    real = FeatureSet(features, field_um, seed)
+    groups: list[str] = []
+    sizes: list[tuple[int, int, float]] = []
+    values: dict[tuple[str, str], list[tuple[float, str]]] = defaultdict(list)
+    counts: dict[tuple[str, str], list[tuple[PointCounts, str]]] = defaultdict(list)
     for sample in samples:
-        real["ihc"].add(sample.ihc, sample.group)
-        sizes.append((*sample.ihc.image.shape[:2], sample.ihc.mpp))
-        for name, translator in translators.items():
-            there[name].add(sample.ihc, sample.he, sample.group, translator, detect, sample.xy)
+        ihc, group = sample.ihc, sample.group
+        groups.append(group)
+        sizes.append((*ihc.image.shape[:2], ihc.mpp))
         if sample.he is not None:
-            take_he(sample.he, sample.ihc, sample.group)
-            if detect is not None and sample.xy is not None:
-                ceiling.append(count_points(detect(sample.he), sample.xy, sample.he.mpp, radius_um, sample.group))
-    if not sizes:
+            real.add(sample.he, group)
+            if detect and sample.xy is not None:
+                counts["", "ceiling"].append((_count(detect(sample.he), sample.xy, ihc.mpp, radius_um), group))
+        before = optical_density(ihc.image) @ density_weights("ihc", marker)
+        for name, translation in translations.items():
+            translated = translation(ihc)
+            restained = not np.array_equal(translated.image, ihc.image)
+            sets[name].add(translated, group)
+            if sample.he is not None:  # pair by pair, because MDSI of piqa depends on the batch
+                pair = (to_tensor(patch.image)[None] for patch in (translated, sample.he))
+                for measure, value in image_scores(*pair).items():
+                    values[name, measure].append((value, group))
+            after = optical_density(translated.image) @ density_weights("he" if restained else "ihc", marker)
+            values[name, "correlation"].append((density_correlation(after, before), group))
+            if find_blobs and gain is not None:
+                changes = nuclei_changes(ihc, translated, find_blobs, gain if restained else 1.0, radius_um)
+                same = PointCounts(len(changes.kept), len(changes.new), len(changes.lost))
+                counts[name, "nuclei"].append((same, group))
+            if detect and sample.xy is not None:
+                found = _count(detect(translated), sample.xy, ihc.mpp, radius_um)
+                counts[name, "detection"].append((found, group))
+    if not groups:
         raise ValueError("evaluate_translations: expected at least one sample, found none")
-    paired = len(real["he"].groups)
+    paired = len(real.groups)
     for patch, group in he:
-        take_he(patch, None, group)
-    size = half_size(real["ihc"].field_groups, real["he"].field_groups)
-    result = {
-        "translations": {
-            name: {"to_he": there[name].result(real["he"]), "to_ihc": back[name].result(real["ihc"])}
-            for name in translators
-        },
-        "floor": {"to_he": real["he"].floor(size), "to_ihc": real["ihc"].floor(size)},
-        "ceiling": summarise(ceiling, seed) if ceiling else None,
-        "protocol": {
-            "samples": len(sizes),
-            "groups": len(set(real["ihc"].groups)),
-            "image_px": sorted({f"{width} x {height}" for height, width, _ in sizes}),
-            "image_um": sorted({f"{width * mpp:.4g} x {height * mpp:.4g}" for height, width, mpp in sizes}),
-            "mpp": sorted({mpp for *_, mpp in sizes}),
-            "he": {
-                "images": len(real["he"].groups),
-                "paired": paired,
-                "groups": len(set(real["he"].groups)),
+        real.add(patch, group)
+    result: dict[str, Any] = {"translations": {}}
+    for name in translations:
+        nuclei = _pooled(counts[name, "nuclei"], seed)
+        result["translations"][name] = {
+            "images": {m: _mean(values[name, m], seed) for m in IMAGE_SCORE_DIRECTION if (name, m) in values},
+            "sets": sets[name].distances(real),
+            "correlation": _mean(values[name, "correlation"], seed)
+            | {"lowest": min((v for v, _ in values[name, "correlation"] if not math.isnan(v)), default=math.nan)},
+            "nuclei": nuclei
+            and {
+                **{key: nuclei[key] for key in ("f1", "f1_ci95")},
+                "before": nuclei["n_true"],
+                "lost": sum(count.fn for count, _ in counts[name, "nuclei"]),
+                "new": sum(count.fp for count, _ in counts[name, "nuclei"]),
             },
-            "features": {
-                "of": list(features),
-                "field_um": field_um,
-                "ihc_fields": len(real["ihc"].field_groups),
-                "he_fields": len(real["he"].field_groups),
-                "distance": "mean over 100 draws of half the groups of each set, `size` fields of each half; the "
-                "floor's halves are of the real set alone and share no group",
-                "interval": f"percentiles 2.5 and 97.5 of the draws, seed {seed}",
-            },
-            "marker": marker,
-            "correlation": "summed optical density" if marker == "nuclear" else "hematoxylin channel",
-            "nuclei": "Laplacian of Gaussian before and after, threshold scaled by the gain",
-            "gain": gain,
-            "radius_um": radius_um,
-            "interval": f"95 %, percentile bootstrap over groups, seed {seed}",
-            "directions": DIRECTIONS,
-            "seed": seed,
+            "detection": _pooled(counts[name, "detection"], seed),
+        }
+    first = next(iter(sets.values()), real)
+    result["floor"] = real.distances(size=half_size(first.field_groups, real.field_groups))
+    result["ceiling"] = _pooled(counts["", "ceiling"], seed)
+    result["protocol"] = {
+        "samples": len(groups),
+        "groups": len(set(groups)),
+        "image_px": sorted({f"{width} x {height}" for height, width, _ in sizes}),
+        "mpp": sorted({mpp for *_, mpp in sizes}),
+        "he": {"images": len(real.groups), "paired": paired, "groups": len(set(real.groups))},
+        "features": {
+            "names": list(features),
+            "field_um": field_um,
+            "distance": "mean over 100 random half samples of the groups of each set; the floor compares halves of the "
+            "real set that share no group",
+            "interval": "percentiles 2.5 and 97.5 of the draws",
         },
+        "marker": marker,
+        "correlation": "summed optical density" if marker == "nuclear" else "hematoxylin channel",
+        "gain": gain,
+        "radius_um": radius_um,
+        "interval": f"95 %, percentile bootstrap over groups, seed {seed}",
+        "directions": DIRECTIONS,
+        "seed": seed,
     }
     return plain(result)
 
 
-@dataclass(frozen=True, slots=True)
-class _How:
-    """What all measures share; the names are those of `evaluate_translations`."""
-
-    features: Mapping[str, Features]
-    marker: str
-    gain: float | None
-    radius_um: float
-    field_um: float
-    seed: int
+def _count(pred_xy: np.ndarray, true_xy: np.ndarray, mpp: float, radius_um: float) -> PointCounts:
+    return count_points(np.asarray(pred_xy) * mpp, np.asarray(true_xy) * mpp, radius_um)
 
 
-class _Scores:
-    """What one translation did in one direction, image by image."""
+def _mean(values: Sequence[tuple[float, str]], seed: int) -> dict[str, Any]:
+    numbers, groups = zip(*values, strict=True)
+    known = [number for number in numbers if not math.isnan(number)]
+    interval = bootstrap_mean(np.array(numbers), groups, seed)
+    return {"mean": float(np.mean(known)) if known else math.nan, "ci95": list(interval)}
 
-    def __init__(self, how: _How, source: str, target: str) -> None:
-        self.how, self.source, self.target = how, source, target
-        self.set = FeatureSet(how.features, how.field_um, how.seed)
-        self.values: dict[str, list[tuple[float, str]]] = defaultdict(list)  # with the group of each
-        self.counts: dict[str, list[TileCounts]] = defaultdict(list)
 
-    def add(
-        self,
-        patch: Patch,
-        truth: Patch | None,
-        group: str,
-        translator: Translator,
-        detect: Callable[[Patch], np.ndarray] | None = None,
-        true_xy: np.ndarray | None = None,
-    ) -> None:
-        """Translate a patch and take in its scores."""
-        forth, home = translator.to_he, translator.to_ihc
-        if self.source == "he":
-            forth, home = home or forth, forth
-        translated = forth(patch)
-        self.set.add(translated, group)
-        if truth is not None:  # one by one: piqa's MDSI is of a batch
-            for name, value in image_scores(*(to_tensor(p.image)[None] for p in (translated, truth))).items():
-                self.values[name].append((value, group))
-        stain = self.target if translator.restains else self.source
-        before = optical_density(patch.image) @ density_weights(self.source, self.how.marker)
-        after = optical_density(translated.image) @ density_weights(stain, self.how.marker)
-        self.values["correlation"].append((density_correlation(after, before), group))
-        if home is not None:
-            difference = home(translated).image.astype(np.float64) - patch.image
-            self.values["cycle"].append((float(np.abs(difference).mean() / 255), group))
-        if self.source == "ihc":
-            gain = self.how.gain if translator.restains else 1.0
-            if gain is not None:
-                found = nuclei_changes(patch, translated, gain, self.how.marker, self.how.radius_um)
-                hits, new, lost = len(found.kept), len(found.new), len(found.lost)
-                self.counts["nuclei"].append(TileCounts(group, hits, new, lost, math.nan))
-            if detect is not None and true_xy is not None:
-                counts = count_points(detect(translated), true_xy, translated.mpp, self.how.radius_um, group)
-                self.counts["detection"].append(counts)
-
-    def result(self, real: FeatureSet) -> dict[str, Any] | None:
-        """The scores; None where nothing was translated."""
-        if not self.set.groups:
-            return None
-        known = [value for value, _ in self.values["correlation"] if not math.isnan(value)]
-        counts = {name: summarise(tiles, self.how.seed) for name, tiles in self.counts.items()}
-        nuclei = counts.get("nuclei")
-        return {
-            "images": {name: self._mean(name) for name in IMAGE_SCORE_DIRECTION if name in self.values},
-            "sets": self.set.distances(real),
-            "correlation": {**self._mean("correlation"), "lowest": min(known, default=math.nan)},
-            "nuclei": nuclei
-            and {
-                **{name: nuclei[name] for name in ("f1", "f1_ci95")},
-                "before": nuclei["n_true"],
-                "lost": sum(tile.fn for tile in self.counts["nuclei"]),
-                "new": sum(tile.fp for tile in self.counts["nuclei"]),
-            },
-            "cycle": self._mean("cycle") if "cycle" in self.values else None,
-            "detection": counts.get("detection"),
-        }
-
-    def _mean(self, name: str) -> dict[str, Any]:
-        values, groups = zip(*self.values[name], strict=True)
-        known = [value for value in values if not math.isnan(value)]
-        interval = bootstrap_mean(np.array(values), groups, self.how.seed)
-        return {"mean": float(np.mean(known)) if known else math.nan, "ci95": list(interval)}
+def _pooled(counts: Sequence[tuple[PointCounts, str]], seed: int) -> dict[str, Any] | None:
+    if not counts:
+        return None
+    total = sum((count for count, _ in counts), PointCounts())
+    by_group = block_sums(np.array([count.counts for count, _ in counts]), [group for _, group in counts])
+    return {
+        **{key: total.scores()[key] for key in ("precision", "recall", "f1")},
+        "f1_ci95": list(bootstrap_f1(by_group, seed)),
+        "n_true": total.tp + total.fn,
+        "n_pred": total.tp + total.fp,
+    }

@@ -1,4 +1,4 @@
-"""Sets of images as features: KID and FID between two of them, and between halves of one."""
+"""Feature distances (KID, FID) between sets of images, from square fields of one size in microns."""
 
 from __future__ import annotations
 
@@ -9,28 +9,27 @@ from typing import Any
 import numpy as np
 
 from ..imaging import Patch
-from ..metrics import Spread, feature_floor, feature_spread, frechet_distance, half_size, kernel_distance
+from ..metrics import frechet_distance, kernel_distance
+from ..metrics.distribution import Spread, feature_floor, feature_spread, half_size
 
-__all__ = ["DISTANCES", "FIELD_UM", "FeatureSet", "Features", "fields"]
-
-FIELD_UM = 50.0  # side of the squares whose features are compared: four in a tile of EndoNuke, one in PanNuke's 64
-FEWEST = 2  # features of a half that a distance can be taken of
+FIELD_UM = 50.0  # side of a field: four fields in an EndoNuke tile, one in a PanNuke patch of 64 microns
+SMALLEST_HALF = 2  # features per half sample that a distance needs
 DISTANCES = {"kid": kernel_distance, "fid": frechet_distance}
 
 Features = Callable[[Sequence[Patch]], np.ndarray]
 
 
 class FeatureSet:
-    """Features of a growing set of images, taken of squares of one size so that sets compare.
+    """Features of a set of images, computed while the images are read.
 
     Args:
         features: functions from N patches to features (N, D), by name.
-        field_um: side of the squares in microns.
-        seed: of the halves.
+        field_um: side of the square fields in microns; one size makes sets comparable.
+        seed: random seed of the half samples.
 
     Attributes:
         groups: group of each image.
-        field_groups: group of each square.
+        field_groups: group of each field.
     """
 
     def __init__(self, features: Mapping[str, Features], field_um: float = FIELD_UM, seed: int = 0) -> None:
@@ -40,60 +39,65 @@ class FeatureSet:
         self.parts: dict[str, list[np.ndarray]] = defaultdict(list)
 
     def add(self, patch: Patch, group: str) -> None:
-        """Take in a patch.
+        """Add the fields of a patch.
 
         Raises:
-            ValueError: it is smaller than a square.
+            ValueError: the patch is smaller than a field.
         """
         self.groups.append(group)
         if self.features:
-            squares = fields(patch, self.field_um)
-            self.field_groups += [group] * len(squares)
+            fields = cut_fields(patch, self.field_um)
+            self.field_groups += [group] * len(fields)
             for name, function in self.features.items():
-                self.parts[name].append(function(squares))
+                self.parts[name].append(function(fields))
 
-    def distances(self, real: FeatureSet) -> dict[str, Any]:
-        """KID and FID to a real set by name of features; empty where a set has no two groups of enough squares."""
-        if half_size(self.field_groups, real.field_groups) < FEWEST:
+    def distances(self, real: FeatureSet | None = None, size: int | None = None) -> dict[str, Any]:
+        """KID and FID by name of features, each {mean, ci95, size}; empty if a set has too few groups.
+
+        FID is left out if a half sample does not have more features than dimensions: its covariance is singular.
+
+        Args:
+            real: set to compare with; None compares halves of this set with each other (the real-to-real floor).
+            size: features per half sample, for the floor.
+        """
+        if size is None:
+            size = half_size(self.field_groups, (real or self).field_groups)
+        if size < SMALLEST_HALF:
             return {}
-        groups = self.field_groups, real.field_groups
         return {
             name: {
-                measure: _record(feature_spread(self.of(name), real.of(name), distance, *groups, seed=self.seed))
+                measure: self._record(name, distance, real, size)
                 for measure, distance in DISTANCES.items()
+                if measure != "fid" or size > self._of(name).shape[1]
             }
             for name in self.features
         }
 
-    def floor(self, size: int) -> dict[str, Any]:
-        """The same between halves of this set, with as many features as a comparison had; empty where it had none."""
-        if size < FEWEST:
-            return {}
-        return {
-            name: {
-                measure: _record(feature_floor(self.of(name), distance, self.field_groups, size=size, seed=self.seed))
-                for measure, distance in DISTANCES.items()
-            }
-            for name in self.features
-        }
-
-    def of(self, name: str) -> np.ndarray:
-        """All features of a name, (N, D)."""
+    def _of(self, name: str) -> np.ndarray:
         return np.concatenate(self.parts[name])
 
+    def _record(self, name: str, distance: Any, real: FeatureSet | None, size: int) -> dict[str, Any]:
+        spread: Spread
+        if real is None:
+            spread = feature_floor(self._of(name), distance, self.field_groups, size=size, seed=self.seed)
+        else:
+            groups = self.field_groups, real.field_groups
+            spread = feature_spread(self._of(name), real._of(name), distance, *groups, seed=self.seed)
+        return {"mean": spread.mean, "ci95": [spread.low, spread.high], "size": spread.size}
 
-def fields(patch: Patch, side_um: float) -> list[Patch]:
-    """As many squares of a side as fit beside each other, from the middle of the patch.
+
+def cut_fields(patch: Patch, side_um: float) -> list[Patch]:
+    """Cut adjacent square fields from the centre of a patch.
 
     Raises:
-        ValueError: not one fits.
+        ValueError: the patch is smaller than a field.
     """
     side = round(side_um / patch.mpp)
     rows, columns = (size // side for size in patch.image.shape[:2])
     if not rows or not columns:
         width, height = patch.size_um
         raise ValueError(
-            f"{patch.name or 'patch'}: expected at least {side_um:g} microns a side to take features of, "
+            f"{patch.name or 'patch'}: expected sides of at least {side_um:g} microns for feature distances, "
             f"found {width:.4g} x {height:.4g}"
         )
     top, left = (patch.image.shape[0] - rows * side) // 2, (patch.image.shape[1] - columns * side) // 2
@@ -102,7 +106,3 @@ def fields(patch: Patch, side_um: float) -> list[Patch]:
         for y in range(top, top + rows * side, side)
         for x in range(left, left + columns * side, side)
     ]
-
-
-def _record(spread: Spread) -> dict[str, Any]:
-    return {"mean": spread.mean, "ci95": [spread.low, spread.high], "size": spread.size}

@@ -81,7 +81,7 @@ class Enlargement(nn.Module):
     """Nearest-neighbour upsampling by 2 followed by a 3x3 convolution, as one transposed convolution at half the cost.
 
     Every output pixel uses the whole kernel. In the published transposed 3x3 convolution each pixel of a 2x2 square
-    uses another part of the kernel, which causes checkerboard artefacts (Odena et al. 2016, doi 10.23915/distill.00003).
+    uses another part of the kernel, which causes checkerboards (Odena et al. 2016, doi 10.23915/distill.00003).
     """
 
     def __init__(self, channels: int, wanted: int) -> None:

@@ -1,4 +1,4 @@
-"""The recolourings without a network that a CycleGAN must beat, and the statistics of the stain that they aim at."""
+"""Classical stain transfer, the rivals of the CycleGAN, and the stain statistics that it uses."""
 
 from __future__ import annotations
 
@@ -14,22 +14,20 @@ from ..imaging import STAIN_VECTORS, Patch, optical_density, rgb_from_density, s
 from ..io import load_weights, save_weights
 from .content import DENSITY_BINS, DENSITY_STEP, SECOND_STAIN, density_weights
 
-__all__ = ["StainReference", "macenko", "recolour_hed", "recolour_od", "reinhard"]
-
-TISSUE_DENSITY = 0.2  # summed optical density below which a pixel is taken for glass
-FEWEST_TISSUE_PX = 50  # with fewer there is nothing to take statistics of
-RAREST_SHARE = 1e-4  # of the pixels; a bin of a colour table with fewer is interpolated
+TISSUE_DENSITY = 0.2  # summed optical density; pixels below it are glass
+FEWEST_TISSUE_PX = 50  # fewest tissue pixels for statistics
+RAREST_SHARE = 1e-4  # bins of a colour table with a smaller share of the pixels are interpolated
 
 
 @dataclass(frozen=True, slots=True)
 class StainReference:
-    """What one stain looks like, from example patches of it. Colour tables and statistics of tissue pixels.
+    """Colour tables and tissue statistics of one stain, from example patches.
 
     Attributes:
-        domain: "he" or "ihc", the stain described; sources of the other domain are recoloured to it.
+        domain: "he" or "ihc", the described stain; patches of the other domain are recoloured to it.
         density_colours: mean colour of each bin of summed optical density, float32 (B, 3) in [0, 255].
         hematoxylin_colours: the same for each bin of the hematoxylin channel.
-        lab_mean, lab_std: of CIELAB, float32 (3,).
+        lab_mean, lab_std: mean and standard deviation in CIELAB, float32 (3,).
         stain_vectors: Macenko's two stains as unit densities, hematoxylin first, float32 (2, 3).
         stain_levels: 99th percentile of their amounts, float32 (2,).
         density_level, hematoxylin_level: 99th percentile of summed density and of the hematoxylin channel, float32 ().
@@ -49,10 +47,10 @@ class StainReference:
 
     @classmethod
     def fit(cls, patches: Iterable[Patch], domain: str = "he") -> StainReference:
-        """Describe the stain of some patches; every pixel counts in the tables, tissue alone in the statistics.
+        """Describe the stain of patches: tables from all pixels, statistics from tissue pixels.
 
         Raises:
-            ValueError: there is no patch, no tissue in them, or an unknown domain.
+            ValueError: the domain is unknown, or the patches contain no tissue.
         """
         weights = [density_weights(domain, marker) for marker in ("nuclear", "membrane")]
         sums, counts = np.zeros((2, DENSITY_BINS, 3)), np.zeros((2, DENSITY_BINS))
@@ -69,7 +67,9 @@ class StainReference:
         found = np.concatenate(tissue) if tissue else np.empty((0, 3), np.uint8)
         stains = _macenko_stains(found)
         if stains is None:
-            raise ValueError(f"StainReference.fit: expected tissue, found {len(found)} px in {len(tissue)} patches")
+            raise ValueError(
+                f"StainReference.fit: expected tissue, found {len(found)} tissue pixels in {len(tissue)} patches"
+            )
         lab = color.rgb2lab(found)
         amounts = separate_stains(found[None], "hematoxylin", SECOND_STAIN[domain])[0]
         values = {
@@ -86,16 +86,16 @@ class StainReference:
         return cls(domain, **{name: np.asarray(value, np.float32) for name, value in values.items()})
 
     def colours(self, marker: str = "nuclear", gain: float = 1.0) -> np.ndarray:
-        """The colour (B, 3) for each bin of the amount of stain, times a gain, of the other domain.
+        """Colour (B, 3) for each bin of the other domain's stain amount after multiplication by `gain`.
 
-        The amount is the summed density if the marker is nuclear, else the hematoxylin channel.
+        The amount is the summed density for a nuclear marker, otherwise the hematoxylin channel.
         """
         table = self.density_colours if marker == "nuclear" else self.hematoxylin_colours
         bins = gain * (np.arange(DENSITY_BINS) + 0.5)
         return table[np.clip(bins, 0, DENSITY_BINS - 1).astype(int)]
 
     def gain(self, source: StainReference, marker: str = "nuclear") -> float:
-        """Factor that brings the densest stain of another domain to this one's, for `recolour_od`."""
+        """Ratio of the 99th percentiles of stain amount, this domain over the source, for `recolour_od`."""
         name = "density_level" if marker == "nuclear" else "hematoxylin_level"
         return float(getattr(self, name) / getattr(source, name))
 
@@ -111,7 +111,8 @@ class StainReference:
         """Read a reference written by `save`.
 
         Raises:
-            FileNotFoundError, ValueError: there is no such file, or it holds something else.
+            FileNotFoundError: the file does not exist.
+            ValueError: it is damaged or holds something else.
         """
         tensors, card = load_weights(path)
         if card.get("kind") != "StainReference":
@@ -120,16 +121,16 @@ class StainReference:
 
 
 def recolour_od(patch: Patch, reference: StainReference, gain: float = 1.0, marker: str = "nuclear") -> Patch:
-    """Give every pixel the mean colour that the reference's stain has at this pixel's amount of stain.
+    """Map each pixel to the mean reference colour at its stain amount (a lookup table).
 
-    The amount is the summed optical density for a nuclear marker, the hematoxylin channel for the others, whose brown
-    does not mark nuclei. A lookup table: the result of a pixel depends on that pixel alone.
+    The amount is the summed optical density for a nuclear marker, and the hematoxylin channel for the others, where
+    DAB does not mark nuclei.
 
     Args:
-        patch: image of the other domain than the reference's.
+        patch: image of the other domain than the reference.
         reference: stain to imitate.
-        gain: factor of the amount of stain before the lookup, one for all pixels (`StainReference.gain`).
-        marker: what the brown of the IHC stains.
+        gain: factor on the stain amount before the lookup (`StainReference.gain`).
+        marker: what DAB stains.
     """
     source = "ihc" if reference.domain == "he" else "he"
     table = np.rint(reference.colours(marker, gain)).astype(np.uint8)
@@ -137,11 +138,11 @@ def recolour_od(patch: Patch, reference: StainReference, gain: float = 1.0, mark
 
 
 def recolour_hed(patch: Patch, reference: StainReference, gain: float = 1.0, marker: str = "nuclear") -> Patch:
-    """Separate hematoxylin and DAB (Ruifrok & Johnston 2001) and paint what is nucleus in hematoxylin, tissue in eosin.
+    """Separate hematoxylin and DAB (Ruifrok & Johnston 2001), then render nuclei in hematoxylin and tissue in eosin.
 
-    Nucleus is hematoxylin + DAB for a nuclear marker, hematoxylin alone for the others. Its amount is kept, times the
-    gain and up to the reference's 99th percentile. IHC has no eosin: wherever there is stain at all, eosin is added up
-    to the reference's median. The result of a pixel depends on that pixel alone; arguments are those of `recolour_od`.
+    Nuclear stain is hematoxylin + DAB for a nuclear marker, and hematoxylin for the others. Its amount is multiplied by
+    the gain and limited to the reference's 99th percentile. IHC has no eosin, so eosin is added to all stained pixels,
+    up to the reference's median. Arguments as `recolour_od`.
     """
     amounts = np.clip(separate_stains(patch.image, "hematoxylin", "dab"), 0, None)
     nucleus = gain * (amounts.sum(axis=-1) if marker == "nuclear" else amounts[..., 0])
@@ -151,10 +152,10 @@ def recolour_hed(patch: Patch, reference: StainReference, gain: float = 1.0, mar
 
 
 def reinhard(patch: Patch, reference: StainReference) -> Patch:
-    """Shift and stretch the colours of the tissue to the reference's mean and standard deviation, channel by channel.
+    """Match mean and standard deviation of the tissue colours to the reference, channel by channel.
 
-    Reinhard et al., Color transfer between images, IEEE CG&A 2001 (doi 10.1109/38.946629), in CIELAB in place of
-    their l-alpha-beta. Background takes no part and fades out of the change. A patch without tissue comes back as is.
+    Reinhard et al., Color transfer between images, IEEE CG&A 2001 (doi 10.1109/38.946629), in CIELAB instead of
+    l-alpha-beta. The change fades out towards the background. A patch without tissue is returned unchanged.
     """
     tissue = summed_density(patch.image) > TISSUE_DENSITY
     if tissue.sum() < FEWEST_TISSUE_PX:
@@ -163,17 +164,17 @@ def reinhard(patch: Patch, reference: StainReference) -> Patch:
     mean, std = lab[tissue].mean(axis=0), lab[tissue].std(axis=0)
     moved = (lab - mean) * (reference.lab_std / np.maximum(std, 1e-3)) + reference.lab_mean
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # colours outside of sRGB are clipped, and said to be
+        warnings.simplefilter("ignore")  # about colours outside sRGB, which are clipped
         rgb = color.lab2rgb(lab + _tissue_share(patch.image)[..., None] * (moved - lab))
     return replace(patch, image=np.rint(255 * np.clip(rgb, 0, 1)).astype(np.uint8))
 
 
 def macenko(patch: Patch, reference: StainReference) -> Patch:
-    """Find the two stains of the patch and paint their amounts in the two stains of the reference.
+    """Estimate the two stain vectors of the patch and replace them by those of the reference.
 
     Macenko et al., A method for normalizing histology slides for quantitative analysis, ISBI 2009
-    (doi 10.1109/ISBI.2009.5193250). Amounts are scaled so that their 99th percentiles agree. On IHC the second stain
-    is DAB, which thereby turns into eosin. A patch without tissue, or of a single colour, comes back as is.
+    (doi 10.1109/ISBI.2009.5193250). Amounts are scaled to the same 99th percentiles. On IHC the second stain is
+    DAB, which becomes eosin. A patch without tissue, or of a single colour, is returned unchanged.
     """
     pixels = patch.image.reshape(-1, 3)
     stains = _macenko_stains(pixels[summed_density(pixels) > TISSUE_DENSITY])
@@ -185,14 +186,14 @@ def macenko(patch: Patch, reference: StainReference) -> Patch:
 
 
 def _tissue_share(image: np.ndarray) -> np.ndarray:
-    """Share (H, W) of a recolouring to apply: 1 in tissue, falling to 0 in glass, which is never quite white."""
+    """Weight (H, W) of a recolouring: 1 in tissue, falling to 0 in glass, which is never pure white."""
     return np.clip(summed_density(image) / TISSUE_DENSITY, 0, 1) ** 2
 
 
 def _macenko_stains(tissue: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     """Two unit stain vectors (2, 3), hematoxylin first, and the 99th percentiles (2,) of their amounts.
 
-    None where the pixels (K, 3) do not span a plane of densities with two directions.
+    None if the densities of the pixels (K, 3) do not span a plane.
     """
     if len(tissue) < FEWEST_TISSUE_PX:
         return None
@@ -211,21 +212,28 @@ def _macenko_stains(tissue: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
 
 
 def _amounts(pixels: np.ndarray, vectors: np.ndarray) -> np.ndarray:
-    """Amounts (K, 2) of two stains in pixels (K, 3), by least squares and not below zero."""
+    """Amounts (K, 2) of two stains in pixels (K, 3), by non-negative least squares (clipped)."""
     return np.clip(optical_density(pixels) @ np.linalg.pinv(vectors).astype(np.float32), 0, None)
 
 
 def _bins(image: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Bin (...) of the amount of stain of each pixel (..., 3)."""
+    """Bin (...) of the stain amount of each pixel (..., 3)."""
     amount = optical_density(image) @ weights.astype(np.float32)
     return np.clip(amount / DENSITY_STEP, 0, DENSITY_BINS - 1).astype(np.int32)
 
 
 def _complete(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Mean colour (B, 3) of each bin; gaps interpolated, and beyond the ends the last colour lighter or darker."""
+    """Mean colour (B, 3) of each bin; gaps are interpolated, and the ends are extrapolated in grey."""
     seen = np.flatnonzero(counts > RAREST_SHARE * counts.sum())
     bins = np.arange(DENSITY_BINS)
     colours = np.stack([np.interp(bins, seen, sums[seen, c] / counts[seen]) for c in range(3)], axis=1)
-    # What an amount of stain beyond the ends adds is grey: rare pixels there have hues that are not the stain's.
+    # Rare pixels beyond the ends have hues that do not belong to the stain, so density is added in grey.
     beyond = DENSITY_STEP * (bins - np.clip(bins, seen[0], seen[-1])) / 3
     return np.minimum(colours * 10.0 ** -beyond[:, None], 255)
+
+
+def save_stain_reference(patches: Iterable[Patch], domain: str, path: str | Path) -> StainReference:
+    """Fit the stain statistics of training patches and write them beside the weights."""
+    reference = StainReference.fit(patches, domain)
+    reference.save(path)
+    return reference

@@ -174,7 +174,9 @@ def _build(
     tables = {}
     if settings.warm_steps or settings.on_od:
         references = {
-            domain: StainReference.fit((patches[i] for i in range(0, len(patches), -(-len(patches) // REFERENCE_PATCHES))), domain)
+            domain: StainReference.fit(
+                (patches[i] for i in range(0, len(patches), -(-len(patches) // REFERENCE_PATCHES))), domain
+            )
             for domain, patches in domains.items()
         }
         for source, target in DIRECTIONS.values():

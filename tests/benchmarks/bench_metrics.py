@@ -1,6 +1,6 @@
-"""Cost of the metrics, each beside a rival in the same run: `python tests/benchmarks/bench_metrics.py`.
+"""Time of the metrics against reference implementations in the same run: `python tests/benchmarks/bench_metrics.py`.
 
-The million points come first, since the peak memory of a process never falls. The ratios are what travels.
+The largest input runs first, because the peak memory of a process never falls. Compare ratios between machines.
 """
 
 import argparse
@@ -34,7 +34,7 @@ def peak_gb() -> float:
 
 
 def detections(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Annotated points at the density of tissue; predictions 1 µm off, 15 % of them anywhere instead."""
+    """Annotated points at tissue density; predictions with 1 µm noise, 15 % of them at random places."""
     rng = np.random.default_rng(seed)
     side_um = 1000 * np.sqrt(count / PER_MM2)
     true = rng.uniform(0, side_um, (count, 2))
@@ -50,7 +50,7 @@ def dense_match(pred: np.ndarray, true: np.ndarray) -> int:
 
 
 def greedy_match(pred: np.ndarray, true: np.ndarray) -> int:
-    """The nearest free pair first: fast to write, and not the largest matching."""
+    """Greedy matching, nearest pair first: simple, but not the largest matching."""
     near = cKDTree(pred).sparse_distance_matrix(cKDTree(true), RADIUS_UM, output_type="ndarray")
     free_pred, free_true, hits = [True] * len(pred), [True] * len(true), 0
     order = np.argsort(near["v"])
@@ -62,7 +62,7 @@ def greedy_match(pred: np.ndarray, true: np.ndarray) -> int:
 
 
 def nuclei_maps(size: int = 1000, across: int = 32, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Two label maps (size, size) of across² discs, of other radii and somewhat apart."""
+    """Two label maps (size, size) of across² discs with different radii and shifted centres."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:size, :size]
     row, column = y * across // size, x * across // size
@@ -74,8 +74,8 @@ def nuclei_maps(size: int = 1000, across: int = 32, seed: int = 0) -> tuple[np.n
     return maps[0], maps[1]
 
 
-def one_mask_a_nucleus(pred: np.ndarray, true: np.ndarray) -> list[float]:
-    """IoU of touching pairs with passes over the image for each nucleus, as the published evaluation does."""
+def one_mask_per_nucleus(pred: np.ndarray, true: np.ndarray) -> list[float]:
+    """IoU of overlapping pairs with one pass over the image per nucleus, as in the published evaluation."""
     masks = [pred == i for i in range(1, pred.max() + 1)]
     found = []
     for i in range(1, true.max() + 1):
@@ -110,15 +110,15 @@ def main() -> None:
     scale = (count / DENSE_POINTS) ** 2
     print(f"  dense, {DENSE_POINTS:,} points      {dense:9.2f} s, {dense / same:.0f} times ours ({1e3 * same:.1f} ms)")
     print(
-        f"  dense, {count:,} points, extrapolated from {DENSE_POINTS:,} by the square, which flatters it: "
-        f"{dense * scale / 3600:,.1f} h, {8e-12 * count**2:.1f} TB a matrix"
+        f"  dense, {count:,} points, extrapolated quadratically from {DENSE_POINTS:,} (a lower bound): "
+        f"{dense * scale / 3600:,.1f} h, {8e-12 * count**2:.1f} TB per matrix"
     )
 
     first, second = nuclei_maps()
     types = np.arange(first.max()) % 5 + 1
-    rival = seconds(lambda: one_mask_a_nucleus(first, second), 1)
+    rival = seconds(lambda: one_mask_per_nucleus(first, second), 1)
     print(f"1000 x 1000 px, {len(types):,} nuclei")
-    print(f"  a mask a nucleus         {1e3 * rival:9.1f} ms")
+    print(f"  one mask per nucleus     {1e3 * rival:9.1f} ms")
     for name, work in (
         ("segmentation_scores", lambda: segmentation_scores(first, second)),
         ("typed_quality", lambda: typed_quality(first, types, second, types, 6)),

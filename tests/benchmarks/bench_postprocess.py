@@ -1,7 +1,7 @@
-"""Cost of post-processing, from maps to a table of nuclei: `python tests/benchmarks/bench_postprocess.py`.
+"""CPU time of post-processing, from maps to a table of nuclei: `python tests/benchmarks/bench_postprocess.py`.
 
-The rival is the published procedure, plainly: a watershed of the whole image, then a pass over it for each nucleus.
-Both use one thread and take turns; times are CPU times, which a busy machine lengthens less than a clock's.
+The baseline is the published procedure: a watershed of the whole image, then one pass over it per nucleus. Both use one
+thread and alternate. CPU time depends less on the load of the machine than wall time.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from skimage.segmentation import watershed
 
 from histolib.nuclei import describe_instances, hover_targets, postprocess
 
-PITCH = 31  # px from nucleus to nucleus: 1,024 of them on 1000 x 1000 px
+PITCH = 31  # px between nuclei: 1,024 of them on 1000 x 1000 px
 
 
 def maps(side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -40,7 +40,7 @@ def ours(prob: np.ndarray, hv: np.ndarray, types: np.ndarray) -> pd.DataFrame:
 
 
 def separate(prob: np.ndarray, hv: np.ndarray) -> np.ndarray:
-    """The published procedure, plainly: every step on the whole image."""
+    """Published procedure: every step on the whole image."""
 
     def stretch(values: np.ndarray) -> np.ndarray:
         return cv2.normalize(values, None, alpha=0, beta=1, norm_type=cv2.NORM_MINMAX, dtype=cv2.CV_32F)
@@ -58,7 +58,7 @@ def separate(prob: np.ndarray, hv: np.ndarray) -> np.ndarray:
     return watershed(basins, markers=large(ndimage.label(markers)[0]), mask=nuclear)
 
 
-def a_pass_each(prob: np.ndarray, hv: np.ndarray, types: np.ndarray) -> list[dict]:
+def one_pass_each(prob: np.ndarray, hv: np.ndarray, types: np.ndarray) -> list[dict]:
     instances = separate(prob, hv)
     rows = []
     for i in np.unique(instances)[1:]:
@@ -82,7 +82,7 @@ def a_pass_each(prob: np.ndarray, hv: np.ndarray, types: np.ndarray) -> list[dic
 
 
 def seconds(*works: Callable[[], object], repeats: int) -> list[float]:
-    """Median CPU time of each, in turns."""
+    """Median CPU time of each, measured alternately."""
     times: list[list[float]] = [[] for _ in works]
     for _ in range(repeats):
         for work, taken in zip(works, times, strict=True):
@@ -100,15 +100,15 @@ def main() -> None:
     for side in (1000, 2000, 4000):
         drawn = maps(side)
         found = len(ours(*drawn))
-        works = [lambda drawn=drawn: ours(*drawn), lambda drawn=drawn: a_pass_each(*drawn)]
+        works = [lambda drawn=drawn: ours(*drawn), lambda drawn=drawn: one_pass_each(*drawn)]
         cost, *rest = seconds(*works[: 2 if side == 1000 else 1], repeats=repeats)
-        line = f"{side} px: {found} nuclei in {cost:.3f} s, {1e6 * cost / found:.0f} µs a nucleus"
+        line = f"{side} px: {found} nuclei in {cost:.3f} s, {1e6 * cost / found:.0f} µs per nucleus"
         if side == 1000:
-            rows = a_pass_each(*drawn)
+            rows = one_pass_each(*drawn)
             same = np.array_equal(postprocess(*drawn[:2]), separate(*drawn[:2]))
             centres = ours(*drawn)[["x", "y"]].to_numpy()
             worst = np.abs(centres - [(row["x"], row["y"]) for row in rows]).max()
-            line += f"; whole image and a pass a nucleus {rest[0]:.3f} s, {rest[0] / cost:.1f}x ours"
+            line += f"; whole image and one pass per nucleus {rest[0]:.3f} s, {rest[0] / cost:.1f}x ours"
             line += f"; label maps {'equal' if same else 'DIFFER'}, centres differ by {worst:.0e} px"
         print(line, flush=True)
 

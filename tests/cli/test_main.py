@@ -67,7 +67,7 @@ def fails(capsys: pytest.CaptureFixture, *argv: str) -> str:
         ("cut.tif --mpp 0.5", "cut.tif: expected a"),
         ("deep.png --mpp 0.5", "deep.png: expected 8 bits a channel, found 16 or more"),
         ("deep.tif --mpp 0.5", "deep.tif: expected 8 bits a channel, found 16 or more"),
-        ("one.png --mpp 0.5", "one.png: expected at least 8 px and 4 microns a side, found 1 x 1 px"),
+        ("one.png --mpp 0.5", "one.png: expected sides of at least 8 px and 4 microns, found 1 x 1 px"),
         ("good.png", "good.png: expected a scale in microns per pixel, found no usable resolution tag"),
         ("screen.png", "give it with --mpp"),
         ("good.png --mpp 353", "--mpp: expected "),

@@ -24,9 +24,6 @@ def test_the_f1_interval_equals_resampling_by_hand():
 @pytest.mark.parametrize("counts", [[[6, 2, 2]], [[6, 2, 2]] * 50, [[6, 2, 2], [0, 0, 0]]])
 def test_equal_single_and_empty_blocks_give_no_width(counts):
     assert bootstrap_f1(counts) == pytest.approx((0.75, 0.75))
-
-
-def test_the_f1_interval_without_nuclei_is_nan():
     assert np.isnan(bootstrap_f1([[0, 0, 0]] * 3)).all()
 
 
@@ -54,9 +51,6 @@ def test_the_interval_of_a_mean_equals_resampling_groups_by_hand():
     drawn = np.array([[4.0, 2], [10.0, 1]])[rng.integers(0, 2, (100_000, 2))].sum(axis=1)
     by_hand = np.percentile(drawn[:, 0] / drawn[:, 1], [2.5, 97.5])
     assert bootstrap_mean(values, groups, draws=20_000) == pytest.approx(by_hand)
-
-
-def test_the_mean_of_one_value_has_no_width_and_of_none_is_nan():
     assert bootstrap_mean([5.0], ["a"]) == (5.0, 5.0)
     assert np.isnan(bootstrap_mean([], [])).all()
     assert np.isnan(bootstrap_mean([np.nan], ["a"])).all()

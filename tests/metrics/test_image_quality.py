@@ -51,20 +51,16 @@ def test_each_score_changes_with_noise_in_its_stated_direction(images):
         assert (moved < 0).all() if better == "higher" else (moved > 0).all(), name
 
 
-@pytest.mark.parametrize(
-    ("change_pred", "change_true", "message"),
-    [
-        (lambda x: x * 255, lambda x: x, r"pred: expected values in \[0, 1\]"),
-        (lambda x: x, lambda x: x * 2 - 1, r"true: expected values in \[0, 1\]"),
-        (lambda x: x * torch.nan, lambda x: x, r"pred: expected values in \[0, 1\], found \[nan"),
-        (lambda x: x[0], lambda x: x[0], "two batches"),
-        (lambda x: x[:0], lambda x: x[:0], "two batches"),
-        (lambda x: x[:1], lambda x: x, "two batches"),
-    ],
-)
-def test_invalid_ranges_and_shapes_are_refused(images, change_pred, change_true, message):
-    with pytest.raises(ValueError, match=message):
-        image_scores(change_pred(images), change_true(images))
+def test_invalid_ranges_and_shapes_are_refused(images):
+    for pred, true, message in (
+        (images * 255, images, r"pred: expected values in \[0, 1\]"),
+        (images, images * 2 - 1, r"true: expected values in \[0, 1\]"),
+        (images * torch.nan, images, r"pred: expected values in \[0, 1\], found \[nan"),
+        (images[0], images[0], "two batches"),
+        (images[:0], images[:0], "two batches"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            image_scores(pred, true)
 
 
 def test_density_correlation_of_scaled_inverted_and_constant_maps():

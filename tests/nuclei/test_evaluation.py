@@ -1,113 +1,100 @@
-"""A network that draws the truth must score 1, and a score on what the training saw must say so."""
-
 import json
 
 import numpy as np
 import pytest
-import torch
 
-from histolib.data import InstanceSample
+from histolib.data.samples import InstanceSample
 from histolib.imaging import Patch
-from histolib.nuclei import evaluate_nuclei, hover_targets, orientations
-from histolib.nuclei.commands import table
+from histolib.io import Provenance
+from histolib.metrics import match_points
+from histolib.nuclei import evaluate_nuclei, find_nuclei
+from histolib.nuclei.evaluation import choose_thresholds
+from histolib.nuclei.postprocess import published_thresholds
 
-CARD = {"mpp": 0.25, "types": ["round", "odd"], "thresholds": None, "groups": ["seen"], "trained_on": "discs"}
 TYPES = ["round", "odd"]
 
 
 @pytest.fixture
-def drawn(discs):
+def tile(discs):
     ids = discs((96, 96), (20, 20, 9), (60, 30, 10), (40, 70, 8))
     patch = Patch(np.zeros((96, 96, 3), np.uint8), 0.25, "tile")
     return InstanceSample(patch, ids, np.array([1, 2, 1]), "Colon", "new")
 
 
-@pytest.fixture
-def truthful(monkeypatch):
-    """Have the network draw given instances and types."""
-
-    def say(instances, types):
-        maps = {
-            "np": (instances > 0).astype(np.float32),
-            "hv": hover_targets(instances),
-            "tp": np.concatenate([[0], types]).astype(np.uint8)[instances],
-        }
-        monkeypatch.setattr(orientations, "predict_maps", lambda *_, **__: maps)
-
-    return say
-
-
-def test_the_truth_scores_one_everywhere(drawn, truthful):
-    truthful(drawn.instances, drawn.types)
-    result = evaluate_nuclei(None, CARD, [drawn, drawn], types=TYPES)
+def test_true_maps_score_one_everywhere(tile, oracle):
+    result = evaluate_nuclei(oracle(tile.instances, types=tile.types), iter([tile, tile]), types=TYPES)
+    assert set(result["segmentation"]) == {"dice", "aji", "aji_plus", "dq", "sq", "pq"}
     assert set(result["segmentation"].values()) == {1.0}
     for name in ("detection", "detection_assign_then_threshold"):
-        assert result[name]["f1"] == 1
-        assert result[name]["f1_ci95"] == [1, 1]
-        assert result[name]["n_true"] == result[name]["n_pred"] == 6
+        assert result[name] == {
+            **dict.fromkeys(("precision", "recall", "f1"), 1.0),
+            "f1_ci95": [1.0, 1.0],
+            "n_true": 6,
+            "n_pred": 6,
+        }
     assert (result["pannuke"]["mpq"], result["pannuke"]["bpq"]) == pytest.approx((1, 1))
     assert result["pannuke"]["per_tissue"]["Colon"]["images"] == 2
-    assert result["types"]["odd"] == {
-        **dict.fromkeys(("weighted_f1", "plain_f1", "equation_f1"), 1.0),
-        "n_true": 2,
-        "n_pred": 2,
-    }
+    scores = dict.fromkeys(("weighted_f1", "plain_f1", "equation_f1"), 1.0)
+    assert result["types"]["odd"] == {**scores, "n_true": 2, "n_pred": 2}
     json.dumps(result, allow_nan=False)
 
 
-def test_a_wrong_type_costs_the_type_and_not_the_detection(drawn, truthful):
-    truthful(drawn.instances, np.array([1, 1, 1]))
-    result = evaluate_nuclei(None, CARD, [drawn], types=TYPES)
+def test_a_wrong_type_lowers_type_scores_but_not_detection(tile, oracle):
+    result = evaluate_nuclei(oracle(tile.instances, types=[1, 1, 1]), [tile], types=TYPES)
     assert result["detection"]["f1"] == 1
     assert result["types"]["odd"]["weighted_f1"] == 0
     assert result["types"]["round"]["plain_f1"] == pytest.approx(2 * 2 / (2 * 2 + 1))
     assert result["types"]["round"]["weighted_f1"] == pytest.approx(2 * 2 / (2 * 2 + 2))
-    assert result["pannuke"]["bpq"] == 1
-    assert result["pannuke"]["mpq"] < 1
+    assert result["pannuke"]["mpq"] < result["pannuke"]["bpq"] == 1
 
 
-def test_a_network_of_half_the_scale_is_scored_at_the_scale_of_the_annotation(drawn, truthful):
-    truthful(drawn.instances[::2, ::2], drawn.types)
-    result = evaluate_nuclei(None, {**CARD, "mpp": 0.5}, [drawn], types=TYPES)
+def test_a_coarse_network_is_scored_at_the_scale_of_the_annotation(tile, oracle):
+    net = oracle(tile.instances[::2, ::2], types=tile.types, mpp=0.5)
+    result = evaluate_nuclei(net, [tile], types=TYPES)
     assert result["detection"]["f1"] == 1
     assert result["segmentation"]["pq"] > 0.8
+    assert result["protocol"]["thresholds"] == published_thresholds(0.5)
 
 
-@pytest.mark.parametrize(
-    ("seen", "leaked", "line"),
-    [
-        (["new", "x"], ["new"], "LEAKED: these weights were trained on or chosen by new"),
-        (["x"], [], "detection"),
-        (None, None, "The weights do not say"),
-    ],
-)
-def test_a_leak_is_told_first(drawn, truthful, seen, leaked, line):
-    truthful(drawn.instances, drawn.types)
-    result = evaluate_nuclei(None, {**CARD, "groups": seen}, [drawn], types=TYPES)
-    assert result["protocol"]["leaked"] == leaked
-    assert table(result).startswith(line)
+@pytest.mark.parametrize(("seen", "leaked"), [(("new", "x"), ["new"]), (("x",), []), (None, None)])
+def test_groups_seen_in_training_are_reported_as_leaked(tile, oracle, seen, leaked):
+    net = oracle(tile.instances, types=tile.types)
+    net.provenance = Provenance("discs", seen)
+    protocol = evaluate_nuclei(net, [tile], types=TYPES)["protocol"]
+    assert (protocol["leaked"], protocol["trained_on"]) == (leaked, "discs")
 
 
-def test_types_of_other_names_are_not_compared(drawn, truthful):
-    truthful(drawn.instances, drawn.types)
-    result = evaluate_nuclei(None, CARD, [drawn], types=["a", "b", "c"])
-    assert result["types"] == {}
-    assert result["pannuke"]["bpq"] == 1
+def test_other_type_names_are_not_scored(tile, oracle, narrow):
+    for net in (oracle(tile.instances), narrow("fast", None)):
+        result = evaluate_nuclei(net, [tile], types=["a", "b", "c"])
+        assert result["types"] == {}
+        json.dumps(result, allow_nan=False)
 
 
-def test_tiles_without_nuclei_count_nowhere_and_do_not_break(drawn, truthful):
-    empty = InstanceSample(drawn.patch, np.zeros((96, 96), np.int32), np.zeros(0, int), "Skin", "new")
-    truthful(empty.instances, empty.types)
-    result = evaluate_nuclei(None, CARD, [empty], types=TYPES)
+def test_empty_tiles_have_no_scores_and_no_samples_are_refused(tile, oracle):
+    empty = InstanceSample(tile.patch, np.zeros((96, 96), np.int32), np.zeros(0, int), "Skin", "new")
+    result = evaluate_nuclei(oracle(empty.instances), [empty], types=TYPES)
     assert result["detection"]["f1"] is None
     assert result["segmentation"]["pq"] is None
-    assert "-" in table(result)
-    with pytest.raises(ValueError, match="at least one sample"):
-        evaluate_nuclei(None, CARD, [])
+    with pytest.raises(ValueError, match="expected at least one sample, found none"):
+        evaluate_nuclei(oracle(empty.instances), [])
 
 
-def test_a_real_network_is_scored_without_a_type_decoder(drawn, narrow):
-    result = evaluate_nuclei(narrow("fast", None), {**CARD, "types": []}, [drawn], types=TYPES)
-    assert result["types"] == {}
-    assert torch.is_inference_mode_enabled() is False
-    json.dumps(result, allow_nan=False)
+def test_equal_choices_give_the_published_thresholds(narrow, sample):
+    empty = [sample(np.zeros((40, 40), np.int32), 0.25)] * 3
+    assert choose_thresholds(narrow(mpp=0.25), empty) == published_thresholds(0.25) | {"edge_threshold": 0.4}
+
+
+def test_chosen_thresholds_detect_more_than_the_published_ones(discs, sample, oracle):
+    rng = np.random.default_rng(0)
+    tile = sample(discs((92, 92), *((x, y, 4) for x, y in rng.uniform(8, 80, (40, 2)))), 0.25)
+    net = oracle(tile.instances, noise=0.2)
+
+    def hits():
+        xy = find_nuclei(tile.patch, net)[["x", "y"]].to_numpy()
+        return len(match_points(xy * 0.25, tile.xy * 0.25, 0.5).pred)
+
+    published = hits()
+    net.thresholds = choose_thresholds(net, [tile], radius_um=0.5)
+    assert hits() > published > 0
+    assert {name: net.thresholds[name] for name in ("sobel_px", "min_area_px")} == {"sobel_px": 21, "min_area_px": 10}
