@@ -1,4 +1,4 @@
-"""A scene seen through the microscope: stain amounts per pixel, Beer-Lambert densities, optics and camera."""
+"""Rendering of a scene: stain amounts per pixel, Beer-Lambert densities, optics and camera."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from .settings import Style
 from .tissue import MARGIN_UM, Discs, Scene, noise_at
 
 MEMBRANE_UM = 0.55  # half width of a stained cell membrane
-CYTOPLASM_SHARE = 0.15  # DAB of a membrane marker in the cytoplasm, of that on the membrane
-MEMBRANE_STEP_UM = 0.5  # lattice on which neighbouring cells are told apart
-CELL_REACH_UM = 9.0  # a membrane farther from every nucleus is not drawn
+CYTOPLASM_SHARE = 0.15  # DAB of a membrane marker in the cytoplasm, relative to the membrane
+MEMBRANE_STEP_UM = 0.5  # lattice of the Voronoi diagram of the cells
+CELL_REACH_UM = 9.0  # largest distance of a membrane from its nucleus
 EDGE_UM = 0.22  # half width of a nucleus' soft edge
-LEAK, LEAK_UM = 0.26, 2.0  # share of the DAB that diffuses, and how far
+LEAK, LEAK_UM = 0.26, 2.0  # fraction of the DAB that diffuses, and the distance
 NUCLEOLUS_UM = 0.6  # radius
-UPPER_HIDES = 0.5  # share of the lower nucleus' stain that an overlapping one replaces
+UPPER_HIDES = 0.5  # fraction of a nucleus' stain that an overlapping one replaces
 
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """What is known of a rendered tile: `instances` (H, W) int32 and, by id, `types`, `xy` (K, 2) and `grade`."""
+    """Ground truth of a tile: `instances` (H, W) int32 and, by id, `types`, `xy` (K, 2) and `grade`."""
 
     instances: np.ndarray
     types: np.ndarray
@@ -53,7 +53,7 @@ class Planes(SimpleNamespace):
 
 
 class _Grid:
-    """The pixel centres of one image, and how fields of a scene are read there."""
+    """Pixel centres of an image, and the fields of the scene sampled there."""
 
     def __init__(self, scene: Scene, size_px: int, mpp: float):
         self.scene, self.size_px, self.mpp = scene, size_px, mpp
@@ -72,8 +72,8 @@ class _Grid:
         return cv2.warpAffine(lattice, matrix, size, flags=how, borderMode=cv2.BORDER_REPLICATE)
 
     def grain(self, scale_um: float) -> np.ndarray:
-        """Texture with grains of a size; each size reads another part of the noise."""
-        seen = min(1.0, scale_um / (2 * self.mpp))  # pixels average what is finer than they are
+        """Texture with the given grain size; each size samples another part of the noise."""
+        seen = min(1.0, scale_um / (2 * self.mpp))  # a pixel averages finer texture
         return seen * noise_at(self.scene.noise, self.x / scale_um + 7 * scale_um, self.y / scale_um + 3 * scale_um)
 
 
@@ -82,10 +82,10 @@ def rasterise(scene: Scene, style: Style, size_px: int, mpp: float, marker: str)
 
     Args:
         scene: the tissue.
-        style: of its slide.
+        style: style of the slide.
         size_px: side of the image, in pixels.
         mpp: microns per pixel.
-        marker: "nuclear" or "membrane": where the DAB is.
+        marker: "nuclear" or "membrane", the target of the DAB.
     """
     grid = _Grid(scene, size_px, mpp)
     planes, depth = _ground(grid)
@@ -105,7 +105,7 @@ def rasterise(scene: Scene, style: Style, size_px: int, mpp: float, marker: str)
 
 
 def _ground(grid: _Grid) -> tuple[Planes, np.ndarray]:
-    """Everything that is not a cell: epithelium's cytoplasm, lumen, fibres, gaps and mucus."""
+    """Tissue without nuclei: cytoplasm, lumen, fibres, gaps and mucus; also the depth inside the glands."""
     depth, wall, void, loose = (grid.field(name) for name in ("depth", "wall", "void", "loose"))
     fine, coarse, blotch = grid.grain(0.6), grid.grain(1.7), grid.grain(9.0)
     depth = depth + 0.25 * coarse
@@ -175,7 +175,7 @@ def _add_blood(planes: Planes, grid: _Grid) -> None:
 
 
 def _add_membranes(planes: Planes, grid: _Grid, depth: np.ndarray, dab: np.ndarray) -> None:
-    """Cell borders lie where the two nearest epithelial nuclei are equally far (a Voronoi diagram)."""
+    """Draw cell borders, the edges of the Voronoi diagram of the epithelial nuclei."""
     nuclei = grid.scene.nuclei
     cells = np.flatnonzero(np.isin(nuclei.types, (settings.NEOPLASTIC, settings.EPITHELIAL)))
     if len(cells) < 2:
@@ -200,7 +200,7 @@ def _add_membranes(planes: Planes, grid: _Grid, depth: np.ndarray, dab: np.ndarr
 
 
 def _add_nuclei(planes: Planes, grid: _Grid, dab: np.ndarray) -> np.ndarray:
-    """Draw the nuclei in turn, later ones on top, and return the label map (1 + index of the nucleus)."""
+    """Draw the nuclei, later ones on top, and return the label map (1 + index of the nucleus)."""
     nuclei = grid.scene.nuclei
     instances = np.zeros(planes.nucleus.shape, np.int32)
     clump = grid.grain(0.75) + 0.5 * grid.grain(0.4)
@@ -212,7 +212,7 @@ def _add_nuclei(planes: Planes, grid: _Grid, dab: np.ndarray) -> np.ndarray:
         amount = cell.chromatin * np.clip(1 + cell.texture * texture, 0.3, 2)
         amount += cell.rim * np.exp(-(((inside - 0.25) / 0.4) ** 2))
         turn = nuclei.angle[i] % 1
-        if turn < cell.nucleoli:  # its chance and place come from the angle, which nothing else reveals
+        if turn < cell.nucleoli:  # the angle serves as a random number here
             spot = nuclei.xy[i] + 0.4 * size[i] * np.array([np.cos(40 * turn), np.sin(40 * turn)])
             squared = (grid.x[window] - spot[0]) ** 2 + (grid.y[window] - spot[1]) ** 2
             amount += 0.45 * np.exp(-squared / NUCLEOLUS_UM**2)
@@ -226,7 +226,7 @@ def _add_nuclei(planes: Planes, grid: _Grid, dab: np.ndarray) -> np.ndarray:
 
 
 def _truth(instances: np.ndarray, types: np.ndarray, grade: np.ndarray, mpp: float) -> Truth:
-    """Keep the largest visible piece of each nucleus, drop what is too small, and number the rest from 1."""
+    """Keep the largest visible piece of each nucleus, drop small ones, and number the rest from 1."""
     out = np.zeros_like(instances)
     kept, centres = [], []
     for label, window in enumerate(ndimage.find_objects(instances), 1):
@@ -290,5 +290,5 @@ def _photograph(
 
 
 def _step(value: np.ndarray, width: float) -> np.ndarray:
-    """From 0 to 1 as a value crosses 0, over twice a width."""
+    """Linear step from 0 to 1 between -width and width."""
     return np.clip(value / np.float32(2 * width) + np.float32(0.5), 0, 1)
