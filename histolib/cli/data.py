@@ -23,37 +23,29 @@ examples:
   histolib data download endonuke             # into data/endonuke
   histolib data verify                        # open every file of every data set on disk
 """,
-    "list": """\
-examples:
-  histolib data list
-  histolib data list --root /content/drive/MyDrive/histolib/data
-""",
+    "list": "example:\n  histolib data list --root /content/drive/MyDrive/histolib/data\n",
     "download": """\
 Prints manual steps for data sets that require registration; afterwards the same command unpacks the archive.
 
-examples:
-  histolib data download endonuke
+example:
   histolib data download pannuke --root /fast/disk    # then: histolib data prepare pannuke
 """,
     "verify": """\
 Warnings are repaired on load, errors are not. Exit code 2 if there are errors, else 0.
 
-examples:
-  histolib data verify
+example:
   histolib data verify endonuke --root /fast/disk
 """,
     "prepare": """\
-Folders and zips are read row by row and stay as they are. Complete folds are skipped.
+Folders and zips stay as they are. Complete folds are skipped. A zip needs 13 GB of disk while it is converted.
 
-examples:
-  histolib data prepare pannuke                         # from data/pannuke into data/pannuke/compact
-  histolib data prepare pannuke --output /fast/disk
+example:
+  histolib data prepare pannuke --output /fast/disk    # default: into data/pannuke/compact
 """,
     "phantom": """\
 Notebooks draw the phantom themselves, in data/phantom/PROFILE; this command is for inspection or other settings.
 
-examples:
-  histolib data phantom                                 # into data/phantom/bci, pannuke and endonuke
+example:
   histolib data phantom --seed 3 --slides 12 --root /tmp/tissue
 """,
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -209,18 +208,15 @@ def id_runs(ids: Iterable[int], gap: int = 50) -> list[list[int]]:
 
 
 def _parse(line: str, where: str) -> tuple[float, float, int]:
-    fields = line.split()
-    if len(fields) != 3:
-        raise ValueError(f"{where}: expected 3 columns `x y class`, found {len(fields)}")
     try:
-        x, y = float(fields[0]), float(fields[1])
+        x, y, kind = line.split()
+        point = float(x), float(y), int(kind)
+        if not np.isfinite(point).all() or point[2] not in EndoNuke.types:
+            raise ValueError
     except ValueError:
-        x = y = math.nan
-    if not (math.isfinite(x) and math.isfinite(y)):
-        raise ValueError(f"{where}: expected x and y in pixels, found {fields[0]!r} and {fields[1]!r}")
-    if fields[2] not in map(str, EndoNuke.types):
-        raise ValueError(f"{where}: expected class {', '.join(map(str, EndoNuke.types))}, found {fields[2]!r}")
-    return x, y, int(fields[2])
+        classes = ", ".join(map(str, EndoNuke.types))
+        raise ValueError(f"{where}: expected x and y in pixels and a class of {classes}, found {line!r}") from None
+    return point
 
 
 def _by_id(folder: Path, suffix: str) -> dict[int, Path]:

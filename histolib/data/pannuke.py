@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
+from typing import Any, Literal
 from zipfile import BadZipFile
 
 import numpy as np
@@ -83,13 +84,17 @@ class PanNuke(InstanceReader):
         fold = self._folds[number]
         row = index - self._ends[number] + len(fold.tissues)
         # Mapped on every access: no file stays open, and a worker process never receives a copy of the fold.
-        image, masks = (np.load(path, mmap_mode="r")[row] for path in (fold.images, fold.masks))
+        image, masks = (np.memmap(*array)[row] for array in (fold.images, fold.masks))
         if fold.types is None:
-            image, instances, types = convert_row(image, masks, row, fold.images, fold.masks)
+            image, instances, types = _convert_row(image, masks, row, fold)
         else:
             image, instances, types = np.array(image), np.array(masks, np.int32), fold.types[row].astype(np.int64)
         patch = Patch(image, self.mpp, f"{fold.name}_{row:05d}")
         return InstanceSample(patch, instances, types, fold.tissues[row], fold.name)
+
+
+# Arguments of np.memmap: file, dtype, mode, offset, shape and order.
+_Mapped = tuple[Path, np.dtype, Literal["r"], int, tuple[int, ...], Literal["C", "F"]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +102,8 @@ class _Fold:
     """Files of a fold; `types` by sample in a compact store, None where masks are as published."""
 
     name: str
-    images: Path
-    masks: Path
+    images: _Mapped
+    masks: _Mapped
     tissues: tuple[str, ...]
     types: list[np.ndarray] | None = None
 
@@ -136,21 +141,24 @@ def _open_fold(root: Path, number: int) -> _Fold:
         if archive.is_file():
             raise FileNotFoundError(f"{archive}: expected a folder or a compact store, found a zip; run {PREPARE}")
         raise FileNotFoundError(f"{root}: expected the folder {folder.name!r} or {archive.name}, found neither")
-    images, masks, types = (root / member for member in members(number))
-    tissues = check_tissues(_mapped(types, "U", ()), types)
-    for path, shape in ((images, IMAGE), (masks, MASKS)):
-        count = len(_mapped(path, "f", shape))
+    images_file, masks_file, types_file = (root / member for member in members(number))
+    tissues = tuple(map(str, np.memmap(*_mapped(types_file, "U", ()))))
+    unknown = sorted(set(tissues) - set(TISSUES))
+    if unknown:
+        logger.warning("%s: expected one of %d tissues, found %s", types_file, len(TISSUES), ", ".join(unknown))
+    images, masks = _mapped(images_file, "f", IMAGE), _mapped(masks_file, "f", MASKS)
+    for path, *_, (count, *_), _ in (images, masks):
         if count != len(tissues):
-            raise ValueError(f"{path}: expected {len(tissues)} rows as in {types}, found {count}")
+            raise ValueError(f"{path}: expected {len(tissues)} rows as in {types_file}, found {count}")
     return _Fold(name, images, masks, tissues)
 
 
 def _open_store(store: Path, name: str) -> _Fold:
-    images, instances = store / "images.npy", store / "instances.npy"
     try:
         with np.load(store / TABLE) as table:
             types, counts, tissues = (table[key] for key in ("types", "counts", "tissues"))
-        rows = [len(_mapped(images, "u", IMAGE)), len(_mapped(instances, "u", MASKS[:2])), len(counts), len(tissues)]
+        images, instances = _mapped(store / "images.npy", "u", IMAGE), _mapped(store / "instances.npy", "u", MASKS[:2])
+        rows = [images[4][0], instances[4][0], len(counts), len(tissues)]
         if len(set(rows)) > 1 or counts.sum() != len(types):
             raise ValueError(f"{rows} rows and {len(types)} nuclei instead of {counts.sum()}")
     except (ValueError, TypeError, KeyError, OSError, EOFError, BadZipFile) as error:
@@ -159,57 +167,38 @@ def _open_store(store: Path, name: str) -> _Fold:
     return _Fold(name, images, instances, tuple(map(str, tissues)), np.split(types, np.cumsum(counts[:-1])))
 
 
-def _mapped(path: Path, kind: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Open an array without reading it, and check its kind of numbers and the shape of its rows."""
+def _mapped(path: Path, kind: str, shape: tuple[int, ...]) -> _Mapped:
+    """Check that an array has the kind of dtype (f, u or U) and the shape of its rows, without reading it."""
     if not path.is_file():
         raise FileNotFoundError(f"{path}: expected a .npy file, found nothing")
     try:
-        array = np.load(path, mmap_mode="r")
+        array: Any = np.load(path, mmap_mode="r")
     except (ValueError, EOFError, OSError) as error:
         raise ValueError(f"{path}: expected a .npy file, found a damaged one ({error})") from None
-    check_form(array.dtype, array.shape, kind, shape, path)
-    return array
+    if array.dtype.kind != kind or array.ndim < 1 or array.shape[1:] != shape:
+        wanted = {"f": "floats", "u": "unsigned integers", "U": "text"}[kind], ("N", *shape)
+        raise ValueError(
+            f"{path}: expected {wanted[0]} {wanted[1]}, found {array.dtype} {array.shape}".replace("'", "")
+        )
+    return path, array.dtype, "r", array.offset, array.shape, "C" if array.flags.c_contiguous else "F"
 
 
-def check_form(dtype: np.dtype, found: tuple[int, ...], kind: str, shape: tuple[int, ...], name: object) -> None:
-    """Refuse an array whose dtype is not of the kind (f, u or U) or whose rows do not have the shape."""
-    if dtype.kind != kind or len(found) < 1 or found[1:] != shape:
-        kinds = {"f": "floats", "u": "unsigned integers", "U": "text"}
-        raise ValueError(f"{name}: expected {kinds[kind]} {('N', *shape)}, found {dtype} {found}".replace("'", ""))
-
-
-def check_tissues(tissues: np.ndarray, name: object) -> tuple[str, ...]:
-    """Tissues as strings; unknown ones are logged."""
-    unknown = sorted({str(tissue) for tissue in tissues} - set(TISSUES))
-    if unknown:
-        logger.warning("%s: expected one of %d tissues, found %s", name, len(TISSUES), ", ".join(unknown))
-    return tuple(map(str, tissues))
-
-
-def convert_row(
-    image: np.ndarray, masks: np.ndarray, row: int, image_file: object, mask_file: object
+def _convert_row(
+    image: np.ndarray, masks: np.ndarray, row: int, fold: _Fold
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Convert a published row: float image (256, 256, 3) and masks (256, 256, 6).
-
-    Returns:
-        uint8 image, int32 (256, 256) of ids 1..K, and their types, int64 (K,).
-
-    Raises:
-        ValueError: the values are not intensities or ids; the message names file and row.
-    """
+    """Image as uint8, ids 1..K as int32 (256, 256), and their types as int64 (K,)."""
     masks, low, high = masks[..., : len(TYPES)], image.min(), image.max()
     if not (low >= 0 and high <= 255):  # also refuses NaN
-        raise ValueError(f"{image_file}: expected 0 to 255 in row {row}, found {low:g} to {high:g}")
+        raise ValueError(f"{fold.images[0]}: expected 0 to 255 in row {row}, found {low:g} to {high:g}")
     if not (masks.min() >= 0 and np.array_equal(masks, np.rint(masks))):
-        raise ValueError(f"{mask_file}: expected integer ids >= 0 in row {row}, found other values")
-    instances, types = merge_channels(masks)
-    hidden = sum(np.count_nonzero(np.unique(channel)) for channel in np.moveaxis(masks, -1, 0)) - len(types)
+        raise ValueError(f"{fold.masks[0]}: expected integer ids >= 0 in row {row}, found other values")
+    instances, types, hidden = merge_channels(masks)
     if hidden:
-        logger.warning("%s: in row %d, %d nuclei are hidden by nuclei of other types", mask_file, row, hidden)
+        logger.warning("%s: in row %d, %d nuclei are hidden by nuclei of other types", fold.masks[0], row, hidden)
     return np.rint(image).astype(np.uint8), instances, types
 
 
-def merge_channels(masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def merge_channels(masks: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
     """Merge one map of ids per type into one map of nuclei.
 
     Ids repeat across channels, so the ids of each channel are shifted past those of the channels before. Where channels
@@ -219,7 +208,7 @@ def merge_channels(masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         masks: ids (H, W, C) of C types, 0 is background, without the background channel.
 
     Returns:
-        int32 (H, W) of ids 1..K, and the type 1..C of each, int64 (K,).
+        int32 (H, W) of ids 1..K, the type 1..C of each, int64 (K,), and the number of hidden nuclei.
     """
     merged, owner, offset = np.zeros(masks.shape[:2], np.int64), [np.zeros(0, np.int64)], 0
     for channel in range(masks.shape[2]):
@@ -228,4 +217,4 @@ def merge_channels(masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         owner.append(np.full(len(old), channel + 1))
         offset += len(old)
     instances, kept = contiguous(merged)
-    return instances, np.concatenate(owner)[kept - 1]
+    return instances, np.concatenate(owner)[kept - 1], offset - len(kept)

@@ -14,7 +14,6 @@ class Source:
 
     Attributes:
         name: short name, and the name of its folder.
-        kind: data or weights.
         what: content, counts and sizes.
         home: page of its authors.
         urls: files to download; empty if a person has to register or use a browser.
@@ -23,13 +22,10 @@ class Source:
         citation: what to cite.
         size: size on disk in words, None if unpublished.
         checksum: `algorithm:hex` of each file of `urls`, None if unpublished.
-        mpp: microns per pixel, None if it differs between images.
-        layout: official layout of the files.
         unpack: whether the download is an archive to unpack.
     """
 
     name: str
-    kind: str
     what: str
     home: str
     urls: list[str]
@@ -38,8 +34,6 @@ class Source:
     citation: str
     size: str | None
     checksum: list[str] | None
-    mpp: float | None
-    layout: str
     unpack: bool
 
     def folder(self, root: str | Path) -> Path:

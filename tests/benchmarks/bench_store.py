@@ -36,8 +36,8 @@ else:
     images, masks = (np.load(root / name) for name in names)
 merged = [merge_channels(row[..., :5]) for row in masks]
 np.savez(root / "rival.npz", images=np.rint(images).astype(np.uint8),
-         instances=np.stack([ids for ids, _ in merged]).astype(np.uint16),
-         types=np.concatenate([types for _, types in merged]))
+         instances=np.stack([ids for ids, *_ in merged]).astype(np.uint16),
+         types=np.concatenate([types for _, types, _ in merged]))
 """
 
 

@@ -95,7 +95,7 @@ def test_verify_prints_every_problem_and_exits_2(root, capsys):
     assert run("verify", "--root", root) == 2
     out, err = capsys.readouterr()
     for problem in (
-        "1.txt:1: expected 3 columns",
+        "1.txt:1: expected x and y",
         "images/3.png: expected a tile of 200 x 200 or 400 x 400 px, found 50 x 50",
         "IHC/train/00000_train_0.png: expected 5 x 5 px",
     ):
@@ -165,7 +165,7 @@ def test_phantom_draws_the_three_data_sets_and_spreads_tiles_over_slides(tmp_pat
     assert capsys.readouterr().out.split() == [str(folder) for folder in folders]
     images = (tmp_path / "phantom/endonuke/dataset/images").iterdir()
     assert {int(path.stem) // 1000 for path in images} == {1, 2, 3}
-    with pytest.raises(ValueError, match=r"expected nothing there, or the phantom set .* found .*'seed': 3"):
+    with pytest.raises(ValueError, match=r"expected no files, or the phantom .* found .*'seed': 3"):
         run("phantom", "--root", tmp_path, "--seed", "4")
     for slides in ("0", "6"):
         with pytest.raises(ValueError, match=f"--slides: expected 1 to 5, the number of tiles, found {slides}"):

@@ -1,6 +1,7 @@
 """BCI: pairs by name, and one clear error for each kind of damage."""
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -72,54 +73,55 @@ def test_images_are_opened_on_access(root):
         pairs[0]
 
 
-@pytest.mark.parametrize("stain", ["HE", "IHC"])
-def test_a_missing_partner_is_named(root, stain):
-    (root / stain / "train/00001_train_3+.png").unlink()
-    with pytest.raises(FileNotFoundError, match=rf"missing {stain}/train/00001_train_3\+\.png"):
+def spoil_name(name):
+    return lambda root: [write(root / stain / "train" / f"{name}.png") for stain in ("HE", "IHC")]
+
+
+@pytest.mark.parametrize(
+    ("harm", "error", "message"),
+    [
+        (lambda root: (root / "HE/train/00001_train_3+.png").unlink(), FileNotFoundError, r"missing HE/train/00001_tr"),
+        (lambda root: (root / "IHC/train/00001_train_3+.png").unlink(), FileNotFoundError, r"missing IHC/train/00001"),
+        (
+            lambda root: [write(root / f"HE/train/000{number}_train_0.png") for number in range(10, 30)],
+            FileNotFoundError,
+            r"IHC/train/00010_train_0\.png.* and 15 more",
+        ),
+        (lambda root: (root / "IHC").rename(root / "DAB"), FileNotFoundError, "expected HE and IHC, found no IHC"),
+        (
+            lambda root: shutil.rmtree(root / "IHC/test"),
+            FileNotFoundError,
+            "IHC/test: expected a folder, found nothing",
+        ),
+        (spoil_name("00002_train_4+"), ValueError, r"4\+\.png: expected a name like 00000_train_1\+"),
+        (spoil_name("00002_test_1+"), ValueError, "expected a name like"),
+        (spoil_name("patient_7"), ValueError, "expected a name like"),
+        (spoil_name("00002_train_"), ValueError, "expected a name like"),
+    ],
+)
+def test_missing_partners_and_wrong_names_are_refused_on_opening(root, harm, error, message):
+    harm(root)
+    with pytest.raises(error, match=message):
         BCI(root)
 
 
-def test_many_missing_partners_fit_in_one_line(root):
-    for number in range(10, 30):
-        write(root / f"HE/train/000{number}_train_0.png")
-    with pytest.raises(FileNotFoundError, match=r"IHC/train/00010_train_0\.png.* and 15 more"):
-        BCI(root)
+def test_a_wrong_split_or_folder_is_named(root):
+    with pytest.raises(ValueError, match="split train or test, found 'val'"):
+        BCI(root, "val")
+    with pytest.raises(FileNotFoundError, match="nowhere: expected a folder, found nothing"):
+        BCI(root / "nowhere")
 
 
-@pytest.mark.parametrize("name", ["00002_train_4+", "00002_test_1+", "patient_7", "00002_train_"])
-def test_a_name_without_split_and_level_is_an_error(root, name):
-    for stain in ("HE", "IHC"):
-        write(root / stain / "train" / f"{name}.png")
-    with pytest.raises(ValueError, match=rf"{name.replace('+', '.')}\.png: expected a name like 00000_train_1\+"):
-        BCI(root)
-
-
-def test_a_pair_of_two_sizes_is_an_error(root):
+def test_damaged_pairs_are_errors_on_access(root):
     write(root / "IHC/train/00000_train_0.png", size=(5, 4))
     with pytest.raises(
         ValueError, match=r"IHC/train/00000_train_0\.png: expected 6 x 4 px like its H&E image, found 5 x 4"
     ):
         BCI(root)[0]
-
-
-def test_a_truncated_image_is_an_error(root):
     path = write(root / "HE/train/00000_train_0.png", size=(300, 300))
     path.write_bytes(path.read_bytes()[:-80])
     with pytest.raises(ValueError, match=r"00000_train_0\.png: expected a whole image"):
         BCI(root)[0]
-
-
-def test_a_missing_folder_is_named(root, tmp_path):
-    with pytest.raises(ValueError, match="split train or test, found 'val'"):
-        BCI(root, "val")
-    with pytest.raises(FileNotFoundError, match="nowhere: expected a folder, found nothing"):
-        BCI(tmp_path / "nowhere")
-    (root / "IHC").rename(root / "DAB")
-    with pytest.raises(FileNotFoundError, match="expected HE and IHC, found no IHC"):
-        BCI(root)
-    (root / "IHC").mkdir()
-    with pytest.raises(FileNotFoundError, match=r"IHC/test: expected a folder, found nothing"):
-        BCI(root, "test")
 
 
 def test_hidden_files_of_macos_are_skipped(root):

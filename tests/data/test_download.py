@@ -63,12 +63,9 @@ def test_every_source_has_an_address_a_licence_and_a_way_to_get_it():
     assert list(known) == ["bci", "pannuke", "endonuke", "consep", "hovernet-pannuke"]
     for name, source in known.items():
         assert source.name == name
-        assert source.kind in ("data", "weights")
-        assert all((source.what, source.licence, source.citation, source.layout))
+        assert all((source.what, source.licence, source.citation))
         assert all(urlsplit(url).scheme == "https" for url in (source.home, *source.urls))
         assert source.urls or source.manual_steps
-    mpp = {"bci": 0.46, "pannuke": 0.25, "endonuke": None, "consep": 0.25}
-    assert {name: source.mpp for name, source in known.items() if source.kind == "data"} == mpp
     assert "leaked" in known["hovernet-pannuke"].what
     with pytest.raises(dataclasses.FrozenInstanceError):
         known["bci"].licence = "free"

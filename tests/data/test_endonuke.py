@@ -114,23 +114,12 @@ def test_ten_thousand_points_are_read(root):
     assert EndoNuke(root, annotator="ann")[1].xy.shape == (10_000, 2)
 
 
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        ("5 5", "expected 3 columns `x y class`, found 2"),
-        ("5 5 1 9", "expected 3 columns `x y class`, found 4"),
-        ("5,5,1", "expected 3 columns `x y class`, found 1"),
-        ("5 five 1", "expected x and y in pixels, found '5' and 'five'"),
-        ("nan 5 1", "expected x and y in pixels, found 'nan' and '5'"),
-        ("5 5 3", "expected class 0, 1, 2, found '3'"),
-        ("5 5 stroma", "expected class 0, 1, 2, found 'stroma'"),
-    ],
-)
-def test_a_bad_line_is_named_by_file_and_number(root, line, message):
+@pytest.mark.parametrize("line", ["5 5", "5 5 1 9", "5,5,1", "5 five 1", "nan 5 1", "5 5 3", "5 5 stroma", "5 5 1.0"])
+def test_a_bad_line_is_named_by_file_and_number(root, line):
     path = label(root, 100, f"1 1 0\n\n{line}\n")
     with pytest.raises(ValueError, match="expected") as error:
         EndoNuke(root)[3]
-    assert str(error.value) == f"{path}:3: {message}"
+    assert str(error.value) == f"{path}:3: expected x and y in pixels and a class of 0, 1, 2, found {line!r}"
 
 
 def test_a_binary_label_file_is_an_error(root):

@@ -133,7 +133,8 @@ def test_one_row_is_in_memory_at_a_time(form, limit, request):
 @settings(max_examples=60, deadline=None)
 def test_merging_keeps_every_nucleus_of_every_channel(owner, ids):
     masks = np.stack([np.where(owner == channel, ids, 0) for channel in range(5)], axis=-1)
-    instances, types = merge_channels(masks)
+    instances, types, hidden = merge_channels(masks)
+    assert hidden == 0
     nuclei = {(channel, i) for channel in range(5) for i in np.unique(masks[..., channel]) if i}
     assert sorted(np.unique(instances[instances > 0])) == list(range(1, len(nuclei) + 1))
     for channel, i in nuclei:
@@ -145,10 +146,10 @@ def test_merging_keeps_every_nucleus_of_every_channel(owner, ids):
 def test_where_channels_overlap_the_later_one_wins():
     masks = np.zeros((1, 4, 5))
     masks[0, :3, 0], masks[0, 1:, 4], masks[0, 3, 1] = 7, 7, 1
-    instances, types = merge_channels(masks)
-    assert instances.tolist() == [[1, 2, 2, 2]]
+    instances, types, hidden = merge_channels(masks)
+    assert (instances.tolist(), hidden) == ([[1, 2, 2, 2]], 1)
     assert types.tolist() == [1, 5]
-    instances, types = merge_channels(np.zeros((3, 3, 5)))
+    instances, types, _ = merge_channels(np.zeros((3, 3, 5)))
     assert (instances.max(), types.shape, types.dtype) == (0, (0,), np.int64)
 
 
@@ -190,6 +191,7 @@ def test_a_zip_alone_is_refused_with_the_command_that_prepares_it(tmp_path):
         (IMAGES, np.zeros((1, 256, 256, 3)), r"images\.npy: expected 2 rows as in .*types\.npy, found 1"),
         (IMAGES, np.zeros((2, 256, 256, 3), "c8"), r"images\.npy: expected floats .* found complex64"),
         (IMAGES, np.float64(3), r"images\.npy: expected floats .* found float64 \(\)"),
+        (IMAGES, np.zeros((1, 256, 256, 3), order="F"), r"images\.npy: expected 2 rows as in .*types\.npy, found 1"),
         (TYPES, np.array([1, 2]), r"types\.npy: expected text \(N,\), found int64 \(2,\)"),
         (TYPES, np.array(["Breast", None]), r"types\.npy: expected (a \.npy file|text)"),
     ],
@@ -210,7 +212,7 @@ def test_truncated_and_other_files_are_errors(root):
         path.write_bytes(content)
         with pytest.raises(ValueError, match=r"masks\.npy: expected a \.npy file, found a damaged one"):
             PanNuke(root)
-        with pytest.raises(ValueError, match=r"masks\.npy: expected a .*, found (a damaged one|damage at row 1)"):
+        with pytest.raises(ValueError, match=r"masks\.npy: expected a .*, found a damaged one"):
             prepare_pannuke(root, progress=False)
 
 
@@ -265,3 +267,10 @@ def test_a_compact_store_whose_counts_disagree_is_an_error(store):
         np.savez(store / "nuclei.npz", **(arrays | change))
         with pytest.raises(ValueError, match=r"found \[3, 3, [23], 3\] rows and \d nuclei instead of \d; delete"):
             PanNuke(store.parents[1])
+
+
+def test_fortran_order_is_read(root):
+    path = root / member(MASKS)
+    before = PanNuke(root)[1]
+    np.save(path, np.asfortranarray(np.load(path)))
+    np.testing.assert_array_equal(PanNuke(root)[1].instances, before.instances)

@@ -1,4 +1,4 @@
-"""What must hold of a phantom tile: it repeats, its truth agrees with itself, and its stains show that truth."""
+"""Phantom tiles are reproducible, their ground truth is consistent, and their stains show it."""
 
 import numpy as np
 import pytest

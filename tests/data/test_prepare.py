@@ -158,22 +158,13 @@ def test_damaged_zips_are_errors_and_leave_no_store(phantoms, tmp_path):
     with archive.open("rb+") as file:
         file.seek(masks.header_offset + 30 + len(masks.filename) + masks.compress_size - 8)
         file.write(b"damaged!")
-    with pytest.raises(ValueError, match=r"fold_1\.zip:.*masks\.npy: expected a whole file, found damage at row \d"):
+    with pytest.raises(ValueError, match=r"fold_1\.zip: expected a zip, found a damaged one"):
         prepare_pannuke(tmp_path, progress=False)
     with zipfile.ZipFile(archive, "w") as incomplete:
         incomplete.writestr("Fold 1/images/fold1/types.npy", b"")
     with pytest.raises(FileNotFoundError, match=r"fold_1\.zip: expected the files of a fold, found no .*images\.npy"):
         prepare_pannuke(tmp_path, progress=False)
     assert not list((tmp_path / "compact").iterdir())
-
-
-def test_fortran_order_cannot_be_streamed(phantoms, tmp_path):
-    shutil.copytree(phantoms["pannuke"] / "Fold 1", tmp_path / "Fold 1")
-    path = tmp_path / MASKS.format(1)
-    np.save(path, np.asfortranarray(np.load(path)))
-    assert len(PanNuke(tmp_path)[0].types) == len(PanNuke(phantoms["pannuke"])[0].types)
-    with pytest.raises(ValueError, match=r"masks\.npy: expected an array in C order, found Fortran order"):
-        prepare_pannuke(tmp_path, progress=False)
 
 
 def test_nothing_to_prepare_is_an_error(tmp_path):

@@ -43,7 +43,7 @@ def test_every_study_and_the_tiles_without_labels_are_read(tmp_path):
     assert "repeats line 1, dropped" in result.warnings[0]
     assert [problem.split(": ")[1][:20] for problem in result.problems] == [
         "expected a tile of 2",
-        "expected 3 columns `",
+        "expected x and y in ",
     ]
 
 

@@ -1,4 +1,4 @@
-"""Synthetic tissue with exact truth, in H&E and in IHC, and in the official layouts of the three data sets."""
+"""Synthetic tissue with exact ground truth in H&E and IHC, and in the official layouts of three data sets."""
 
 from .layouts import write_all as write_all
 from .layouts import write_bci as write_bci

@@ -1,4 +1,4 @@
-"""The phantom in the official layouts of BCI, PanNuke and EndoNuke: one set of readers serves it and real data."""
+"""Writers of the phantom in the official layouts of BCI, PanNuke and EndoNuke, for the readers of the real data."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ from PIL import Image
 from .render import render_he, render_ihc
 from .sample import draw, prepare
 
-VERSION = 1  # of the drawing: a set drawn by another version is not the same set
+VERSION = 1  # version of the drawing code; data sets of another version are refused
 MANIFEST = "phantom.json"
 PANNUKE_PX, PANNUKE_MPP = 256, 0.25
 BCI_MPP = 0.46
 ENDONUKE_SIZES = ((200, 0.5), (400, 0.25))  # pixels and microns per pixel: both show 100 microns
-TILES_A_SLIDE = 4  # of PanNuke; each fold has slides of its own
-PAIRS_A_SLIDE = 2  # of BCI; each split has slides of its own
+TILES_A_SLIDE = 4  # PanNuke; no slide is in two folds
+PAIRS_A_SLIDE = 2  # BCI; no slide is in two splits
 LEVELS = ("0", "1+", "2+", "3+")
-RUN_STEP = 1000  # EndoNuke's ids start anew this far on in each run, farther than any gap inside one
-LARGE_EVERY, TORN_EVERY = 10, 20  # every so many EndoNuke tiles is 400 px, or partly transparent as at a scan's edge
+RUN_STEP = 1000  # distance of the first ids of two runs of EndoNuke
+LARGE_EVERY, TORN_EVERY = 10, 20  # one in 10 EndoNuke tiles has 400 px, one in 20 is partly transparent (scan edge)
 ENDONUKE_CLASS = {1: 1, 5: 1, 3: 0, 2: 2, 4: 2}  # PanNuke type to 0 stroma, 1 epithelium, 2 other
 
 
 @contextmanager
 def _complete(root: str | Path, settings: dict[str, object]) -> Iterator[Path | None]:
-    """Folder to fill, which becomes `root` once it is whole; None when `root` already is the same set.
+    """Yield a folder that becomes `root` when it is complete, or None if `root` already is the same data set.
 
     Raises:
-        ValueError: `root` holds something else.
+        ValueError: `root` has other content.
     """
     root = Path(root)
     settings = {"version": VERSION} | settings
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         manifest = root / MANIFEST
-        found = json.loads(manifest.read_text()) if manifest.is_file() else "something that is no phantom set"
+        found = json.loads(manifest.read_text()) if manifest.is_file() else "other files"
         if found != settings:
-            raise ValueError(f"{root}: expected nothing there, or the phantom set {settings}, found {found}")
+            raise ValueError(f"{root}: expected no files, or the phantom {settings}, found {found}")
         yield None
         return
     root.parent.mkdir(parents=True, exist_ok=True)
@@ -58,19 +58,19 @@ def _complete(root: str | Path, settings: dict[str, object]) -> Iterator[Path | 
 def write_bci(root: str | Path, train: int, test: int, size_px: int = 1024, seed: int = 0) -> Path:
     """Write registered pairs as `HE|IHC/train|test/00000_train_1+.png` (HER2, 0.46 microns per pixel).
 
-    Two pairs share a slide; the HER2 level in the name is the slide's, and the levels take turns.
+    Two pairs share a slide; the name holds the HER2 level of the slide, which cycles from slide to slide.
 
     Args:
         root: folder to make.
         train, test: number of pairs.
         size_px: side of an image; the official one is 1024.
-        seed: equal arguments give equal bytes.
+        seed: random seed; equal arguments give equal bytes.
 
     Returns:
         `root`, as a path.
 
     Raises:
-        ValueError: `root` holds anything but the same complete set.
+        ValueError: `root` has other content than the same data set.
     """
     settings: dict[str, object] = {"set": "bci", "train": train, "test": test, "size_px": size_px, "seed": seed}
     with _complete(root, settings) as folder:
@@ -92,8 +92,8 @@ def write_pannuke(root: str | Path, per_fold: int, seed: int = 0) -> Path:
     """Write three folds of H&E patches (256 px, 0.25 microns per pixel) as `Fold N/{images,masks}/foldN/*.npy`.
 
     `images` is float64 (N, 256, 256, 3) in 0-255; `masks` float64 (N, 256, 256, 6): instance ids of the neoplastic,
-    inflammatory, connective, dead and epithelial nuclei, starting anew in each channel, then 1 where there is no
-    nucleus; `types` the tissue names. Arguments, return value and errors as `write_bci`.
+    inflammatory, connective, dead and epithelial nuclei, starting at 1 in each channel, then a channel that is 1 in the
+    background; `types` the tissue names. Arguments, return value and errors as `write_bci`.
     """
     with _complete(root, {"set": "pannuke", "per_fold": per_fold, "seed": seed}) as folder:
         if folder is not None:
@@ -103,12 +103,12 @@ def write_pannuke(root: str | Path, per_fold: int, seed: int = 0) -> Path:
 
 
 def _write_fold(root: Path, fold: int, count: int, seed: int) -> None:
-    home = {kind: root / f"Fold {fold}" / kind / f"fold{fold}" for kind in ("images", "masks")}
     arrays = {}
-    for (kind, folder), channels in zip(home.items(), (3, 6), strict=True):
-        folder.mkdir(parents=True)
+    for kind, channels in (("images", 3), ("masks", 6)):
+        path = root / f"Fold {fold}" / kind / f"fold{fold}" / f"{kind}.npy"
+        path.parent.mkdir(parents=True)
         shape = (count, PANNUKE_PX, PANNUKE_PX, channels)
-        arrays[kind] = np.lib.format.open_memmap(folder / f"{kind}.npy", mode="w+", dtype=np.float64, shape=shape)
+        arrays[kind] = np.lib.format.open_memmap(path, mode="w+", dtype=np.float64, shape=shape)
     tissues = []
     for i in range(count):
         slide, tile = divmod(i, TILES_A_SLIDE)
@@ -121,7 +121,7 @@ def _write_fold(root: Path, fold: int, count: int, seed: int) -> None:
         arrays["masks"][i, ..., 5] = truth.instances == 0
     for array in arrays.values():
         array.flush()
-    np.save(home["images"] / "types.npy", np.array(tissues, dtype=str))
+    np.save(root / f"Fold {fold}" / "images" / f"fold{fold}" / "types.npy", np.array(tissues, dtype=str))
 
 
 def write_endonuke(root: str | Path, runs: Sequence[int], seed: int = 0) -> Path:
@@ -133,7 +133,7 @@ def write_endonuke(root: str | Path, runs: Sequence[int], seed: int = 0) -> Path
     Args:
         root: folder to make.
         runs: number of tiles of each run.
-        seed: equal arguments give equal bytes.
+        seed: random seed; equal arguments give equal bytes.
 
     Returns, raises: as `write_bci`.
     """
@@ -152,7 +152,7 @@ def write_endonuke(root: str | Path, runs: Sequence[int], seed: int = 0) -> Path
 
 
 def _endonuke_tile(seed: int, run: int, tile: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """RGBA image and integer (K, 3) of x, y, class; `count` says how many tiles came before, in all runs."""
+    """RGBA image and integer (K, 3) of x, y, class; `count` is the number of earlier tiles in all runs."""
     size_px, mpp = ENDONUKE_SIZES[count % LARGE_EVERY == LARGE_EVERY // 2]
     planes, truth, style, noise = prepare(seed, size_px, mpp, "nuclear", run, tile, "Uterus")
     image = np.dstack([render_ihc(planes, style, mpp, noise), np.full((size_px, size_px), 255, np.uint8)])
@@ -172,7 +172,7 @@ def write_all(
     bci_px: int = 512,
     seed: int = 0,
 ) -> dict[str, Path]:
-    """Make `root/{bci,pannuke,endonuke}` where they are not there yet; the defaults serve the quick profile.
+    """Write `root/{bci,pannuke,endonuke}` unless they exist.
 
     Args:
         root: folder that holds the three sets.
@@ -180,13 +180,13 @@ def write_all(
         runs: EndoNuke tiles of each run.
         pairs: BCI pairs to train on and to test on.
         bci_px: side of a BCI image.
-        seed: equal arguments give equal bytes.
+        seed: random seed; equal arguments give equal bytes.
 
     Returns:
         set name -> its folder.
 
     Raises:
-        ValueError: a folder holds anything but the same complete set.
+        ValueError: a folder has other content than the same data set.
     """
     root = Path(root)
     return {

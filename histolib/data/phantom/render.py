@@ -1,8 +1,10 @@
-"""A scene seen through the microscope: stain amounts per pixel, Beer-Lambert densities, optics and camera."""
+"""Rendering of a scene: stain amounts per pixel, Beer-Lambert densities, optics and camera."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -15,18 +17,18 @@ from .settings import Style
 from .tissue import MARGIN_UM, Discs, Scene, noise_at
 
 MEMBRANE_UM = 0.55  # half width of a stained cell membrane
-CYTOPLASM_SHARE = 0.15  # DAB of a membrane marker in the cytoplasm, of that on the membrane
-MEMBRANE_STEP_UM = 0.5  # lattice on which neighbouring cells are told apart
-CELL_REACH_UM = 9.0  # a membrane farther from every nucleus is not drawn
+CYTOPLASM_SHARE = 0.15  # DAB of a membrane marker in the cytoplasm, relative to the membrane
+MEMBRANE_STEP_UM = 0.5  # lattice of the Voronoi diagram of the cells
+CELL_REACH_UM = 9.0  # largest distance of a membrane from its nucleus
 EDGE_UM = 0.22  # half width of a nucleus' soft edge
-LEAK, LEAK_UM = 0.26, 2.0  # share of the DAB that diffuses, and how far
+LEAK, LEAK_UM = 0.26, 2.0  # fraction of the DAB that diffuses, and the distance
 NUCLEOLUS_UM = 0.6  # radius
-UPPER_HIDES = 0.5  # share of the lower nucleus' stain that an overlapping one replaces
+UPPER_HIDES = 0.5  # fraction of a nucleus' stain that an overlapping one replaces
 
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """What is known of a rendered tile: `instances` (H, W) int32 and, by id, `types`, `xy` (K, 2) and `grade`."""
+    """Ground truth of a tile: `instances` (H, W) int32 and, by id, `types`, `xy` (K, 2) and `grade`."""
 
     instances: np.ndarray
     types: np.ndarray
@@ -34,41 +36,24 @@ class Truth:
     grade: np.ndarray
 
 
-@dataclass(slots=True)
-class Planes:
+class Planes(SimpleNamespace):
     """Amounts per pixel, each float32 (H, W), before any stain has its colour.
 
     Attributes:
-        cytoplasm, collagen: of epithelium and of stroma.
+        cytoplasm, collagen: amounts in epithelium and in stroma.
         secretion: mucus and serum, where there are no cells.
         blush: factor on DAB outside its target.
         uneven: factor on every density.
         blood, blood_rim: erythrocytes and their refractile edge.
         chromatin: hematoxylin in nuclei.
-        nucleus: how much of the pixel is nucleus, 0 to 1.
+        nucleus: fraction of the pixel that is nucleus.
         brown: DAB on its target, nuclei or membranes.
         membrane: cell borders of the epithelium, 0 to 1.
     """
 
-    cytoplasm: np.ndarray
-    collagen: np.ndarray
-    secretion: np.ndarray
-    blush: np.ndarray
-    uneven: np.ndarray
-    blood: np.ndarray = field(init=False)
-    blood_rim: np.ndarray = field(init=False)
-    chromatin: np.ndarray = field(init=False)
-    nucleus: np.ndarray = field(init=False)
-    brown: np.ndarray = field(init=False)
-    membrane: np.ndarray = field(init=False)
-
-    def __post_init__(self) -> None:
-        for name in ("blood", "blood_rim", "chromatin", "nucleus", "brown", "membrane"):
-            setattr(self, name, np.zeros_like(self.collagen))
-
 
 class _Grid:
-    """The pixel centres of one image, and how fields of a scene are read there."""
+    """Pixel centres of an image, and the fields of the scene sampled there."""
 
     def __init__(self, scene: Scene, size_px: int, mpp: float):
         self.scene, self.size_px, self.mpp = scene, size_px, mpp
@@ -87,8 +72,8 @@ class _Grid:
         return cv2.warpAffine(lattice, matrix, size, flags=how, borderMode=cv2.BORDER_REPLICATE)
 
     def grain(self, scale_um: float) -> np.ndarray:
-        """Texture with grains of a size; each size reads another part of the noise."""
-        seen = min(1.0, scale_um / (2 * self.mpp))  # pixels average what is finer than they are
+        """Texture with the given grain size; each size samples another part of the noise."""
+        seen = min(1.0, scale_um / (2 * self.mpp))  # a pixel averages finer texture
         return seen * noise_at(self.scene.noise, self.x / scale_um + 7 * scale_um, self.y / scale_um + 3 * scale_um)
 
 
@@ -97,10 +82,10 @@ def rasterise(scene: Scene, style: Style, size_px: int, mpp: float, marker: str)
 
     Args:
         scene: the tissue.
-        style: of its slide.
+        style: style of the slide.
         size_px: side of the image, in pixels.
         mpp: microns per pixel.
-        marker: "nuclear" or "membrane": where the DAB is.
+        marker: "nuclear" or "membrane", the target of the DAB.
     """
     grid = _Grid(scene, size_px, mpp)
     planes, depth = _ground(grid)
@@ -120,7 +105,7 @@ def rasterise(scene: Scene, style: Style, size_px: int, mpp: float, marker: str)
 
 
 def _ground(grid: _Grid) -> tuple[Planes, np.ndarray]:
-    """Everything that is not a cell: epithelium's cytoplasm, lumen, fibres, gaps and mucus."""
+    """Tissue without nuclei: cytoplasm, lumen, fibres, gaps and mucus; also the depth inside the glands."""
     depth, wall, void, loose = (grid.field(name) for name in ("depth", "wall", "void", "loose"))
     fine, coarse, blotch = grid.grain(0.6), grid.grain(1.7), grid.grain(9.0)
     depth = depth + 0.25 * coarse
@@ -139,21 +124,30 @@ def _ground(grid: _Grid) -> tuple[Planes, np.ndarray]:
     cytoplasm = epithelium * np.clip(1 - 0.25 * apical + 0.16 * coarse + 0.12 * fine + 0.12 * blotch, 0.15, 2)
     cytoplasm *= 1 - 0.7 * _step(grid.grain(4.2) - 1.6 + 0.4 * apical, 0.12)  # vacuoles
     mucus = np.clip(0.55 * grid.grain(14) + 0.2 * coarse + 0.25 * fine - 0.2, 0, 1.2)
-    blush = np.exp(0.45 * grid.field("tone") * epithelium + grid.field("blush")) * np.clip(
-        1 + 0.2 * fine + 0.3 * grid.grain(3.0), 0.2, 2
-    )
+    blush = np.exp(0.45 * grid.field("tone") * epithelium + grid.field("blush"))
+    blush = blush * np.clip(1 + 0.2 * fine + 0.3 * grid.grain(3.0), 0.2, 2)
     uneven = np.exp(0.12 * grid.field("uneven"))
-    return Planes(cytoplasm, collagen, (lumen + torn) * mucus, blush, uneven), depth
+    empty = ("blood", "blood_rim", "chromatin", "nucleus", "brown", "membrane")
+    planes = Planes(
+        cytoplasm=cytoplasm, collagen=collagen, secretion=(lumen + torn) * mucus, blush=blush, uneven=uneven
+    )
+    planes.__dict__.update((name, np.zeros_like(collagen)) for name in empty)
+    return planes, depth
 
 
-def _stamp(discs: Discs, i: int, grid: _Grid) -> tuple[tuple[slice, slice], np.ndarray] | None:
-    """Window of disc i and about how many microns each of its pixels lies inside the outline; None if off the image."""
+def _stamps(discs: Discs, grid: _Grid) -> Iterator[tuple[int, tuple[slice, slice], np.ndarray]]:
+    """Index, window and, per pixel, approximate microns inside the outline of every disc that is on the image."""
+    for i in range(len(discs.xy)):
+        yield from _stamp(discs, i, grid)
+
+
+def _stamp(discs: Discs, i: int, grid: _Grid) -> Iterator[tuple[int, tuple[slice, slice], np.ndarray]]:
     (cx, cy), (a, b), mpp = discs.xy[i], discs.axes[i], grid.mpp
     reach = 1.3 * max(a, b) + 0.6
     x0, y0 = (max(0, int((c - reach) / mpp)) for c in (cx, cy))
     x1, y1 = (min(grid.size_px, int((c + reach) / mpp) + 1) for c in (cx, cy))
     if x0 >= x1 or y0 >= y1:
-        return None
+        return
     dx = (np.arange(x0, x1, dtype=np.float32) + np.float32(0.5)) * np.float32(mpp) - np.float32(cx)
     dy = (np.arange(y0, y1, dtype=np.float32) + np.float32(0.5)) * np.float32(mpp) - np.float32(cy)
     z = (dx + 1j * dy[:, None]).astype(np.complex64) * np.complex64(np.exp(-1j * discs.angle[i]))
@@ -164,20 +158,14 @@ def _stamp(discs: Discs, i: int, grid: _Grid) -> tuple[tuple[slice, slice], np.n
     bound = 1 + (e * e * (w2 + e * (w3 + e * (w4 + e * w5)))).real
     # First-order distance to the curve: the level function over the length of its gradient.
     inside = (bound - rho) * rho / (np.hypot(p / np.float32(a), q / np.float32(b)) + np.float32(1e-4))
-    return (slice(y0, y1), slice(x0, x1)), inside
+    yield i, (slice(y0, y1), slice(x0, x1)), inside
 
 
 def _add_blood(planes: Planes, grid: _Grid) -> None:
     discs = grid.scene.blood
-    for i in range(len(discs)):
-        if (stamp := _stamp(discs, i, grid)) is None:
-            continue
-        window, inside = stamp
-        body = (
-            _step(inside, max(0.25, grid.mpp / 2))
-            * discs.slice[i]
-            * (0.75 + 0.25 * np.exp(-(((inside - 0.7) / 0.7) ** 2)))
-        )
+    for i, window, inside in _stamps(discs, grid):
+        body = _step(inside, max(0.25, grid.mpp / 2)) * discs.slice[i]
+        body = body * (0.75 + 0.25 * np.exp(-(((inside - 0.7) / 0.7) ** 2)))
         np.maximum(planes.blood[window], body, out=planes.blood[window])
         rim = np.exp(-(((inside - 0.2) / 0.35) ** 2))
         np.maximum(planes.blood_rim[window], rim, out=planes.blood_rim[window])
@@ -187,7 +175,7 @@ def _add_blood(planes: Planes, grid: _Grid) -> None:
 
 
 def _add_membranes(planes: Planes, grid: _Grid, depth: np.ndarray, dab: np.ndarray) -> None:
-    """Cell borders lie where the two nearest epithelial nuclei are equally far (a Voronoi diagram)."""
+    """Draw cell borders, the edges of the Voronoi diagram of the epithelial nuclei."""
     nuclei = grid.scene.nuclei
     cells = np.flatnonzero(np.isin(nuclei.types, (settings.NEOPLASTIC, settings.EPITHELIAL)))
     if len(cells) < 2:
@@ -212,22 +200,19 @@ def _add_membranes(planes: Planes, grid: _Grid, depth: np.ndarray, dab: np.ndarr
 
 
 def _add_nuclei(planes: Planes, grid: _Grid, dab: np.ndarray) -> np.ndarray:
-    """Draw the nuclei in turn, later ones on top, and return the label map (1 + index of the nucleus)."""
+    """Draw the nuclei, later ones on top, and return the label map (1 + index of the nucleus)."""
     nuclei = grid.scene.nuclei
     instances = np.zeros(planes.nucleus.shape, np.int32)
     clump = grid.grain(0.75) + 0.5 * grid.grain(0.4)
     size = np.sqrt(nuclei.axes.prod(1))
-    for i in range(len(nuclei)):
-        if (stamp := _stamp(nuclei, i, grid)) is None:
-            continue
-        window, inside = stamp
+    for i, window, inside in _stamps(nuclei, grid):
         cell = settings.CELLS[int(nuclei.types[i])]
         mask = _step(inside, max(EDGE_UM, grid.mpp / 2) + 0.5 * max(0.0, 0.8 - nuclei.slice[i]))
         texture = clump[window]
         amount = cell.chromatin * np.clip(1 + cell.texture * texture, 0.3, 2)
         amount += cell.rim * np.exp(-(((inside - 0.25) / 0.4) ** 2))
         turn = nuclei.angle[i] % 1
-        if turn < cell.nucleoli:  # its chance and place come from the angle, which nothing else reveals
+        if turn < cell.nucleoli:  # the angle serves as a random number here
             spot = nuclei.xy[i] + 0.4 * size[i] * np.array([np.cos(40 * turn), np.sin(40 * turn)])
             squared = (grid.x[window] - spot[0]) ** 2 + (grid.y[window] - spot[1]) ** 2
             amount += 0.45 * np.exp(-squared / NUCLEOLUS_UM**2)
@@ -241,7 +226,7 @@ def _add_nuclei(planes: Planes, grid: _Grid, dab: np.ndarray) -> np.ndarray:
 
 
 def _truth(instances: np.ndarray, types: np.ndarray, grade: np.ndarray, mpp: float) -> Truth:
-    """Keep the largest visible piece of each nucleus, drop what is too small, and number the rest from 1."""
+    """Keep the largest visible piece of each nucleus, drop small ones, and number the rest from 1."""
     out = np.zeros_like(instances)
     kept, centres = [], []
     for label, window in enumerate(ndimage.find_objects(instances), 1):
@@ -305,5 +290,5 @@ def _photograph(
 
 
 def _step(value: np.ndarray, width: float) -> np.ndarray:
-    """From 0 to 1 as a value crosses 0, over twice a width."""
+    """Linear step from 0 to 1 between -width and width."""
     return np.clip(value / np.float32(2 * width) + np.float32(0.5), 0, 1)

@@ -1,4 +1,4 @@
-"""One call from a seed to a tile in both stains with its exact truth."""
+"""A phantom tile in both stains with its exact ground truth."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from .tissue import lay_out
 
 @dataclass(frozen=True, slots=True)
 class PhantomSample:
-    """The same tissue in two stains, and what it holds.
+    """The same tissue in two stains, with its nuclei.
 
     Attributes:
         he, ihc: the tile in H&E and in IHC, aligned to the pixel.
-        instances: visible region of each nucleus, int32 (H, W), ids 1 to K; where nuclei overlap, the upper one's.
+        instances: int32 (H, W), ids 1 to K of the visible regions; an upper nucleus hides the lower one.
         types: (K,) in PanNuke's numbers: 1 neoplastic, 2 inflammatory, 3 connective, 4 dead, 5 epithelial.
         xy: centroids of the visible regions in pixels, shape (K, 2).
-        grade: (K,) DAB intensity 0 to 3, of the nucleus or of the cell's membrane.
+        grade: (K,) DAB intensity 0 to 3 of the nucleus or of the cell membrane.
         tissue: PanNuke's name of the tissue.
-        level: HER2 level 0 to 3 of the slide (of use with the membrane marker).
+        level: HER2 level 0 to 3 of the slide (for the membrane marker).
     """
 
     he: Patch
@@ -48,11 +48,12 @@ def draw(
 ) -> PhantomSample:
     """Draw a tile of synthetic tissue; equal arguments give equal bytes.
 
-    The slide's style (stains, thickness, scanner, crowding, positivity) follows from (seed, slide), the tissue's layout
-    from (seed, slide, tile). The layout lives in microns: at half the `mpp` and twice the `size_px` it is the same.
+    The style of the slide (stains, thickness, scanner, crowding, positivity) depends on (seed, slide), the layout of
+    the tissue on (seed, slide, tile). The layout is in microns: with half the `mpp` and twice the `size_px` it stays
+    the same.
 
     Args:
-        seed: of the whole set, >= 0.
+        seed: random seed of the whole set, >= 0.
         size_px: side of the square tile, >= 8.
         mpp: microns per pixel.
         marker: "nuclear" (ER, PR: brown nuclei) or "membrane" (HER2: brown membranes).
@@ -72,9 +73,7 @@ def draw(
     name = f"phantom_{seed}_{slide}_{tile}"
     he = Patch(render_he(planes, style, mpp, noise), mpp, f"{name}_he")
     ihc = Patch(render_ihc(planes, style, mpp, noise), mpp, f"{name}_ihc")
-    return PhantomSample(
-        he, ihc, truth.instances, truth.types, truth.xy, truth.grade, tissue=style.tissue, level=style.level
-    )
+    return PhantomSample(he, ihc, truth.instances, truth.types, truth.xy, truth.grade, style.tissue, style.level)
 
 
 def prepare(
@@ -87,7 +86,7 @@ def prepare(
     tissue: str | None = None,
     level: int | None = None,
 ) -> tuple[Planes, Truth, Style, np.random.Generator]:
-    """All of `draw` before a stain is chosen, for writers that need one stain only; the generator is for its noise."""
+    """Layout and style of a tile without its images, for writers of one stain; the generator is for image noise."""
     if marker not in MARKERS:
         raise ValueError(f"phantom: expected a marker of {', '.join(MARKERS)}, found {marker!r}")
     if tissue is not None and tissue not in ARCHITECTURES:

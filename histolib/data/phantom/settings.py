@@ -1,8 +1,9 @@
-"""What makes one phantom tissue, cell or slide differ from another: fitted to real tiles before anything is trained."""
+"""Parameters of the phantom's tissues, cells and slides, fitted to real tiles."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -13,11 +14,11 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """How a tissue is built; ranges are of one tile, lengths in microns.
+    """Structure of a tissue; a range holds the values of different tiles, lengths are in microns.
 
     Attributes:
         cover: fraction of the area inside glands or nests.
-        radius_um: of a gland or nest.
+        radius_um: radius of a gland or nest.
         wall_um: height of the epithelium; a gland narrower than this has no lumen.
         pitch_um: distance between neighbouring nuclei of the epithelium.
         nucleus_um: half axes of an epithelial nucleus, the first across the epithelium.
@@ -26,7 +27,7 @@ class Architecture:
         lymph_mm2: inflammatory nuclei per square millimetre of stroma, in clusters.
         void: fraction of the stroma that is torn, fat or off the section.
         fat: chance that a tile holds fat.
-        glass: optical density of the empty slide, per channel; how the usual scanner of the tissue sets its white.
+        glass: optical density of the empty slide, per channel.
         hormone: whether the stroma carries the nuclear receptor too.
     """
 
@@ -49,13 +50,12 @@ _GLAND = Architecture(
 )
 _NEST = replace(_GLAND, radius_um=(16, 45), wall_um=(1e3, 1e3), pitch_um=(5.2, 7.4), nucleus_um=(2.8, 2.2))
 _SHEET = replace(
-    _NEST, cover=(0.6, 1.0), radius_um=(35, 60), pitch_um=(6.5, 9.0), nucleus_um=(2.6, 2.45), lymph_mm2=(0, 2500)
+    _NEST, cover=(0.6, 1), radius_um=(35, 60), pitch_um=(6.5, 9), nucleus_um=(2.6, 2.45), lymph_mm2=(0, 2500)
 )
 _ENDOMETRIUM = Architecture(
     (0.0, 0.3), (18, 42), (11, 17), (3.6, 5.2), (3.9, 2.5), (3.6, 2.75), (6000, 25000), (0, 1200), (0.0, 0.8),
     fat=0.0, glass=(0.018, 0.032), hormone=True,
 )  # fmt: skip
-
 _BREAST = Architecture(
     (0.1, 0.8), (12, 36), (10, 34), (4.6, 6.4), (2.8, 2.2), (2.8, 1.35), (3000, 8000), (0, 18000), (0.0, 0.35),
     glass=(0.02, 0.14),
@@ -63,23 +63,13 @@ _BREAST = Architecture(
 
 # The 19 tissues of PanNuke, in the spelling of its types.npy.
 ARCHITECTURES: dict[str, Architecture] = {
-    "Adrenal_gland": _SHEET,
-    "Bile-duct": _GLAND,
-    "Bladder": _NEST,
+    **dict.fromkeys(("Bile-duct", "Colon", "Ovarian", "Pancreatic", "Stomach"), _GLAND),
+    **dict.fromkeys(("Bladder", "Cervix", "Esophagus", "HeadNeck", "Skin"), _NEST),
+    **dict.fromkeys(("Adrenal_gland", "Liver", "Testis"), _SHEET),
     "Breast": _BREAST,
-    "Cervix": _NEST,
-    "Colon": _GLAND,
-    "Esophagus": _NEST,
-    "HeadNeck": _NEST,
     "Kidney": replace(_GLAND, cover=(0.5, 0.9), radius_um=(14, 24), wall_um=(8, 11), nucleus_um=(2.5, 2.3)),
-    "Liver": _SHEET,
     "Lung": replace(_GLAND, void=(0.1, 0.8)),
-    "Ovarian": _GLAND,
-    "Pancreatic": _GLAND,
     "Prostate": replace(_GLAND, radius_um=(14, 30)),
-    "Skin": _NEST,
-    "Stomach": _GLAND,
-    "Testis": _SHEET,
     "Thyroid": replace(_GLAND, wall_um=(5.5, 7.5), pitch_um=(5, 7), nucleus_um=(2.4, 2.3)),
     "Uterus": _ENDOMETRIUM,
 }
@@ -87,7 +77,7 @@ ARCHITECTURES: dict[str, Architecture] = {
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """How the nuclei of one type look.
+    """Appearance of the nuclei of one type.
 
     Attributes:
         spread: relative spread of the size (log-normal).
@@ -117,28 +107,23 @@ CELLS: dict[int, Cell] = {
 LYMPHOCYTE_UM = (2.15, 1.95)  # half axes
 DEAD_UM = (1.9, 1.6)
 ERYTHROCYTE_UM = (2.1, 2.7)  # radius
-CLOSEST = 0.72  # two nuclei stay this fraction of the sum of their radii apart; below 1 they overlap
-FAINT = 0.09  # chance that the section holds only a slice of the nucleus, which is then pale
-DEAD_CHANCE = 0.015  # of an epithelial nucleus
-FAT_PITCH_UM = 38.0  # between neighbouring fat cells
+CLOSEST = 0.72  # smallest distance of two nuclei, as a fraction of the sum of their radii; below 1 they overlap
+FAINT = 0.09  # chance that the section cuts off most of a nucleus, which is then pale
+DEAD_CHANCE = 0.015  # per epithelial nucleus
+FAT_PITCH_UM = 38.0  # distance of neighbouring fat cells
 RECEPTOR_FREE = 0.09  # share of the tissue, in patches, whose nuclei lack the receptor (vessels, nerves)
 PSEUDOSTRATIFIED_UM = 18.0  # an epithelium up to this height has its nuclei in rows, a higher one is a solid nest
-BLOOD_CHANCE = 0.25  # that a tile holds a pool of erythrocytes
-SMALLEST_UM2 = 1.5  # of what is visible; anything smaller is left out of the truth
+BLOOD_CHANCE = 0.25  # a tile holds a pool of erythrocytes
+SMALLEST_UM2 = 1.5  # visible area; smaller nuclei are left out of the ground truth
 
 # Optical density per unit of stain in (R, G, B), measured on H&E (CoNSeP) and on DAB sections (EndoNuke).
-VECTORS: dict[str, tuple[float, float, float]] = {
-    "hematoxylin": (0.58, 0.76, 0.28),
-    "cytoplasm": (0.36, 0.85, 0.36),
-    "collagen": (0.21, 0.87, 0.42),
-    "blood": (0.14, 0.72, 0.68),
-    "counterstain": (0.62, 0.62, 0.45),
-    "dab": (0.36, 0.56, 0.74),
-    "blush": (0.30, 0.54, 0.79),
-    "haze": (0.50, 0.57, 0.65),
-}
+VECTORS = {
+    "hematoxylin": (0.58, 0.76, 0.28), "cytoplasm": (0.36, 0.85, 0.36), "collagen": (0.21, 0.87, 0.42),
+    "blood": (0.14, 0.72, 0.68), "counterstain": (0.62, 0.62, 0.45), "dab": (0.36, 0.56, 0.74),
+    "blush": (0.30, 0.54, 0.79), "haze": (0.50, 0.57, 0.65),
+}  # fmt: skip
 
-HUE_JITTER = (0.025, 0.012)  # of a slide, per channel: of the dyes, and of DAB, which is one chemical
+HUE_JITTER = (0.025, 0.012)  # between slides, per channel: dyes, and DAB, which is one chemical
 
 # A cell's latent staining is the slide's mean plus its own deviation. Its grade counts how many limits it exceeds; its
 # DAB, in optical density along the stain vector at strength 1, is read between the knots, and is 0 at grade 0.
@@ -149,15 +134,14 @@ LATENT_HORMONE: Range = (1.7, 3.1)
 LATENT_HER2 = (-1.3, 0.1, 1.3, 2.8)  # by HER2 level 0, 1+, 2+, 3+
 
 
-@dataclass(frozen=True, slots=True)
-class Style:
-    """What all tiles of one slide share: tissue, staining, section and scanner.
+class Style(SimpleNamespace):
+    """Properties that all tiles of a slide share: tissue, staining, section and scanner.
 
     Attributes:
         tissue: key of `ARCHITECTURES`.
         malignant: chance that a gland is neoplastic.
         crowding: factor on the density of nuclei.
-        thickness: of the section, relative; scales every density.
+        thickness: relative thickness of the section; scales every density.
         nuclei, cytoplasm, collagen, blood: strengths in H&E.
         counterstain, dab, blush: strengths in IHC; blush is DAB outside its target.
         latent: mean staining of a receptor-positive cell, see `LATENT_NUCLEAR`.
@@ -171,33 +155,12 @@ class Style:
         jpeg: quality at which the scanner compressed.
     """
 
-    tissue: str
-    malignant: float
-    crowding: float
-    thickness: float
-    nuclei: float
-    cytoplasm: float
-    collagen: float
-    blood: float
-    counterstain: float
-    dab: float
-    blush: float
-    latent: float
-    level: int
-    vectors: dict[str, np.ndarray]
-    white: np.ndarray
-    flare: float
-    blur_um: float
-    sharpen: float
-    noise: float
-    jpeg: int
-
 
 def draw_style(rng: np.random.Generator, marker: str, tissue: str | None = None, level: int | None = None) -> Style:
-    """Draw the style of a slide; H&E settings do not depend on the marker.
+    """Draw the style of a slide; the H&E settings do not depend on the marker.
 
     Args:
-        rng: source of chance.
+        rng: random generator.
         marker: one of `MARKERS`.
         tissue: key of `ARCHITECTURES`; drawn when None.
         level: HER2 level 0 to 3; drawn when None.

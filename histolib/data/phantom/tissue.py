@@ -1,4 +1,4 @@
-"""Tissue as geometry in continuous microns, so that one tissue can be seen at any scale and in any stain."""
+"""Geometry of the tissue in microns, so that one tissue can be rendered at any scale and in any stain."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from scipy.special import ndtri
 from . import settings
 from .settings import Style
 
-MARGIN_UM = 12.0  # tissue drawn beyond the image, so that its edge is like its middle
+MARGIN_UM = 12.0  # tissue drawn beyond the image, which avoids edge effects
 _NOISE_SIDE = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Discs:
-    """Round things with an irregular outline: nuclei, or erythrocytes.
+    """Discs with an irregular outline: nuclei or erythrocytes.
 
     Attributes:
         xy: centres in microns, shape (N, 2).
         axes: half axes in microns, shape (N, 2), the first along `angle`.
         angle: radians, shape (N,).
-        wobble: complex amplitudes of the outline's 2nd to 5th harmonic, shape (N, 4).
+        wobble: complex amplitudes of harmonics 2 to 5 of the outline, shape (N, 4).
         types: PanNuke numbers, shape (N,); 0 for erythrocytes.
-        slice: fraction of the thing that lies in the section, shape (N,).
-        latent: deviation of the cell's DAB staining from the slide's, shape (N,).
+        slice: fraction of the disc that lies in the section, shape (N,).
+        latent: deviation of the cell's DAB staining from the mean of the slide, shape (N,).
     """
 
     xy: np.ndarray
@@ -37,9 +37,6 @@ class Discs:
     types: np.ndarray
     slice: np.ndarray
     latent: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.xy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +73,7 @@ class _Gland:
 
 def noise_at(tile: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Smooth noise with unit grain and variance, from a tile (64, 64) of white noise, at float32 coordinates."""
-    inside = _NOISE_SIDE  # OpenCV keeps the fraction of a coordinate only while it is small
+    inside = _NOISE_SIDE  # OpenCV loses the fraction of large coordinates
     wrapped = np.mod(x, inside).astype(np.float32), np.mod(y, inside).astype(np.float32)
     return cv2.remap(tile, *wrapped, cv2.INTER_CUBIC, borderMode=cv2.BORDER_WRAP) * np.float32(1.35)
 
@@ -85,8 +82,8 @@ def lay_out(rng: np.random.Generator, style: Style, size_um: float) -> Scene:
     """Draw the tissue of one tile.
 
     Args:
-        rng: source of chance; the same state gives the same tissue.
-        style: of the slide.
+        rng: random generator; the same state gives the same tissue.
+        style: style of the slide.
         size_um: side of the square tile.
     """
     plan = settings.ARCHITECTURES[style.tissue]
@@ -130,7 +127,7 @@ def _share(rng: np.random.Generator, between: tuple[float, float], skew: float =
 
 
 def _glands(rng: np.random.Generator, style: Style, side: int, maps: dict[str, np.ndarray]) -> list[_Gland]:
-    """Place the glands, and write their maps: `depth`, `wall`, `tone` and `gland`."""
+    """Place the glands and add their maps: `depth`, `wall`, `tone` and `gland`."""
     plan = settings.ARCHITECTURES[style.tissue]
     depth = np.full((side, side), -50, np.float32)
     wall, tone, owner = np.full_like(depth, 10), np.zeros_like(depth), np.full_like(depth, -1)
@@ -177,7 +174,7 @@ def _glands(rng: np.random.Generator, style: Style, side: int, maps: dict[str, n
 def _epithelium(
     rng: np.random.Generator, style: Style, gland: _Gland, within: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Lattice centres (K, 2) and angles (K,) of a gland's nuclei: in rows along its outline, or packed `within`."""
+    """Centres (K, 2) on the lattice and angles (K,) of a gland's nuclei, in rows along its outline or packed."""
     malignant = gland.type == settings.NEOPLASTIC
     pitch = rng.uniform(*settings.ARCHITECTURES[style.tissue].pitch_um) / np.sqrt(style.crowding)
     pitch *= 1.1 if malignant else 1.0
@@ -231,9 +228,8 @@ def _nuclei(
     in_gland = np.arange(len(xy)) < n_gland
     dying = in_gland & (rng.random(len(xy)) < settings.DEAD_CHANCE)
     types[dying], axes[dying] = settings.DEAD, settings.DEAD_UM
-    spread, wobble = np.array([(0, 0)] + [(settings.CELLS[t].spread, settings.CELLS[t].wobble) for t in range(1, 6)])[
-        types
-    ].T
+    looks = np.array([(settings.CELLS[t].spread, settings.CELLS[t].wobble) for t in range(1, 6)])
+    spread, wobble = looks[types - 1].T
     axes *= np.exp(spread[:, None] * (rng.standard_normal((len(xy), 1)) + 0.5 * rng.standard_normal((len(xy), 2))))
     waves = rng.standard_normal((len(xy), 4, 2)) @ np.array([1, 1j]) * (wobble[:, None] / np.arange(1, 5))
     thin = rng.random(len(xy)) < settings.FAINT
@@ -253,10 +249,8 @@ def _nuclei(
 
 def _fat(rng: np.random.Generator, side: int) -> np.ndarray:
     """Microns inside the nearest fat cell, on the lattice: a Voronoi diagram with thin walls."""
-    pitch, extent = (
-        settings.FAT_PITCH_UM,
-        np.arange(-settings.FAT_PITCH_UM, side + settings.FAT_PITCH_UM, settings.FAT_PITCH_UM),
-    )
+    pitch = settings.FAT_PITCH_UM
+    extent = np.arange(-pitch, side + pitch, pitch)
     centres = np.stack(np.meshgrid(extent, extent), -1).reshape(-1, 2)
     centres = centres + rng.uniform(-0.4 * pitch, 0.4 * pitch, centres.shape)
     lattice = np.stack(np.meshgrid(np.arange(side), np.arange(side)), -1).reshape(-1, 2)
@@ -275,10 +269,8 @@ def _erythrocytes(rng: np.random.Generator, blood: np.ndarray) -> Discs:
     n = len(xy)
     axes = rng.uniform(*settings.ERYTHROCYTE_UM, (n, 1)) * np.stack([np.ones(n), rng.uniform(0.7, 1, n)], 1)
     waves = 0.03 * rng.standard_normal((n, 4, 2)) @ np.array([1, 1j])
-    zero = np.zeros(n, int)
-    return Discs(
-        xy - MARGIN_UM, axes, rng.uniform(0, np.pi, n), waves, zero, rng.uniform(0.7, 1.2, n), zero.astype(float)
-    )
+    angle, part = rng.uniform(0, np.pi, n), rng.uniform(0.7, 1.2, n)
+    return Discs(xy - MARGIN_UM, axes, angle, waves, np.zeros(n, int), part, np.zeros(n))
 
 
 def _scatter(rng: np.random.Generator, low: np.ndarray, high: np.ndarray, per_mm2: float) -> np.ndarray:
@@ -288,7 +280,7 @@ def _scatter(rng: np.random.Generator, low: np.ndarray, high: np.ndarray, per_mm
 
 
 def _spaced(xy: np.ndarray, distance: np.ndarray) -> np.ndarray:
-    """Mask of points, first come first served, that lie the mean of their distances apart."""
+    """Greedy mask of points, in order, such that two kept points are at least the mean of their distances apart."""
     keep = np.ones(len(xy), bool)
     if len(xy) < 2:
         return keep
