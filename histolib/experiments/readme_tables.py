@@ -150,7 +150,7 @@ def _real(read: Read) -> str:
         for name, scores in results["translations"].items():
             numbers = _translation(scores)
             rows.append([str(fold), f"`{name}`", *(_number(numbers[key], TRANSLATION_COLUMNS[key][1]) for key in keys)])
-        floor = results["floor"].get("to_he", results["floor"])["encoder"]["kid"]
+        floor = results["floor"]["encoder"]["kid"]
         rows.append([str(fold), "real against real", f"{_number(floor['mean'])} ({_interval(floor['ci95'])})", "", ""])
     return _markdown(["fold", "IHC → H&E", *(TRANSLATION_COLUMNS[key][0] for key in keys)], rows)
 
@@ -171,7 +171,6 @@ TABLES: dict[str, Callable[[Read], str]] = {
 
 def _translation(scores: Mapping[str, Any]) -> dict[str, float | None]:
     """One number per column of the translation tables, None where a measure is missing."""
-    scores = scores.get("to_he", scores)
     found = {key: value["mean"] for key, value in {**scores["images"], **scores["sets"].get("encoder", {})}.items()}
     found["correlation"] = scores["correlation"]["mean"]
     found |= {key: scores[key]["f1"] for key in ("nuclei", "detection") if scores.get(key)}
