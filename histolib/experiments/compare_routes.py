@@ -13,10 +13,12 @@ import argparse
 import logging
 import sys
 import time
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -33,14 +35,11 @@ from ..nuclei import detect_log
 
 logger = logging.getLogger(__name__)
 
+RADIUS_UM = 3.0
 FUSED = ("log", "od", "macenko", "cyclegan", "synthetic", "selftrained")
 FUSIONS = {"ensemble": FUSED, "ensemble without log": FUSED[1:]}
-LOG_GRID = {
-    "sigma_um": (1.5, 1.75, 2.0, 2.25, 2.5),
-    "threshold": (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5),
-    "window_um": (2.5, 3.5),
-}
-Timed = tuple[Nuclei, float]  # nuclei of a tile, and the seconds that it took
+LOG_SIGMAS_UM, LOG_WINDOWS_UM = (1.5, 1.75, 2.0, 2.25, 2.5), (2.5, 3.5)
+LOG_THRESHOLDS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,9 +49,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("root", type=Path, help="folder in EndoNuke's layout")
     fold = "JSON file with blocks of ids, and the folder of weights to score on its part test; repeat for each fold"
     parser.add_argument("--fold", action="append", required=True, metavar="SPLIT=WEIGHTS", help=fold)
-    radius = "largest distance of a hit in microns (default: %(default)s)"
-    parser.add_argument("--radius-um", type=float, default=3.0, help=radius)
-    parser.add_argument("--seed", type=int, default=0, help="random seed of the bootstrap (default: %(default)s)")
     parser.add_argument("--output", type=Path, required=True, help="JSON file for the results")
     fusion = "JSON file for a fusion chosen on all tiles, to ship with weights; the results do not use it"
     parser.add_argument("--fusion", type=Path, help=fusion)
@@ -65,48 +61,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in sorted({*learned} - {*names}):
         logger.warning("route %s skipped: its weights are not in every fold", name)
     samples: list[KeypointSample] = []
-    found: dict[str, list[Timed]] = {}
+    found: dict[str, list[Nuclei]] = defaultdict(list)
+    seconds: dict[str, float] = Counter()
     described = []
     for split, models in folds:
-        blocks = read_split(split)
-        parts = {part: [data[i] for i in positions] for part, positions in split_ids(data.ids, blocks).items()}
-        _refuse_leaks(models, names, parts["test"])
-        log = tune_log([*parts["train"], *parts["val"]], args.radius_um)
-        routes: dict[str, Callable[[Patch], Nuclei]] = {"log": lambda patch, log=log: Nuclei(*detect_log(patch, **log))}
-        routes |= {name: partial(ROUTES[name], marker=data.marker, models=models) for name in names}
-        candidates = [name for name in FUSED if name in routes]
-        seen = {name: [timed[0] for timed in _run(routes[name], parts["val"], name)] for name in candidates}
-        here = {name: _run(route, parts["test"], name) for name, route in routes.items()}
-        fusions = {}
-        for title, wanted in FUSIONS.items():
-            if members := [name for name in candidates if name in wanted]:
-                about = f"{args.root.name}: {', '.join(blocks['val'])}"
-                fusion = _choose(parts["val"], {name: seen[name] for name in members}, args.radius_um, about)
-                here[title] = [_fuse(fusion, here, i, sample) for i, sample in enumerate(parts["test"])]
-                fusions[title] = {"weights": fusion.weights, "threshold": fusion.threshold}
-        for name, timed in here.items():
-            found.setdefault(name, []).extend(timed)
+        parts = {part: [data[i] for i in at] for part, at in split_ids(data.ids, read_split(split)).items()}
+        about, here, spent = _score_fold(parts, models, names, data.marker)
+        for name in here:
+            found[name] += here[name]
+            seconds[name] += spent[name]
         samples += parts["test"]
         weights = models.describe(sorted({role for name in names for role in ROUTES[name].needs}))
-        fold = {"split": split.name, "tiles": len(parts["test"]), "log": log, "fusions": fusions, "weights": weights}
-        described.append(fold)
-    predictions = {name: [nuclei for nuclei, _ in timed] for name, timed in found.items()}
+        described.append({"split": split.name, "tiles": len(parts["test"]), **about, "weights": weights})
     if args.fusion:
-        about = f"{args.root.name}: {len(samples)} tiles, each with weights that never saw its run of ids"
-        fused = {name: predictions[name] for name in FUSED if name in predictions}
-        _choose(samples, fused, args.radius_um, about).save(args.fusion)
+        _choose(samples, {name: found[name] for name in FUSED if name in found}).save(args.fusion)
     ids = [int(sample.patch.name) for sample in samples]
-    how = {"radius_um": args.radius_um, "blocks": tile_blocks(ids), "seed": args.seed, "classes": data.types}
-    results = evaluate(samples, predictions, details=True, **how)
-    area_mm2 = sum(sample.patch.area_mm2 for sample in samples)
-    for name, timed in found.items():
-        results["routes"][name]["seconds_per_mm2"] = sum(seconds for _, seconds in timed) / area_mm2
+    how_scored = {"radius_um": RADIUS_UM, "blocks": tile_blocks(ids), "classes": data.types}
+    results = evaluate(samples, found, details=True, **how_scored)
+    for name in found:
+        results["routes"][name]["seconds_per_mm2"] = seconds[name] / sum(sample.patch.area_mm2 for sample in samples)
     results["folds"] = described
     results["protocol"] |= {
         "dataset": f"EndoNuke, {len(samples)} tiles, {len(set(ids))} ids",
         "cross-fit": "each tile with weights, thresholds and votes that saw no tile of its run of ids",
         "uses IHC labels": ["supervised", "log (two numbers)", *FUSIONS],
-        "seed": args.seed,
         "histolib": __version__,
     }
     write_json(args.output, results)
@@ -116,54 +94,61 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def tune_log(samples: Sequence[KeypointSample], radius_um: float = 3.0) -> dict[str, float]:
+def _score_fold(
+    parts: Mapping[str, Sequence[KeypointSample]], models: Models, names: Sequence[str], marker: str
+) -> tuple[dict[str, Any], dict[str, list[Nuclei]], dict[str, float]]:
+    """Chosen parameters of one fold, and the nuclei and seconds of each route on its test tiles."""
+    test, val = parts["test"], parts["val"]
+    for name in names:
+        if leaked := leaks_of(name, models, sorted({sample.patch.name for sample in test})):
+            raise ValueError(
+                f"route {name}: expected weights that saw none of the test tiles, found {len(leaked)} of them among "
+                f"their training or validation data ({', '.join(leaked[:3])}, ...)"
+            )
+    log = tune_log([*parts["train"], *val])
+    routes: dict[str, Callable[[Patch], Nuclei]] = {"log": lambda patch: Nuclei(*detect_log(patch, **log))}
+    routes |= {name: partial(ROUTES[name], marker=marker, models=models) for name in names}
+    seen = {name: [routes[name](one.patch) for one in tqdm(val, name)] for name in FUSED if name in routes}
+    found, seconds, fusions = {}, {}, {}
+    for name, route in routes.items():
+        start = time.perf_counter()
+        found[name] = [route(sample.patch) for sample in tqdm(test, name)]
+        seconds[name] = time.perf_counter() - start
+    for title, wanted in FUSIONS.items():
+        if members := {name: seen[name] for name in wanted if name in seen}:
+            fusion, start = _choose(val, members), time.perf_counter()
+            tiles = _by_tile({name: found[name] for name in fusion.weights})
+            found[title] = [fusion(tile, sample.patch.mpp) for tile, sample in zip(tiles, test, strict=True)]
+            seconds[title] = time.perf_counter() - start + sum(seconds[name] for name in fusion.weights)
+            fusions[title] = {"weights": fusion.weights, "threshold": fusion.threshold}
+    return {"log": log, "fusions": fusions}, found, seconds
+
+
+def tune_log(samples: Sequence[KeypointSample]) -> dict[str, float]:
     """Grid search for the arguments of `detect_log` with the best pooled F1."""
     best: dict[str, float] = {}
     best_f1 = -1.0
-    for sigma, window in product(LOG_GRID["sigma_um"], LOG_GRID["window_um"]):
-        totals = dict.fromkeys(LOG_GRID["threshold"], PointCounts())
+    for sigma, window in product(LOG_SIGMAS_UM, LOG_WINDOWS_UM):
+        totals = dict.fromkeys(LOG_THRESHOLDS, PointCounts())
         for sample in samples:
+            mpp = sample.patch.mpp
             xy, score = detect_log(sample.patch, sigma_um=sigma, threshold=min(totals), window_um=window)
             for threshold in totals:
-                kept, mpp = xy[score > threshold], sample.patch.mpp
-                totals[threshold] += count_points(kept * mpp, sample.xy * mpp, radius_um)
+                totals[threshold] += count_points(xy[score > threshold] * mpp, sample.xy * mpp, RADIUS_UM)
         for threshold, total in totals.items():
             if (f1 := np.nan_to_num(total.scores()["f1"])) > best_f1:
                 best_f1, best = f1, {"sigma_um": sigma, "threshold": threshold, "window_um": window}
     return best
 
 
-def _refuse_leaks(models: Models, names: Sequence[str], samples: Sequence[KeypointSample]) -> None:
-    for name in names:
-        leaked = leaks_of(name, models, sorted({sample.patch.name for sample in samples}))
-        if leaked:
-            raise ValueError(
-                f"route {name}: expected weights that saw none of the test tiles, found {len(leaked)} of them among "
-                f"their training or validation data ({', '.join(leaked[:3])}, ...)"
-            )
+def _choose(samples: Sequence[KeypointSample], found: Mapping[str, Sequence[Nuclei]]) -> Fusion:
+    about = f"{len(samples)} tiles of EndoNuke, each with weights that never saw its run of ids"
+    truth, mpp = [sample.xy for sample in samples], [sample.patch.mpp for sample in samples]
+    return choose_fusion(_by_tile(found), truth, mpp, list(found), RADIUS_UM, about)
 
 
-def _run(route: Callable[[Patch], Nuclei], samples: Sequence[KeypointSample], name: str) -> list[Timed]:
-    timed = []
-    for sample in tqdm(samples, name):
-        start = time.perf_counter()
-        timed.append((route(sample.patch), time.perf_counter() - start))
-    return timed
-
-
-def _choose(
-    samples: Sequence[KeypointSample], found: Mapping[str, Sequence[Nuclei]], radius_um: float, about: str
-) -> Fusion:
-    by_tile = [{name: nuclei[i] for name, nuclei in found.items()} for i in range(len(samples))]
-    mpp = [sample.patch.mpp for sample in samples]
-    return choose_fusion(by_tile, [sample.xy for sample in samples], mpp, list(found), radius_um, about)
-
-
-def _fuse(fusion: Fusion, found: Mapping[str, Sequence[Timed]], tile: int, sample: KeypointSample) -> Timed:
-    members = {name: found[name][tile] for name in fusion.weights}
-    start = time.perf_counter()
-    merged = fusion({name: nuclei for name, (nuclei, _) in members.items()}, sample.patch.mpp)
-    return merged, time.perf_counter() - start + sum(seconds for _, seconds in members.values())
+def _by_tile(found: Mapping[str, Sequence[Nuclei]]) -> list[dict[str, Nuclei]]:
+    return [dict(zip(found, tile, strict=True)) for tile in zip(*found.values(), strict=True)]
 
 
 if __name__ == "__main__":

@@ -94,24 +94,21 @@ def ablate(
     writable_folder(output)
     if not (work / "detector" / "hovernet.safetensors").is_file():
         samples = PanNuke(sets.pannuke.root, folds=(1, 2))
-        settings, groups = replace(detector, types=tuple(samples.types.values())), tuple(samples.groups)
-        provenance = Provenance("phantom PanNuke: fold1, fold2", groups)
+        settings = replace(detector, types=tuple(samples.types.values()))
+        provenance = Provenance("phantom PanNuke: fold1, fold2", tuple(samples.groups))
         train_hovernet(samples, settings, work / "detector", provenance=provenance, resume=True, mixed_precision="bf16")
         save_stain_reference([one.patch for one in samples], "he", work / "detector" / "he_reference.safetensors")
     rows = []
     for seed, name in tqdm(list(product(seeds, changes)), unit="run"):
         trained = _run(sets, replace(base, seed=seed, **changes[name]), _folder(work, name, seed), images)
         rows.append({"name": name, "seed": seed, **trained})
-    results: dict[str, Any] = {
-        "rows": rows,
-        "summary": summarise(rows),
-        "classical": _scores(_folder(work, "base", seeds[0]), [n for n in TRANSLATIONS if n != "cyclegan"], images),
-        "protocol": {
-            "base": asdict(base), "changes": changes, "seeds": len(seeds), "histolib": __version__,
-            "scored_on": f"{images} phantom pairs of slides that no training saw",
-            "detector": "HoVer-Net trained on phantom H&E",
-        },
+    protocol = {
+        "base": asdict(base), "changes": changes, "seeds": len(seeds), "histolib": __version__,
+        "scored_on": f"{images} phantom pairs of slides that no training saw",
+        "detector": "HoVer-Net trained on phantom H&E",
     }  # fmt: skip
+    classical = _scores(_folder(work, "base", seeds[0]), [name for name in TRANSLATIONS if name != "cyclegan"], images)
+    results = {"rows": rows, "summary": summarise(rows), "classical": classical, "protocol": protocol}
     write_json(output / f"{NAME}.json", results)
     runs = {name: {"F1": tuple(row["detection"].values())} for name, row in results["summary"].items()}
     lines = {name: scores["detection"] for name, scores in results["classical"].items()}

@@ -17,13 +17,11 @@ from typing import Any
 
 from ..config import Paths
 from ..io import replacing
+from ..translation.evaluation import DIRECTIONS
+from ..translation.table import ARROWS, TITLES, headline
 
 MARKS = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
-TRANSLATION_COLUMNS = {
-    "psnr": ("PSNR ↑", 1), "ssim": ("SSIM ↑", 3), "ms_gmsd": ("MS-GMSD ↓", 3), "mdsi": ("MDSI ↓", 3),
-    "haarpsi": ("HaarPSI ↑", 3), "kid": ("KID ↓", 3), "correlation": ("density ↑", 3), "nuclei": ("nuclei ↑", 3),
-    "detection": ("F1 ↑", 3),
-}  # fmt: skip
+MEASURES = {name: f"{TITLES[name]} {ARROWS[DIRECTIONS[name]]}" for name in TITLES if name != "fid"}
 NOTEBOOKS = {
     "01_data_exploration": ("1 · Data exploration", "what do BCI, PanNuke and EndoNuke contain, and what needs care?"),
     "02_cyclegan_training": ("2 · CycleGAN", "can unpaired patches teach IHC → H&E, and does the tissue survive?"),
@@ -36,8 +34,10 @@ HOVERNET_ROWS = {
     "dice": "Dice", "aji": "AJI", "pq": "PQ",
 }  # fmt: skip
 HOVERNET_RUNS = {
-    "first": "first network", "shipped": "pretrained", "shipped_8_orientations": "pretrained, 8 orientations",
-}  # fmt: skip
+    "first": "first network",
+    "shipped": "pretrained",
+    "shipped_8_orientations": "pretrained, 8 orientations",
+}
 # Published scores of the full-width network at 0.25 µm/px on CoNSeP's 14 test images; its detection F1 assigns first.
 HOVERNET_PUBLISHED = {
     "official PyTorch code": {"detection_assign_then_threshold": 0.756, "dice": 0.850, "pq": 0.546, "aji": 0.601},
@@ -50,8 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Update the README, or check that it is up to date."""
     parser = argparse.ArgumentParser(description="Write the tables of the README from data/results.")
     parser.add_argument("--check", action="store_true", help="write nothing; exit code 2 if the README is out of date")
-    check = parser.parse_args(argv).check
-    readme = Paths.find().root / "README.md"
+    check, readme = parser.parse_args(argv).check, Paths.find().root / "README.md"
     before = readme.read_text("utf-8")
     after = fill(before, readme.parent / "data" / "results")
     if before != after and check:
@@ -75,20 +74,18 @@ def fill(text: str, results: Path) -> str:
         ValueError: a table name is unknown.
     """
 
-    def read(name: str) -> Any:
-        return json.loads((results / name).read_text("utf-8"))
-
     def table(match: re.Match) -> str:
         if match[2] not in TABLES:
             raise ValueError(f"expected a table out of {', '.join(TABLES)}, found {match[2]}")
-        return f"{match[1]}{TABLES[match[2]](read)}\n{match[3]}"
+        made = TABLES[match[2]](lambda name: json.loads((results / name).read_text("utf-8")))
+        return f"{match[1]}{made}\n{match[3]}"
 
     return MARKS.sub(table, text)
 
 
 def _routes(read: Read) -> str:
     rows = []
-    for name, scores in sorted(read("endonuke.json")["routes"].items(), key=lambda item: -item[1]["f1"]):
+    for name, scores in _best_first(read):
         gains = [_change(scores["difference"].get(other), "f1") for other in ("log", "od")]
         numbers = [_number(scores[key]) for key in ("precision", "recall", "f1")]
         others = [_number(scores[key]) for key in ("average_precision", "f1_then_threshold")]
@@ -99,14 +96,12 @@ def _routes(read: Read) -> str:
 
 
 def _recalls(read: Read) -> str:
-    routes = read("endonuke.json")["routes"]
-    groups = [(table, name) for table in ("recall_by_class", "recall_by_stain") for name in routes["log"][table]]
-    head = [f"{name} ({routes['log'][table][name]['n']:,})" for table, name in groups]
-    rows = []
-    for name, scores in sorted(routes.items(), key=lambda item: -item[1]["f1"]):
-        low, middle, high = scores["count_limits"]
-        rows.append([f"`{name}`", *(_number(scores[table][group]["recall"]) for table, group in groups)])
-        rows[-1].append(f"{middle:+.1f}, {low:+.0f} to {high:+.0f}")
+    rows, head = [], []
+    for name, scores in _best_first(read):
+        recalls, (low, middle, high) = scores["recall_by_class"] | scores["recall_by_stain"], scores["count_limits"]
+        head = [f"{group} ({recall['n']:,})" for group, recall in recalls.items()]
+        numbers = [_number(recall["recall"]) for recall in recalls.values()]
+        rows.append([f"`{name}`", *numbers, f"{middle:+.1f}, {low:+.0f} to {high:+.0f}"])
     return _markdown(["recall of", *head, "predicted minus true count per tile: mean, 95 % limits"], rows)
 
 
@@ -127,7 +122,10 @@ def _hovernet(read: Read) -> str:
     rows = []
     for key, title in HOVERNET_ROWS.items():
         scores = [results[name][part] for name in HOVERNET_RUNS for part in images]
-        cells = [_with_interval(one[key]) if key in one else _number(one["segmentation"][key]) for one in scores]
+        cells = [
+            f"{_number(one[key]['f1'])} ({_interval(one[key]['f1_ci95'])})" if key in one
+            else _number(one["segmentation"][key]) for one in scores
+        ]  # fmt: skip
         rows.append([title, *cells, *(_number(published.get(key)) for published in HOVERNET_PUBLISHED.values())])
     return _markdown(["", *head, *(f"{source}, 14 test images" for source in HOVERNET_PUBLISHED)], rows)
 
@@ -136,10 +134,10 @@ def _phantom(read: Read) -> str:
     runs = [read(f"translation_phantom_{seed}.json")["translations"] for seed in (0, 1, 2)]
     rows = []
     for name in runs[0]:
-        scores = [_translation(run[name]) for run in runs]
-        columns = TRANSLATION_COLUMNS.items()
-        rows.append([f"`{name}`", *(_spread([one[key] for one in scores], digits) for key, (_, digits) in columns)])
-    return _markdown(["IHC → H&E", *(title for title, _ in TRANSLATION_COLUMNS.values())], rows)
+        scores = [headline(run[name]) for run in runs]
+        columns = ([one.get(key) for one in scores] for key in MEASURES)
+        rows.append([f"`{name}`", *(_spread(column, 3 if i else 1) for i, column in enumerate(columns))])
+    return _markdown(["IHC → H&E", *MEASURES.values()], rows)
 
 
 def _real(read: Read) -> str:
@@ -148,11 +146,10 @@ def _real(read: Read) -> str:
     for fold in (1, 2):
         results = read(f"translation_real_{fold}.json")
         for name, scores in results["translations"].items():
-            numbers = _translation(scores)
-            rows.append([str(fold), f"`{name}`", *(_number(numbers[key], TRANSLATION_COLUMNS[key][1]) for key in keys)])
-        floor = results["floor"].get("to_he", results["floor"])["encoder"]["kid"]
+            rows.append([str(fold), f"`{name}`", *(_number(headline(scores).get(key)) for key in keys)])
+        floor = results["floor"]["encoder"]["kid"]
         rows.append([str(fold), "real against real", f"{_number(floor['mean'])} ({_interval(floor['ci95'])})", "", ""])
-    return _markdown(["fold", "IHC → H&E", *(TRANSLATION_COLUMNS[key][0] for key in keys)], rows)
+    return _markdown(["fold", "IHC → H&E", *(MEASURES[key] for key in keys)], rows)
 
 
 def _ablation(read: Read) -> str:
@@ -169,13 +166,8 @@ TABLES: dict[str, Callable[[Read], str]] = {
 }  # fmt: skip
 
 
-def _translation(scores: Mapping[str, Any]) -> dict[str, float | None]:
-    """One number per column of the translation tables, None where a measure is missing."""
-    scores = scores.get("to_he", scores)
-    found = {key: value["mean"] for key, value in {**scores["images"], **scores["sets"].get("encoder", {})}.items()}
-    found["correlation"] = scores["correlation"]["mean"]
-    found |= {key: scores[key]["f1"] for key in ("nuclei", "detection") if scores.get(key)}
-    return {key: found.get(key) for key in TRANSLATION_COLUMNS}
+def _best_first(read: Read) -> list[tuple[str, Any]]:
+    return sorted(read("endonuke.json")["routes"].items(), key=lambda item: -item[1]["f1"])
 
 
 def _spread(values: Sequence[Any], digits: int) -> str:
@@ -186,10 +178,6 @@ def _spread(values: Sequence[Any], digits: int) -> str:
 
 def _number(value: float | None, digits: int = 3) -> str:
     return "–" if value is None else f"{value:.{digits}f}"
-
-
-def _with_interval(scores: Mapping[str, Any]) -> str:
-    return f"{_number(scores['f1'])} ({_interval(scores['f1_ci95'])})"
 
 
 def _interval(bounds: Sequence[float | None]) -> str:

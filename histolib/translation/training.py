@@ -80,9 +80,6 @@ def train_cyclegan(
     def scores(networks: Mapping[str, nn.Module], step: int) -> Mapping[str, float]:
         return validate({name: cast(Generator, network.eval()) for name, network in networks.items()})
 
-    state = PartialState()
-    if state.is_main_process:
-        save_stain_reference(ihc, "ihc", Path(folder) / "ihc_reference.safetensors")
     history = fit(
         task,
         draw,
@@ -96,8 +93,10 @@ def train_cyclegan(
         validate=scores if validate else None,
         **{"validate_every": loop.get("save_every", 500)} | loop,
     )
+    state = PartialState()  # not before `fit`, because the first Accelerator decides whether processes use the CPU
     details = {**provenance.details, "processes": state.num_processes, "settings": made_by}
     if state.is_main_process:
+        save_stain_reference(ihc, "ihc", Path(folder) / "ihc_reference.safetensors")
         _save(task, folder, replace(provenance, details=details))
     state.wait_for_everyone()
     return history
