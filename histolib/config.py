@@ -91,7 +91,7 @@ class CycleGANSettings:
         _check_range(self, 0, math.inf, "blocks", "warm_steps", "steps", "grace_steps", "seed")
         _check_range(self, 0, 1e6, "cycle", "identity", "content", "consistency")
         _check_range(self, 0, 0.5, "label_smoothing")
-        _check_range(self, 1e-9, 1, "lr_generator", "lr_discriminator")
+        _check_range(self, 0, 1, "lr_generator", "lr_discriminator")
         _check_range(self, 0, 0.999999, "ema")
         _check_range(self, -1, 1, "content_limit")
 
@@ -141,7 +141,7 @@ class HoverNetSettings:
         _check_range(self, 4, 4096, "map_px")
         _check_range(self, 1, 4096, "batch_size")
         _check_range(self, 1, math.inf, "steps")
-        _check_range(self, 1e-9, 1, "learning_rate")
+        _check_range(self, 0, 1, "learning_rate")
         _check_range(self, 0, 0.9, "affine")
         _check_range(self, 0, 2, "jitter")
         _check_range(self, 0, 1, "painted", "recoloured")

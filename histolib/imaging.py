@@ -21,7 +21,7 @@ STAIN_VECTORS: dict[str, np.ndarray] = {
     "dab": np.array([0.27, 0.57, 0.78]) / np.linalg.norm([0.27, 0.57, 0.78]),
 }
 
-# Range of microns per pixel that shows nuclei: at 2 a small nucleus is 3 px wide. A resolution tag outside this range is
+# Microns per pixel that show nuclei: at 2 a small nucleus is 3 px wide. A resolution tag outside this range is
 # a default of a screen or printer (72 dpi is 353 microns), not of a microscope.
 PLAUSIBLE_MPP = (0.05, 2.0)
 

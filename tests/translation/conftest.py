@@ -1,12 +1,27 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
+from histolib.config import PROFILES
 from histolib.imaging import STAIN_VECTORS, Patch, rgb_from_density
+
+SMALL = replace(
+    PROFILES["quick"].cyclegan,
+    mpp=0.5,
+    patch_px=32,
+    width=4,
+    blocks=1,
+    discriminator_width=4,
+    warm_steps=0,
+    steps=10,
+    lr_generator=2e-4,
+)
 
 
 def paint(second: str, size: int = 96, seed: int = 0, amounts: bool = False):
-    """A patch of hematoxylin blobs on a second stain, with a corner of glass; and the amounts, where asked for."""
+    """A patch of hematoxylin blobs on a second stain with a strip of glass, and optionally the stain amounts."""
     rng = np.random.default_rng(seed)
     blobs = gaussian_filter(rng.standard_normal((size, size)), 3)
     hematoxylin = 0.9 * (blobs > 0.12) * (0.8 + 0.4 * rng.random((size, size)))

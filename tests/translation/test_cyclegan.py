@@ -1,5 +1,5 @@
 from copy import deepcopy
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import pytest
 import torch
@@ -7,21 +7,14 @@ from accelerate import Accelerator
 from torch import nn
 
 from histolib.imaging import Patch
-from histolib.translation import (
-    ContentLost,
-    CycleGAN,
-    StainReference,
-    TranslationSettings,
-    linear_decay,
-    recolour_od,
-    to_image,
-    to_tensor,
-)
+from histolib.translation import ContentLost, CycleGAN, StainReference, recolour_od, to_tensor
 from histolib.translation.content import DENSITY_BINS
 from histolib.translation.cyclegan import DIRECTIONS
+from histolib.translation.inference import to_image
+
+from .conftest import SMALL
 
 torch.set_num_threads(1)
-SMALL = TranslationSettings(width=4, blocks=1, discriminator_width=4, patch_px=32, warm_steps=0, steps=10, pool=2)
 TABLES = {domain: torch.linspace(255, 0, DENSITY_BINS)[:, None].repeat(1, 3).numpy() for domain in ("he", "ihc")}
 
 
@@ -64,23 +57,6 @@ def test_a_zero_weight_computes_no_pass(weights, passes, accelerator):
     assert {"cycle", "identity"} - losses.keys() == {name for name in weights if name != "content"}
 
 
-def test_discriminators_collect_no_gradient_in_the_generators_step(accelerator):
-    task = CycleGAN(SMALL)
-    task._generator_step(batch(), accelerator)
-    for discriminator in task.discriminators.values():
-        assert all(p.grad is None and p.requires_grad for p in discriminator.parameters())
-    for generator in task.generators.values():
-        assert all(p.grad is not None for p in generator.parameters())
-
-
-def test_generators_collect_no_gradient_in_the_discriminators_step(accelerator):
-    task = CycleGAN(SMALL)
-    fakes = {"he": task.generators["ihc_to_he"](batch()["ihc"]), "ihc": task.generators["he_to_ihc"](batch()["he"])}
-    task._discriminator_step(batch(), fakes, accelerator)
-    assert all(p.grad is None for g in task.generators.values() for p in g.parameters())
-    assert all(p.grad is not None for d in task.discriminators.values() for p in d.parameters())
-
-
 def test_losses_are_those_of_the_paper_for_networks_that_do_nothing(accelerator):
     class Constant(nn.Module):
         def __init__(self, value: float) -> None:
@@ -118,7 +94,6 @@ def test_losses_are_those_of_the_paper_for_networks_that_do_nothing(accelerator)
 
 
 def test_the_learning_rate_is_constant_and_then_falls_to_zero(accelerator):
-    assert [linear_decay(step, 8) for step in range(9)] == [1, 1, 1, 1, 1, 0.75, 0.5, 0.25, 0]
     task = CycleGAN(replace(SMALL, steps=4, lr_generator=1.0e-3, lr_discriminator=4.0e-3))
     rates = []
     for seed in range(4):
@@ -127,52 +102,16 @@ def test_the_learning_rate_is_constant_and_then_falls_to_zero(accelerator):
     assert rates == [[1.0e-3, 4.0e-3]] * 3 + [[0.5e-3, 2.0e-3]]
 
 
-@pytest.mark.parametrize(
-    ("start", "expected"), [(0.0, [1, 0.75, 0.5, 0.25, 0]), (0.75, [1, 1, 1, 1, 0]), (1.0, [1, 1, 1, 1, 0])]
-)
-def test_the_decay_starts_where_the_settings_say(start, expected):
-    assert [linear_decay(step, 4, start) for step in range(5)] == expected
-
-
-FROZEN = ("encoder", "blocks", "strided")
-
-
-@pytest.mark.parametrize("spectral_norm", [False, True])
-def test_frozen_stages_stay_bit_equal_without_gradients_and_the_others_move(spectral_norm, accelerator):
-    settings = replace(SMALL, freeze=FROZEN, ema=0.9, spectral_norm=spectral_norm)
-    task = CycleGAN(settings)
+def test_frozen_stages_stay_bit_equal_and_the_others_move(accelerator):
+    task = CycleGAN(replace(SMALL, freeze=("encoder", "blocks")))
     before = {name: deepcopy(network.state_dict()) for name, network in task.modules.items()}
-    average = deepcopy(task.kept()["ihc_to_he"].state_dict())
     for seed in range(3):
         task.step(batch(seed), accelerator)
-    convolutions = [i for i, layer in enumerate(task.discriminators["he"].layers) if isinstance(layer, nn.Conv2d)]
-    below = tuple(f"layers.{i}." for i in convolutions[:-2])
     for name, network in task.modules.items():
-        held = below if name.startswith("discriminator") else ("encoder.", "blocks.")
-        assert all(torch.equal(v, before[name][key]) for key, v in network.state_dict().items() if key.startswith(held))
+        held = () if name.startswith("discriminator") else ("encoder.", "blocks.")
         for key, parameter in network.named_parameters():
             assert torch.equal(parameter, before[name][key]) == key.startswith(held), f"{name} {key}"
             assert (parameter.grad is None) == key.startswith(held)
-    for key, value in task.kept()["ihc_to_he"].state_dict().items():
-        assert torch.equal(value, average[key]) == key.startswith(("encoder.", "blocks.")), key
-    trained = {
-        id(p) for optimizer in task.optimizers.values() for group in optimizer.param_groups for p in group["params"]
-    }
-    assert trained == {id(p) for network in task.modules.values() for p in network.parameters() if p.requires_grad}
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"freeze": ("head",)}, "out of encoder, blocks, decoder, strided, found"),
-        ({"freeze": "decoder"}, "found 'decoder'"),
-        ({"freeze": ("encoder", "blocks", "decoder")}, "all of them frozen"),
-        ({"decay_from": 1.5}, "found 1.5"),
-    ],
-)
-def test_settings_that_cannot_be_trained_are_named(change, message):
-    with pytest.raises(ValueError, match=message):
-        replace(SMALL, **change)
 
 
 def test_the_warm_start_imitates_the_recolouring_and_the_adversarial_steps_follow(accelerator):
@@ -192,52 +131,41 @@ def test_the_warm_start_lowers_its_loss(accelerator):
 
 
 @pytest.mark.parametrize("marker", ["nuclear", "membrane"])
-def test_the_target_of_the_warm_start_is_the_classical_recolouring(marker, tissue):
-    reference = StainReference.fit([tissue], "he")
-    tables = {"he": reference.colours(marker), "ihc": reference.colours(marker)}
-    task = CycleGAN(replace(SMALL, warm_steps=1, marker=marker), tables)
-    patch = Patch(tissue.image[::-1].copy(), 0.5)
-    target = to_image(task._recoloured(to_tensor(patch.image)[None], "ihc", "he"))[0]
-    difference = abs(target.astype(int) - recolour_od(patch, reference, marker=marker).image)
-    assert (difference > 1).mean() < 0.01, "float rounding at the edge of a bin aside"
-
-
-@pytest.mark.parametrize("marker", ["nuclear", "membrane"])
 def test_on_od_both_generators_begin_as_the_classical_recolouring(marker, tissue):
     reference = StainReference.fit([tissue], "he")
     tables = {"he": reference.colours(marker), "ihc": reference.colours(marker)}
     task = CycleGAN(replace(SMALL, on_od=True, marker=marker), tables)
-    pixels = to_tensor(tissue.image)[None]
-    for direction, (source, target) in DIRECTIONS.items():
-        with torch.no_grad():
-            painted = task.generator(direction)(pixels)
-        assert (painted - task._recoloured(pixels, source, target)).abs().mean() < 0.02
+    patch = Patch(tissue.image[::-1].copy(), 0.5)
+    with torch.no_grad():
+        painted = to_image(task.generators["ihc_to_he"](to_tensor(patch.image)[None]))[0]
+    assert list(DIRECTIONS) == list(task.generators)
+    assert abs(painted.astype(int) - recolour_od(patch, reference, marker=marker).image).mean() < 5
 
 
-def test_an_agreement_is_asked_of_ihc_alone_and_teaches_its_translator(accelerator):
+def test_consistency_is_computed_for_ihc_only_and_trains_its_generator(accelerator):
     asked = []
 
     def agree(ihc, translated):
         asked.append(ihc)
         return translated.mean()
 
-    task = CycleGAN(replace(SMALL, agreement=1e6, content_limit=-1.0), agreement=agree)
+    task = CycleGAN(replace(SMALL, consistency=1e6, content_limit=-1.0), consistency=agree)
     sample = batch()
     losses = task.step(sample, accelerator)
     assert torch.equal(asked[0], sample["ihc"])
     assert len(asked) == 1
-    means = [losses["agreement"].item()]
-    means += [task.step(sample, accelerator)["agreement"].item() for _ in range(5)]
+    means = [losses["consistency"].item()]
+    means += [task.step(sample, accelerator)["consistency"].item() for _ in range(5)]
     assert means[-1] < means[0]
-    CycleGAN(SMALL, agreement=agree).step(sample, accelerator)
+    CycleGAN(SMALL, consistency=agree).step(sample, accelerator)
     assert len(asked) == 6
-    with pytest.raises(ValueError, match="agreement of 1"):
-        CycleGAN(replace(SMALL, agreement=1.0))
+    with pytest.raises(ValueError, match="expected a loss for consistency=1, found none"):
+        CycleGAN(replace(SMALL, consistency=1.0))
 
 
 def test_a_warm_start_without_tables_is_refused():
     for change in ({"warm_steps": 2}, {"on_od": True}):
-        with pytest.raises(ValueError, match=r"need colour tables"):
+        with pytest.raises(ValueError, match="expected colour tables"):
             CycleGAN(replace(SMALL, **change))
 
 
@@ -271,16 +199,3 @@ def test_equal_settings_give_equal_networks_and_the_global_seed_stays_untouched(
     assert torch.equal(torch.rand(1), expected)
     for a, b in zip(one.generators["ihc_to_he"].parameters(), two.generators["ihc_to_he"].parameters(), strict=True):
         assert torch.equal(a, b)
-
-
-def test_the_averaged_generator_lags_behind_the_trained_one(accelerator):
-    task = CycleGAN(replace(SMALL, ema=0.999))
-    before = [p.clone() for p in task.generators["ihc_to_he"].parameters()]
-    task.step(batch(), accelerator)
-    kept, trained = task.generator("ihc_to_he"), task.generators["ihc_to_he"]
-    for old, mean, new in zip(before, kept.parameters(), trained.parameters(), strict=True):
-        torch.testing.assert_close(mean, old.lerp(new, 0.9))
-
-
-def test_settings_are_plain_values():
-    assert all(isinstance(value, int | float | str | tuple) for value in asdict(TranslationSettings()).values())

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from histolib.training import load_weights, save_weights
+from histolib.io import Provenance, save_weights
 from histolib.translation import Generator, PatchDiscriminator, held_statistics
 from histolib.translation.content import DENSITY_BINS, DENSITY_STEP
 from histolib.translation.networks import Enlargement, InstanceNorm
@@ -43,13 +43,22 @@ def test_both_networks_run_in_half_precision(dtype):
     assert PatchDiscriminator(4).to(dtype)(image.to(dtype)).isfinite().all()
 
 
-def test_weights_survive_a_file_without_pickle(tmp_path):
+def test_a_generator_and_its_metadata_survive_a_file(tmp_path):
     network, image = small(), torch.rand(1, 3, 16, 16)
-    save_weights(tmp_path / "g.safetensors", network.state_dict(), network.config)
-    state, card = load_weights(tmp_path / "g.safetensors")
-    again = Generator(**card)
-    again.load_state_dict(state)
+    network.mpp, network.direction, network.marker = 0.25, "he_to_ihc", "membrane"
+    network.provenance = Provenance("BCI: train", ("train",))
+    network.save(tmp_path / "g.safetensors")
+    again = Generator.load(tmp_path / "g.safetensors")
     assert torch.equal(network(image), again(image))
+    assert (again.mpp, again.direction, again.marker, again.training) == (0.25, "he_to_ihc", "membrane", False)
+    assert (again.provenance.trained_on, again.provenance.groups) == ("BCI: train", ("train",))
+
+
+@pytest.mark.parametrize("card", [{}, {"config": {"width": 4, "blocks": 1}, "mpp": 0.5}, {"config": {"depth": 1}}])
+def test_other_weights_are_no_generator(tmp_path, card):
+    save_weights(tmp_path / "x.safetensors", {"w": torch.zeros(1)}, card)
+    with pytest.raises(ValueError, match=r"x\.safetensors.*generator"):
+        Generator.load(tmp_path / "x.safetensors")
 
 
 def test_the_published_generator_has_the_published_number_of_weights():

@@ -3,9 +3,8 @@ import pytest
 import torch
 
 from histolib.imaging import Patch
-from histolib.training import save_weights
-from histolib.translation import Generator, load_generator, save_generator, to_image, to_tensor, translate
-from histolib.translation.translate import _sample
+from histolib.translation import Generator, to_tensor, translate
+from histolib.translation.inference import to_image
 
 from .conftest import paint
 
@@ -31,7 +30,8 @@ def large() -> Patch:
 @pytest.mark.parametrize("mpp", [0.25, 0.31, 0.5, 1.0])
 def test_size_scale_and_name_stay(size, mpp, generator):
     image = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
-    out = translate(Patch(image, mpp, "a"), generator, mpp=0.5, tile_px=96)
+    generator.mpp = 0.5
+    out = translate(Patch(image, mpp, "a"), generator, tile_px=96)
     assert (out.image.shape, out.mpp, out.name) == (image.shape, mpp, "a")
 
 
@@ -70,17 +70,6 @@ def test_translation_leaves_no_statistics_behind(generator, large):
     assert torch.equal(generator(to_tensor(large.image[None, :64, :64])), before)
 
 
-@pytest.mark.parametrize("shape", [(300, 300), (100, 3000), (2202, 2202), (513, 20), (40, 99_999)])
-def test_the_sample_spans_the_picture_and_stays_small(shape):
-    image = np.zeros((*shape, 1), np.uint8)
-    image[-1, -1] = 1
-    crops = _sample(image)
-    assert crops[-1, -1, -1] == 1
-    assert 1 <= len(crops) <= 16
-    assert crops.shape[1] <= 256
-    assert crops.shape[2] <= 256
-
-
 def test_a_tile_smaller_than_the_reach_is_refused(generator, large):
     with pytest.raises(ValueError, match="expected a tile larger than"):
         translate(large, generator, tile_px=40)
@@ -90,18 +79,3 @@ def test_images_and_tensors_convert_back_and_forth():
     image = np.random.default_rng(0).integers(0, 256, (2, 5, 7, 3), dtype=np.uint8)
     np.testing.assert_array_equal(to_image(to_tensor(image)), image)
     assert to_tensor(image[0]).shape == (3, 5, 7)
-
-
-def test_a_generator_survives_a_file(tmp_path, generator, large):
-    generator.mpp = 0.25
-    save_generator(tmp_path / "g.safetensors", generator, {"marker": "nuclear"})
-    again, card = load_generator(tmp_path / "g.safetensors")
-    assert (again.mpp, card["marker"], again.training) == (0.25, "nuclear", False)
-    np.testing.assert_array_equal(translate(large, again).image, translate(large, generator).image)
-
-
-@pytest.mark.parametrize("card", [{}, {"config": {"width": 4, "blocks": 1}, "mpp": 0.5}, {"config": {"depth": 1}}])
-def test_other_weights_are_no_generator(tmp_path, card):
-    save_weights(tmp_path / "x.safetensors", {"w": torch.zeros(1)}, card)
-    with pytest.raises(ValueError, match=r"x\.safetensors.*generator"):
-        load_generator(tmp_path / "x.safetensors")

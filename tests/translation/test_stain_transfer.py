@@ -7,8 +7,9 @@ import pytest
 from skimage import color
 
 from histolib.imaging import STAIN_VECTORS, Patch, read_patch, separate_stains, summed_density
-from histolib.training import save_weights
-from histolib.translation import StainReference, macenko, recolour_hed, recolour_od, reinhard
+from histolib.io import save_weights
+from histolib.translation import StainReference, recolour_od
+from histolib.translation.stain_transfer import macenko, recolour_hed, reinhard
 
 from .conftest import paint
 
@@ -148,7 +149,7 @@ def test_other_weights_are_no_reference(tmp_path):
 
 @pytest.mark.parametrize("patches", [[], [GLASS]])
 def test_a_reference_without_tissue_is_refused(patches):
-    with pytest.raises(ValueError, match=f"0 px in {len(patches)} patches"):
+    with pytest.raises(ValueError, match=f"0 tissue pixels in {len(patches)} patches"):
         StainReference.fit(patches)
 
 
