@@ -157,19 +157,14 @@ def test_wrong_usage_exits_2(argv):
     assert error.value.code == 2
 
 
-def test_phantom_draws_the_three_data_sets_and_spreads_tiles_over_slides(tmp_path, capsys, monkeypatch):
+def test_phantom_draws_the_three_data_sets_and_refuses_to_mix_seeds(tmp_path, capsys, monkeypatch):
     tiny = replace(PROFILES["quick"], pannuke_per_fold=1, endonuke_runs=(2, 3), bci_pairs=(1, 1), bci_px=64)
     monkeypatch.setitem(PROFILES, "quick", tiny)
-    assert run("phantom", "--root", tmp_path, "--seed", "3", "--slides", "3") == 0
+    assert run("phantom", "--root", tmp_path, "--seed", "3") == 0
     folders = [tmp_path / "phantom" / name for name in ("bci", "pannuke", "endonuke")]
     assert capsys.readouterr().out.split() == [str(folder) for folder in folders]
-    images = (tmp_path / "phantom/endonuke/dataset/images").iterdir()
-    assert {int(path.stem) // 1000 for path in images} == {1, 2, 3}
     with pytest.raises(ValueError, match=r"expected nothing there, or the phantom set .* found .*'seed': 3"):
         run("phantom", "--root", tmp_path, "--seed", "4")
-    for slides in ("0", "6"):
-        with pytest.raises(ValueError, match=f"--slides: expected 1 to 5, the number of tiles, found {slides}"):
-            run("phantom", "--root", tmp_path, "--slides", slides)
 
 
 def test_no_action_imports_torch(root, phantoms):
