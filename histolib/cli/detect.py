@@ -1,27 +1,5 @@
-"""`histolib detect`: nucleus centroids of image files."""
+"""Find nuclei in image files. For each image, write a CSV table of centroids and a GeoJSON file for QuPath.
 
-from __future__ import annotations
-
-import argparse
-import logging
-import sys
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from pathlib import Path
-
-from tqdm import tqdm
-
-from ..ensemble import ROUTES, Models
-from ..ensemble.export import EXPORTS
-from ..ensemble.models import pretrained_models
-from ..ensemble.routes import DEFAULT_ROUTES
-from ..imaging import IMAGE_SUFFIXES, MARKERS, PLAUSIBLE_MPP, read_patch
-from ..io import writable_folder
-from .options import add_weights, choices, number, progress
-
-logger = logging.getLogger(__name__)
-
-EPILOG = """\
 CSV columns: x_px, y_px (pixels of the input image; pixel centres are integers), x_um, y_um (microns), type, score,
 area_um2. Values that a route does not provide are empty. Unreadable files are reported, the others are processed, and
 the exit code is 2.
@@ -33,11 +11,32 @@ examples:
   histolib detect slide_crop.jpg --mpp 0.25 --weights runs/quick            # networks trained by the course
 """
 
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import count
+from pathlib import Path
+
+from tqdm import tqdm
+
+from ..ensemble import ROUTES, Models
+from ..ensemble.export import EXPORTS
+from ..ensemble.models import pretrained_models
+from ..ensemble.routes import DEFAULT_ROUTES
+from ..imaging import IMAGE_SUFFIXES, MARKERS, PLAUSIBLE_MPP, read_patch
+from ..io import writable_folder
+from .options import add_weights, choices, documented, number, progress
+
+logger = logging.getLogger(__name__)
+
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add `detect` to the command line."""
-    about = "Find nuclei in image files. For each image, write a CSV table of centroids and a GeoJSON file for QuPath."
-    parser = subparsers.add_parser("detect", description=about, epilog=EPILOG)
+    parser = subparsers.add_parser("detect", **documented(__doc__))
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="image file or folder of images")
     mpp = "microns per pixel of all images (default: the resolution tag of each file; an error if it has none)"
     parser.add_argument("--mpp", type=number(*PLAUSIBLE_MPP), help=mpp)
@@ -109,23 +108,14 @@ def _find_images(inputs: Iterable[Path]) -> tuple[list[Path], list[str]]:
 
 
 def _output_names(files: Sequence[Path]) -> list[str]:
-    """A unique name for the results of each file: its stem, extended by suffix, folders or a number on collision."""
-    options = []
-    for path in files:
-        parts = [*path.resolve().parts[1:-1], path.name.replace(".", "_")]
-        options.append([path.stem, *("_".join(parts[-count:]) for count in range(1, len(parts) + 1))])
-    names = [choice[0] for choice in options]
-    for level in range(1, max(map(len, options), default=0)):
-        holders = Counter(name.casefold() for name in names)
-        names = [
-            choice[level] if holders[name.casefold()] > 1 and level < len(choice) else name
-            for name, choice in zip(names, options, strict=True)
-        ]
+    """A unique name for the results of each file: its stem, on collision with folder, suffix and a number."""
+    stems = Counter(path.stem.casefold() for path in files)
+    names: list[str] = []
     taken: set[str] = set()
-    for i, name in enumerate(names):
-        copy = 1
-        while names[i].casefold() in taken:
-            copy += 1
-            names[i] = f"{name}_{copy}"
-        taken.add(names[i].casefold())
+    for path in files:
+        longer = f"{path.resolve().parent.name}_{path.name.replace('.', '_')}"
+        name = longer if stems[path.stem.casefold()] > 1 else path.stem
+        numbered = (name if copy == 1 else f"{name}_{copy}" for copy in count(1))
+        names.append(next(option for option in numbered if option.casefold() not in taken))
+        taken.add(names[-1].casefold())
     return names

@@ -1,4 +1,15 @@
-"""`histolib evaluate`: scores of routes on keypoints, of HoVer-Net on outlines, or of translations."""
+"""Score routes on keypoints, HoVer-Net on outlined nuclei, or translations on pairs or unpaired tissue.
+
+The table is printed; --output writes scores, intervals and protocol as JSON. Scores of weights that were trained or
+selected on the scored data are marked LEAKED.
+
+examples:
+  histolib evaluate data/endonuke --dataset endonuke --routes log,od,synthetic --output results.json
+  histolib evaluate data/endonuke --dataset endonuke --split data/splits/endonuke_1.json --weights runs/fold-1
+  histolib evaluate data/pannuke --dataset pannuke --split data/splits/pannuke_1.json --weights runs/mine
+  histolib evaluate --dataset phantom --weights runs/quick                  # translations of phantom pairs
+  histolib evaluate data/endonuke --dataset endonuke --he data/consep       # translations of unpaired real tissue
+"""
 
 from __future__ import annotations
 
@@ -15,7 +26,7 @@ from .. import __version__
 from ..config import best_device
 from ..data import EndoNuke, open_outlined, read_split
 from ..data.samples import shorten
-from ..data.splits import PARTS, in_groups, split_ids
+from ..data.splits import in_groups, split_ids
 from ..ensemble import ROUTES, Models, evaluate, tile_blocks
 from ..ensemble.models import pretrained_models
 from ..ensemble.routes import leaks_of, roles_of
@@ -24,50 +35,35 @@ from ..io import file_digest, writable_folder, write_json
 from ..nuclei import HoVerNet, evaluate_nuclei
 from ..translation import TRANSLATIONS
 from ..translation.table import translation_table
-from .options import add_weights, choices, number, progress
+from .options import SEED, add_weights, choices, documented, number, progress
 
 logger = logging.getLogger(__name__)
 
 Result = tuple[dict[str, Any], str]  # results for the JSON file, and a table
-EPILOG = """\
-The table is printed; --output writes scores, intervals and protocol as JSON. Scores of weights that were trained or
-selected on the scored data are marked LEAKED.
-
-examples:
-  histolib evaluate data/endonuke --dataset endonuke --routes log,od,synthetic --output results.json
-  histolib evaluate data/endonuke --dataset endonuke --split data/splits/endonuke_1.json --weights runs/fold-1
-  histolib evaluate data/pannuke --dataset pannuke --split data/splits/pannuke_1.json --weights runs/mine
-  histolib evaluate --dataset phantom --weights runs/quick                  # translations of phantom pairs
-  histolib evaluate data/endonuke --dataset endonuke --he data/consep       # translations of unpaired real tissue
-"""
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add `evaluate` to the command line."""
-    about = "Score routes on keypoints, HoVer-Net on outlined nuclei, or translations on pairs or unpaired tissue."
-    parser = subparsers.add_parser("evaluate", description=about, epilog=EPILOG)
+    parser = subparsers.add_parser("evaluate", **documented(__doc__))
     add = parser.add_argument
     add("root", type=Path, nargs="?", help="folder of the data set in its official layout (none for phantom)")
     what = "endonuke: routes, or translations with --he; pannuke, consep: HoVer-Net; bci, phantom: translations"
     add("--dataset", choices=["endonuke", "pannuke", "consep", "bci", "phantom"], required=True, help=what)
-    known = "comma-separated (default: all whose weights are found)"
-    add("--routes", type=choices(ROUTES, "route"), help=f"endonuke: routes, {known}")
-    add("--study", default="bulk", help="endonuke: labelling study (default: %(default)s)")
-    add("--annotator", help="endonuke: annotator whose points are the ground truth (default: all of the study)")
+    routes = "endonuke: comma-separated routes (default: all whose weights are found)"
+    add("--routes", type=choices(ROUTES, "route"), help=routes)
     radius = "largest distance of a hit in microns (default: %(default)s)"
     add("--radius-um", type=number(1e-6), default=3.0, help=radius)
-    add("--split", type=Path, help="endonuke, pannuke, consep: JSON file with a split (default: score all data)")
-    add("--part", choices=PARTS, default="test", help="part of --split to score (default: %(default)s)")
+    split = "endonuke, pannuke, consep: JSON file with a split, whose part test is scored (default: all data)"
+    add("--split", type=Path, help=split)
     orientations = "pannuke, consep: orientations for test-time augmentation, 1 to 8 (default: %(default)s)"
     add("--orientations", type=number(1, 8, int), default=1, help=orientations)
     add("--he", type=Path, help="endonuke: score translations against the H&E in this folder (default: score routes)")
     add("--he-split", type=Path, help="with --he: split of the H&E, whose part test is used (default: all)")
-    add("--translations", type=choices(TRANSLATIONS, "translation"), help=f"translations, {known}")
     features = "translations: features for KID and FID, encoder (of the HoVer-Net) or inception (default: encoder)"
     add("--features", type=choices(("encoder", "inception"), "features"), default=["encoder"], help=features)
     add("--images", type=number(1, kind=int), help="translations: number of images (default: all; phantom: 24)")
     add("--tissue", help="phantom: tissue name of PanNuke (default: all)")
-    add("--seed", type=number(0, kind=int), default=0, help="random seed, non-negative (default: %(default)s)")
+    add("--seed", type=number(0, kind=int), default=0, help=SEED)
     add("--output", type=Path, help="JSON file for the results (default: none)")
     add_weights(parser)
     parser.set_defaults(run=run)
@@ -90,8 +86,7 @@ def run(args: argparse.Namespace) -> int:
         results, table = _evaluate_translations(args)
     else:
         results, table = _evaluate_routes(args)
-    split = {"split": args.split.name, "part": args.part} if args.split else {"split": None}
-    results["protocol"] |= {"dataset": args.dataset, **split, "histolib": __version__}
+    results["protocol"] |= {"dataset": args.dataset, "split": args.split and args.split.name, "histolib": __version__}
     if args.output:
         write_json(args.output, results)
     print(table)
@@ -102,24 +97,23 @@ def _models(args: argparse.Namespace) -> Models:
     return Models(args.weights) if args.weights else pretrained_models()
 
 
-def _available(asked: Sequence[str] | None, table: Mapping[str, Any], models: Models, what: str) -> Sequence[str]:
-    """The names asked for, whose weights must be there, or all whose weights are there."""
+def _available(table: Mapping[str, Any], models: Models, what: str) -> list[str]:
+    """The names whose weights are there; a warning names the others."""
     missing = {name: models.missing(entry.needs) for name, entry in table.items()}
-    for name in asked or ():
-        models.require(table[name].needs, f"{what} {name}")
-    for name in table if not asked else ():
+    for name in table:
         if missing[name]:
             logger.warning("%s %s skipped: %s not found", what, name, ", ".join(missing[name]))
-    return asked or [name for name in table if not missing[name]]
+    return [name for name in table if not missing[name]]
 
 
 def _evaluate_routes(args: argparse.Namespace) -> Result:
-    data = EndoNuke(args.root, annotator=args.annotator, study=args.study)
+    data, models = EndoNuke(args.root), _models(args)
     if not len(data):
-        raise ValueError(f"{args.root}: expected annotated tiles in study {args.study!r}, found none")
-    models = _models(args)
-    names = _available(args.routes, ROUTES, models, "route")
-    positions = split_ids(data.ids, read_split(args.split))[args.part] if args.split else range(len(data))
+        raise ValueError(f"{args.root}: expected annotated tiles, found none")
+    names = args.routes or _available(ROUTES, models, "route")
+    for name in names:
+        models.require(ROUTES[name].needs, f"route {name}")
+    positions = split_ids(data.ids, read_split(args.split))["test"] if args.split else range(len(data))
     samples, ids = [data[i] for i in positions], [data.ids[i] for i in positions]
     leaked = {name: leaks_of(name, models, sorted({str(i) for i in ids})) for name in names}
     predictions: dict[str, list[Any]] = {name: [] for name in names}
@@ -127,13 +121,9 @@ def _evaluate_routes(args: argparse.Namespace) -> Result:
         for name in names:
             predictions[name].append(ROUTES[name](sample.patch, data.marker, models))
     results = evaluate(samples, predictions, radius_um=args.radius_um, blocks=tile_blocks(ids), seed=args.seed)
-    results["protocol"] |= {
-        "study": args.study,
-        "annotators": list(data.annotators),
-        "marker": data.marker,
-        "leaked": leaked,
-        "weights": {name: models.describe(sorted(roles_of(name, models))) for name in names},
-    }
+    weights = {name: models.describe(sorted(roles_of(name, models))) for name in names}
+    results["protocol"] |= {"annotators": list(data.annotators), "marker": data.marker}
+    results["protocol"] |= {"leaked": leaked, "weights": weights}
     columns = ("precision", "recall", "f1", "f1_ci95", "loc_error_um", "count_bias")
     table = _table({name: {key: scores[key] for key in columns} for name, scores in results["routes"].items()})
     return results, _warned({f"route {name}": found for name, found in leaked.items()}, table)
@@ -141,7 +131,6 @@ def _evaluate_routes(args: argparse.Namespace) -> Result:
 
 def _evaluate_translations(args: argparse.Namespace) -> Result:
     models = _models(args)
-    names = _available(args.translations, TRANSLATIONS, models, "translation")
     if args.dataset == "bci":
         data = bci_pairs(args.root, args.images)
     elif args.dataset == "phantom":
@@ -150,7 +139,7 @@ def _evaluate_translations(args: argparse.Namespace) -> Result:
         data = unpaired_tiles(args.root, args.he, images=args.images, split=args.split, he_split=args.he_split)
     data = replace(data, samples=progress(data.samples, "image", data.total))
     how = {"features": args.features, "radius_um": args.radius_um, "seed": args.seed}
-    results = evaluate_with_models(data, models, names, **how)
+    results = evaluate_with_models(data, models, _available(TRANSLATIONS, models, "translation"), **how)
     results["protocol"] |= {"he_split": args.he_split and args.he_split.name, "tissue": args.tissue}
     return results, translation_table(results)
 
@@ -158,16 +147,11 @@ def _evaluate_translations(args: argparse.Namespace) -> Result:
 def _evaluate_outlines(args: argparse.Namespace) -> Result:
     samples, types = open_outlined(args.root, args.dataset)
     if args.split:
-        samples = in_groups(samples, read_split(args.split)[args.part])
+        samples = in_groups(samples, read_split(args.split)["test"])
     path = args.weights if args.weights and args.weights.is_file() else _models(args).path("hovernet")
-    results = evaluate_nuclei(
-        HoVerNet.load(path),
-        progress(samples, "image", len(samples)),
-        types=types,
-        radius_um=args.radius_um,
-        orientations=args.orientations,
-        device=best_device(),
-    )
+    how = {"radius_um": args.radius_um, "orientations": args.orientations, "device": best_device()}
+    images = progress(samples, "image", len(samples))
+    results = evaluate_nuclei(HoVerNet.load(path), images, types=types, **how)
     results["protocol"]["weights"] = {"hovernet": {"digest": file_digest(path)}}
     detection = {"excluded, then assigned": "detection", "assigned, then excluded": "detection_assign_then_threshold"}
     columns = ("f1", "f1_ci95", "precision", "recall")

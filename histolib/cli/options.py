@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import logging
 import math
 import sys
@@ -14,9 +15,16 @@ from typing import TypeVar
 from tqdm import tqdm
 
 T = TypeVar("T")
+SEED = "random seed, non-negative (default: %(default)s)"
 LOG_SHARE, LOG_SECONDS = 0.1, 30.0  # least progress and least time between two lines in a log
 
 logger = logging.getLogger(__name__)
+
+
+def documented(docstring: str | None) -> dict[str, str]:
+    """Description (first paragraph) and epilog (the rest) of a parser."""
+    description, _, epilog = inspect.cleandoc(docstring or "").partition("\n\n")
+    return {"description": description, "epilog": epilog}
 
 
 def add_weights(parser: argparse.ArgumentParser) -> None:

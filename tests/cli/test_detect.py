@@ -166,7 +166,7 @@ def test_images_of_one_name_get_files_of_their_own(tmp_path, route_that):
     assert detect(*folders, "--mpp", 0.5, "--format", "csv", "--output", tmp_path / "out") == 0
     found = {path.stem: int(float(rows(path)[0]["x_px"])) for path in (tmp_path / "out").iterdir()}
     assert sorted(found.values()) == list(shades)
-    assert {"c", "b_c", "x_t_png", "y_t_png", "t_tif", "T_bmp"} <= set(found)
+    assert {"c", "b_c", "x_t_png", "y_t_png", "y_t_tif", "y_T_bmp", "t_png"} == set(found)
 
 
 def test_thousands_of_equal_names_are_told_apart_whatever_their_case(tmp_path, route_that):

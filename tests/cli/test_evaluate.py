@@ -107,7 +107,7 @@ def test_scores_of_routes_are_written_with_their_protocol(tmp_path, endonuke, pl
     }
     protocol = results["protocol"]
     assert (protocol["radius_um"], protocol["tiles"], protocol["dataset"]) == (3.0, 3, "endonuke")
-    assert (protocol["annotators"], protocol["study"], protocol["marker"]) == (["ann"], "bulk", "nuclear")
+    assert (protocol["annotators"], protocol["marker"]) == (["ann"], "nuclear")
     out, err = capsys.readouterr()
     assert err == ""
     header, line = out.splitlines()
@@ -135,23 +135,12 @@ def test_without_routes_all_with_weights_are_scored_and_the_others_named(tmp_pat
     assert "hovernet.safetensors not found" in caplog.text
 
 
-@pytest.mark.parametrize(("options", "n_true"), [([], 5), (["--annotator", "other"], 1), (["--annotator", "ann"], 4)])
-def test_the_ground_truth_is_that_of_the_annotator(tmp_path, endonuke, planted, options, n_true):
-    other = endonuke / "dataset/labels/bulk/other"
-    other.mkdir()
-    (other / "1.txt").write_text("12 10 0\n")
-    assert on_endonuke(endonuke, "--routes", "planted", "--output", tmp_path / "r.json", *options) == 0
-    assert read(tmp_path / "r.json")["routes"]["planted"]["n_true"] == n_true
-
-
-def test_split_part_and_radius_are_used_and_written_down(tmp_path, endonuke, planted):
+def test_split_and_radius_are_used_and_written_down(tmp_path, endonuke, planted):
     split, target = tmp_path / "split.json", tmp_path / "r.json"
     split.write_text(json.dumps({"train": ["1-2"], "val": [], "test": ["3-3"]}))
     assert on_endonuke(endonuke, "--routes", "planted", "--split", split, "--output", target) == 0
     results = read(target)
-    assert (results["protocol"]["tiles"], results["protocol"]["split"], results["protocol"]["part"]) == (
-        1, "split.json", "test"
-    )  # fmt: skip
+    assert (results["protocol"]["tiles"], results["protocol"]["split"]) == (1, "split.json")
     assert results["routes"]["planted"]["n_true"] == 1
     assert on_endonuke(endonuke, "--routes", "planted", "--radius-um", 4, "--output", target) == 0
     results = read(target)
@@ -214,7 +203,7 @@ def test_weights_without_a_record_of_their_training_may_be_leaked(tmp_path, data
 
 
 @pytest.mark.parametrize(("dataset", "folder", "missing"), [
-    ("consep", "endonuke", "types.json"), ("consep", "pannuke", "types.json"), ("pannuke", "endonuke", "images")
+    ("consep", "endonuke", "types.json"), ("consep", "pannuke", "types.json"), ("pannuke", "endonuke", "Fold 1")
 ])  # fmt: skip
 def test_only_the_reader_of_the_named_data_set_is_used(data, weights, capsys, dataset, folder, missing):
     assert evaluate(data / folder, "--dataset", dataset, "--weights", weights) == 2
@@ -247,7 +236,7 @@ def test_phantom_pairs_are_scored_with_every_measure(tmp_path, weights, capsys):
 def test_the_seed_and_the_tissue_decide_what_is_drawn(tmp_path, weights):
     def scores(*options):
         target, command = tmp_path / "r.json", ("--dataset", "phantom", "--images", 1, "--weights", weights)
-        assert evaluate(*command, "--translations", "reinhard", "--output", target, *options) == 0
+        assert evaluate(*command, "--output", target, *options) == 0
         return read(target)["translations"]["reinhard"]["images"]["ssim"]["mean"]
 
     assert scores() == scores()
@@ -256,10 +245,10 @@ def test_the_seed_and_the_tissue_decide_what_is_drawn(tmp_path, weights):
 
 def test_pairs_of_bci_are_those_of_its_test_split(tmp_path, data, weights):
     target = tmp_path / "r.json"
-    options = ("--translations", "identity,macenko", "--weights", weights, "--output", target)
+    options = ("--weights", weights, "--output", target)
     assert evaluate(data / "bci", "--dataset", "bci", *options) == 0
     result = read(target)
-    assert list(result["translations"]) == ["identity", "macenko"]
+    assert list(result["translations"]) == list(TRANSLATIONS)
     protocol = result["protocol"]
     assert (protocol["samples"], protocol["marker"], protocol["mpp"]) == (3, "membrane", [0.46])
     assert result["translations"]["identity"]["detection"] is None
@@ -273,8 +262,7 @@ def test_unpaired_tiles_are_compared_with_other_he_and_leaks_are_marked(tmp_path
     split.write_text(json.dumps({"train": [], "val": [], "test": [f"{ids[12]}-{ids[-1]}"]}))
     he_split.write_text(json.dumps({"train": ["fold1"], "val": [], "test": ["fold2", "fold3"]}))
     common = (data / "endonuke", "--he", data / "pannuke", "--weights", weights, "--output", target)
-    options = ("--translations", "identity,cyclegan")
-    assert on_endonuke(*common, *options, "--split", split, "--he-split", he_split) == 0
+    assert on_endonuke(*common, "--split", split, "--he-split", he_split) == 0
     result = read(target)
     protocol = result["protocol"]
     assert (protocol["samples"], protocol["he"]["images"], protocol["he"]["paired"]) == (12, 6, 0)
@@ -283,7 +271,7 @@ def test_unpaired_tiles_are_compared_with_other_he_and_leaks_are_marked(tmp_path
     assert (scores["images"], scores["detection"]) == ({}, None)
     assert scores["correlation"]["mean"] is not None
     assert "LEAKED" not in capsys.readouterr().out
-    assert on_endonuke(*common, *options, "--images", 12) == 0
+    assert on_endonuke(*common, "--images", 2) == 0
     assert read(target)["protocol"]["leaked"]["hovernet"] == ["fold1"]
     assert "LEAKED: hovernet" in capsys.readouterr().out
 
@@ -307,10 +295,8 @@ def test_without_weights_only_identity_is_scored_and_the_rest_named(tmp_path, ca
         ("somewhere --dataset phantom", "--dataset phantom: expected no folder, found somewhere"),
         ("gone --dataset bci", "gone: expected a folder, found nothing"),
         ("gone --dataset endonuke", "gone: expected a folder, found nothing"),
-        ("gone --dataset pannuke", "gone: expected a folder, found nothing"),
+        ("gone --dataset pannuke", "gone: expected a folder 'Fold 1'"),
         ("--dataset phantom --he x", "--he: expected --dataset endonuke"),
-        ("--dataset phantom --translations magic", "unknown translation 'magic', expected identity"),
-        ("--dataset phantom --translations od", "translation od: expected he_reference.safetensors, ihc_reference"),
         ("--dataset phantom --routes magic", "unknown route 'magic', expected log"),
         ("--dataset phantom --features magic", "unknown features 'magic', expected encoder, inception"),
         ("--dataset phantom --tissue Elbow", "expected a tissue of"),

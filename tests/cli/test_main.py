@@ -89,8 +89,6 @@ def test_detect_refuses_with_one_line(folder, capsys, argv, message):
     [
         ("set --routes log", "1.txt:2: expected 3 columns `x y class`, found 2"),
         ("set --routes log --output one.png/r.json", "one.png: expected a writable folder"),
-        ("set --annotator nobody", "expected annotator 'nobody', found ann"),
-        ("set --study none", "expected study 'none', found bulk"),
         ("nothing", "nothing: expected images and labels, found no images and no labels"),
         ("gone", "gone: expected a folder, found nothing"),
         ("good.png", "good.png: expected a folder, found a file"),
@@ -102,8 +100,7 @@ def test_evaluate_refuses_with_one_line(folder, capsys, argv, message):
 
 def test_evaluate_needs_labels_and_a_known_dataset(folder, capsys):
     Path("set/dataset/labels/bulk/ann/1.txt").unlink()
-    message = "set: expected annotated tiles in study 'bulk', found none"
-    assert message in fails(capsys, "evaluate", "set", "--dataset", "endonuke")
+    assert "set: expected annotated tiles, found none" in fails(capsys, "evaluate", "set", "--dataset", "endonuke")
     assert "--dataset" in fails(capsys, "evaluate", "set")
     assert "invalid choice: 'magic'" in fails(capsys, "evaluate", "set", "--dataset", "magic")
 

@@ -12,7 +12,7 @@ import torch
 
 from histolib.cli.main import main
 from histolib.config import CycleGANSettings, HoverNetSettings
-from histolib.data import EndoNuke, Patches, PanNuke, phantom
+from histolib.data import EndoNuke, PanNuke, Patches, phantom
 from histolib.ensemble import Models
 from histolib.nuclei import HoVerNet
 from histolib.training import load_checkpoint, read_log
@@ -32,18 +32,8 @@ def root(tmp_path_factory):
 
 def cyclegan(ihc, he, output, *options):
     small = [f"--set={change}" for change in SMALL_CYCLEGAN]
-    return [
-        "train",
-        "cyclegan",
-        "--ihc",
-        str(ihc),
-        "--he",
-        str(he),
-        "--output",
-        str(output),
-        *small,
-        *map(str, options),
-    ]
+    command = ["train", "cyclegan", "--ihc", ihc, "--he", he, "--output", output, *small, *options]
+    return list(map(str, command))
 
 
 def hovernet(data, output, *options):
@@ -85,7 +75,7 @@ def test_splits_decide_what_is_trained_selected_and_held_out(root, tmp_path):
     ihc = write_split(tmp_path / "ihc.json", *blocks)
     he = write_split(tmp_path / "he.json", "fold3", "fold1", "fold2")
     detector = save_network(tmp_path / "net.safetensors")
-    options = ["--ihc-split", ihc, "--he-split", he, "--validate-every=2", "--detector", detector]
+    options = ["--ihc-split", ihc, "--he-split", he, "--save-every=2", "--detector", detector]
     assert main(cyclegan(root / "endonuke", root / "pannuke", tmp_path / "out", *options)) == 0
     provenance = Generator.load(tmp_path / "out/ihc_to_he.safetensors").provenance
     assert set(provenance.groups) == {*blocks[:2], "fold3"}
@@ -139,7 +129,7 @@ def test_consistency_needs_two_networks_at_the_scale_of_the_cyclegan(root, tmp_p
         (["--set", "width=-1"], "width: expected 1 to 4096, found -1"),
         (["--set", "marker=brown"], "marker: expected one of nuclear, membrane, cytoplasm, found 'brown'"),
         (["--set", "freeze=strided"], "freeze: expected"),
-        (["--seed", "-1"], "seed: expected 0 or more, found -1"),
+        (["--set", "seed=-1"], "expected seed to be 0 or more, found -1"),
     ],
 )
 def test_unusable_options_of_the_cyclegan_are_refused_with_one_line(root, tmp_path, capsys, options, message):
