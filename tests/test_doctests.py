@@ -14,7 +14,7 @@ WITH_EXAMPLES = [
     if ">>> " in path.read_text("utf-8")
 ]
 PROMISED = {
-    "data": ["BCI", "EndoNuke", "PanNuke", "id_runs", "phantom.draw", "read_split", "splits.split_ids", "splits.within"],
+    "data": ["BCI", "EndoNuke", "PanNuke", "id_runs", "phantom.draw", "read_split", "splits.within"],
     "ensemble": ["Fusion", "Nuclei", "Route", "choose_fusion", "tile_blocks"],
     "imaging": ["Patch", "map_points", "optical_density", "resample", "rgb_from_density", "separate_stains", "windows"],
     "metrics": [
