@@ -103,7 +103,7 @@ def evaluate_with_models(
     Returns:
         as `evaluate_translations`; the protocol also describes the weights and, per network, the leaked groups.
     """
-    detector = None if models.missing(["hovernet"]) else models.load("hovernet")
+    detector: Any = None if models.missing(["hovernet"]) else models.load("hovernet")
     if detector is None:
         logger.warning("detection after translation, KID and FID skipped: hovernet.safetensors not found")
     gain = None
