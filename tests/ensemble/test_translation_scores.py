@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
-from histolib.ensemble import TranslationSample, Translator, evaluate_translations, translation_table
 from histolib.ensemble.feature_sets import fields
 from histolib.ensemble.translation_table import beaten_by, headline
+
+from histolib.ensemble import TranslationSample, Translator, evaluate_translations, translation_table
 from histolib.imaging import Patch, optical_density, rgb_from_density
 
 RADIUS_PX = 6  # of a disc: 3 microns
