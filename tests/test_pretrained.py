@@ -95,7 +95,10 @@ def test_the_recipes_are_commands_that_parse_with_settings_that_exist(asked):
     assert len(asked) == len(RECIPES) + 3, "a translation takes two trainings"
     for args in asked:
         settings = getattr(profile(args.profile), args.network)
-        assert changed(settings, args.set) != settings
+        for change in args.set:
+            assert change.startswith("steps=") or changed(settings, [change]) != settings, (
+                "recipes list differences only"
+            )
         split = args.split if args.network == "hovernet" else args.ihc_split
         assert (SHIPPED.parent.parent / split).is_file()
 

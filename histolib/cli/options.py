@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
@@ -21,7 +21,7 @@ LOG_SHARE, LOG_SECONDS = 0.1, 30.0  # least progress and least time between two 
 logger = logging.getLogger(__name__)
 
 
-def documented(docstring: str | None) -> dict[str, str]:
+def documented(docstring: str | None) -> dict[str, Any]:
     """Description (first paragraph) and epilog (the rest) of a parser."""
     description, _, epilog = inspect.cleandoc(docstring or "").partition("\n\n")
     return {"description": description, "epilog": epilog}

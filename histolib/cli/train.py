@@ -41,8 +41,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     add("--set", action="append", default=[], metavar="NAME=VALUE", help=change)
     add("--output", type=Path, required=True, help="folder for weights, log and checkpoint")
     add("--resume", action="store_true", help="continue the run in the output folder, if there is one")
-    precision = "mixed precision (default: no, 32 bits)"
-    add("--mixed-precision", choices=["no", "bf16", "fp16"], default="no", help=precision)
+    add("--mixed-precision", choices=["no", "bf16", "fp16"], default="no", help="precision (default: no, 32 bits)")
     every = "steps between checkpoints, and between validations of a CycleGAN (default: %(default)s)"
     add("--save-every", type=number(1, kind=int), default=500, metavar="STEPS", help=every)
 

@@ -8,14 +8,6 @@ from .nuclei import Nuclei
 from .routes import ROUTES, Route
 
 __all__ = [
-    "ROUTES",
-    "Fusion",
-    "Models",
-    "Nuclei",
-    "Route",
-    "choose_fusion",
-    "evaluate",
-    "tile_blocks",
-    "write_csv",
+    "ROUTES", "Fusion", "Models", "Nuclei", "Route", "choose_fusion", "evaluate", "tile_blocks", "write_csv",
     "write_geojson",
-]
+]  # fmt: skip

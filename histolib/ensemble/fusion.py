@@ -56,7 +56,7 @@ class Fusion:
         kept = np.flatnonzero(merged.score >= self.threshold)
         types, areas, contours = _columns(merged)
         xy, score = merged.xy[kept], merged.score[kept]
-        return Nuclei(xy, score, types[kept], areas[kept], tuple(contours[i] for i in kept))
+        return Nuclei(xy, score, types[kept], areas[kept], tuple(contours[int(i)] for i in kept))
 
     def merge(self, found: Mapping[str, Nuclei], mpp: float) -> Nuclei:
         """All clusters with their scores, before the threshold."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,7 +103,7 @@ def evaluate_with_models(
     Returns:
         as `evaluate_translations`; the protocol also describes the weights and, per network, the leaked groups.
     """
-    detector = None if models.missing(["hovernet"]) else models.load("hovernet")
+    detector: Any = None if models.missing(["hovernet"]) else models.load("hovernet")
     if detector is None:
         logger.warning("detection after translation, KID and FID skipped: hovernet.safetensors not found")
     gain = None
@@ -118,14 +118,20 @@ def evaluate_with_models(
         "inception": lambda patches: inception_features([patch.image for patch in patches]),
     }
 
+    def translation(name: str) -> Callable[[Patch], Patch]:
+        return lambda patch: TRANSLATIONS[name].run(patch, data.marker, models.load)
+
+    def find_centroids(patch: Patch) -> np.ndarray:
+        return find_nuclei(patch, detector)[["x", "y"]].to_numpy()
+
     def find_blobs(patch: Patch, factor: float) -> np.ndarray:
         return detect_log(patch, marker=data.marker, threshold=factor * THRESHOLDS[data.marker])[0]
 
     results = evaluate_translations(
         data.samples,
-        {name: (lambda patch, run=TRANSLATIONS[name].run: run(patch, data.marker, models.load)) for name in names},
+        {name: translation(name) for name in names},
         features={name: extractors[name] for name in features if detector or name != "encoder"},
-        detect=detector and (lambda patch: find_nuclei(patch, detector)[["x", "y"]].to_numpy()),
+        detect=find_centroids if detector else None,
         he=data.he, find_blobs=find_blobs, gain=gain, marker=data.marker, radius_um=radius_um, seed=seed,
     )  # fmt: skip
     roles = {role for name in names for role in TRANSLATIONS[name].needs} | ({"hovernet"} if detector else set())

@@ -13,7 +13,7 @@ import argparse
 import logging
 import sys
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import product
@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         logger.warning("route %s skipped: its weights are not in every fold", name)
     samples: list[KeypointSample] = []
     found: dict[str, list[Nuclei]] = defaultdict(list)
-    seconds: dict[str, float] = Counter()
+    seconds: dict[str, float] = defaultdict(float)
     described = []
     for split, models in folds:
         parts = {part: [data[i] for i in at] for part, at in split_ids(data.ids, read_split(split)).items()}
@@ -76,8 +76,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.fusion:
         _choose(samples, {name: found[name] for name in FUSED if name in found}).save(args.fusion)
     ids = [int(sample.patch.name) for sample in samples]
-    how_scored = {"radius_um": RADIUS_UM, "blocks": tile_blocks(ids), "classes": data.types}
-    results = evaluate(samples, found, details=True, **how_scored)
+    blocks, types = tile_blocks(ids), data.types
+    results = evaluate(samples, found, radius_um=RADIUS_UM, blocks=blocks, details=True, classes=types)
     for name in found:
         results["routes"][name]["seconds_per_mm2"] = seconds[name] / sum(sample.patch.area_mm2 for sample in samples)
     results["folds"] = described
@@ -124,7 +124,7 @@ def _score_fold(
     return {"log": log, "fusions": fusions}, found, seconds
 
 
-def tune_log(samples: Sequence[KeypointSample]) -> dict[str, float]:
+def tune_log(samples: Sequence[KeypointSample]) -> dict[str, Any]:
     """Grid search for the arguments of `detect_log` with the best pooled F1."""
     best: dict[str, float] = {}
     best_f1 = -1.0

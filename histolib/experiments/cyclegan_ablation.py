@@ -108,7 +108,7 @@ def ablate(
         "detector": "HoVer-Net trained on phantom H&E",
     }  # fmt: skip
     classical = _scores(_folder(work, "base", seeds[0]), [name for name in TRANSLATIONS if name != "cyclegan"], images)
-    results = {"rows": rows, "summary": summarise(rows), "classical": classical, "protocol": protocol}
+    results: dict[str, Any] = {"rows": rows, "summary": summarise(rows), "classical": classical, "protocol": protocol}
     write_json(output / f"{NAME}.json", results)
     runs = {name: {"F1": tuple(row["detection"].values())} for name, row in results["summary"].items()}
     lines = {name: scores["detection"] for name, scores in results["classical"].items()}

@@ -1,6 +1,6 @@
 """Cost of the main operations, each beside a rival in the same run: `python tests/benchmarks/bench_operations.py`.
 
-Times are medians of a few repeats on whatever machine runs this; the ratios are what travels.
+Times are medians of a few repeats; only the ratios are comparable between machines.
 """
 
 import argparse
@@ -37,13 +37,13 @@ def operations() -> Iterator[tuple[str, Callable[[], object], str, Callable[[], 
     yield (
         f"describe {labels.max()} nuclei, 512 px",
         lambda: describe_instances(labels),
-        "a pass over the image a nucleus",
+        "one pass over the image per nucleus",
         lambda: one_mask_each(labels),
     )
     yield (
         f"targets, {labels.max()} nuclei, 512 px",
         lambda: hover_targets(labels),
-        "a pass over the image a nucleus",
+        "one pass over the image per nucleus",
         lambda: one_mask_each(labels),
     )
     net, generator = HoVerNet("fast", 6, 0.25).eval(), Generator(16, 6).eval()

@@ -1,7 +1,7 @@
-"""What it costs to prepare a fold of PanNuke, beside loading it whole: `python tests/benchmarks/bench_store.py`.
+"""Cost of preparing a fold of PanNuke, compared with loading it whole: `python tests/benchmarks/bench_store.py`.
 
-The fold has the published layout; a few drawn patches repeat in it, since drawing is not what is timed. Each way runs
-in a process of its own, whose anonymous memory is read from /proc every few milliseconds. Reading is timed afterwards.
+The fold has the published layout and repeats a few phantom patches. Each way runs in its own process, whose anonymous
+memory is read from /proc every few milliseconds. Reading is timed afterwards.
 """
 
 import argparse
@@ -42,7 +42,7 @@ np.savez(root / "rival.npz", images=np.rint(images).astype(np.uint8),
 
 
 def write_fold(root: Path, count: int, zipped: bool, seed: int = 0) -> None:
-    """A fold of `count` patches in which those of a small phantom take turns, written a row at a time."""
+    """Write a fold of `count` patches, row by row, by repeating those of a small phantom."""
     write_pannuke(root / "drawn", DRAWN, seed)
     home = root / "drawn" / "Fold 1"
     archive = zipfile.ZipFile(root / "fold_1.zip", "w", zipfile.ZIP_DEFLATED, compresslevel=1) if zipped else None

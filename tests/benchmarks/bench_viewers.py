@@ -24,8 +24,8 @@ import matplotlib as mpl
 import torch
 from IPython.core.pylabtools import print_figure
 
-from histolib.cli.detect import DEFAULT_ROUTES
 from histolib.ensemble import Models
+from histolib.ensemble.routes import DEFAULT_ROUTES
 from histolib.viz.translation import figure_before_after
 
 CELLS = runpy.run_path(str(Path(__file__).parent.parent / "browser" / "cells.py"))

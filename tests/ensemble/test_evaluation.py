@@ -144,7 +144,7 @@ def test_every_detail_is_the_one_counted_by_hand():
     assert perfect["difference"]["log"]["f1"] == pytest.approx(1 - 4 / 9, abs=1e-5)
     assert perfect["difference"]["log"]["ci95"][0] > 0
     assert log["difference"] == {}
-    assert (perfect["average_precision"], perfect["f1_then_threshold"], perfect["worst"]) == (1, 1, [])
+    assert (perfect["average_precision"], perfect["f1_then_threshold"]) == (1, 1)
     assert log["average_precision"] == pytest.approx(2 / 6, abs=1e-5)
 
 
@@ -153,11 +153,6 @@ def test_hits_grow_with_the_radius():
     scores = detailed({"shifted": shifted})["shifted"]
     assert scores["f1_by_radius"] == {"1": 0, "1.5": 0, "2": 0, "2.5": 0, "3": 0, "4": 1, "5": 1, "6": 1}
     assert scores["average_precision"] == 1, "the similarity at 3.5 microns is just above a half"
-
-
-def test_the_worst_tiles_have_the_most_errors_beyond_those_of_log():
-    bad = [at((1, 1)), at((1, 1), (5, 5), (9, 9))]
-    assert detailed({**PREDICTED, "bad": bad})["bad"]["worst"] == ["2", "1"]
 
 
 def test_points_beyond_the_border_have_the_stain_of_the_border():
