@@ -7,10 +7,9 @@ import pytest
 from skimage import color
 
 from histolib.imaging import STAIN_VECTORS, Patch, read_patch, separate_stains, summed_density
-from histolib.training import save_weights
-from histolib.translation import StainReference, macenko, recolour_hed, recolour_od, reinhard
-
-from .conftest import paint
+from histolib.io import save_weights
+from histolib.translation import StainReference, recolour_od
+from histolib.translation.stain_transfer import macenko, recolour_hed, reinhard, save_stain_reference
 
 ROUTES = [recolour_od, recolour_hed, reinhard, macenko]
 GLASS = Patch(np.full((30, 40, 3), 243, np.uint8), 0.5, "glass")
@@ -41,7 +40,7 @@ def test_every_route_keeps_size_scale_and_name_and_leaves_the_input_alone(route,
     [GLASS.image, GLASS.image[:1, :1], np.zeros((9, 9, 3), np.uint8), np.full((20, 20, 3), (120, 60, 40), np.uint8)],
     ids=["glass", "one pixel", "black", "one colour"],
 )
-def test_images_without_tissue_or_contrast_survive(route, image, reference):
+def test_images_without_tissue_or_contrast_keep_their_shape(route, image, reference):
     assert route(Patch(image, 0.5), reference).image.shape == image.shape
 
 
@@ -50,8 +49,8 @@ def test_glass_stays_bright(route, reference):
     assert route(GLASS, reference).image.min() > 210
 
 
-def test_od_gives_each_density_the_mean_colour_of_that_density():
-    # Two H&E colours of one summed density (the product of the channels agrees), and one of another.
+def test_od_maps_each_density_to_the_mean_colour_of_that_density():
+    # Two H&E colours of the same summed density (equal product of the channels), and one of another density.
     he = flat((200, 100, 160), (100, 200, 160), (60, 40, 90))
     reference = StainReference.fit([he])
     ihc = flat((160, 200, 100), (40, 90, 60), (90, 60, 40))
@@ -67,13 +66,13 @@ def test_od_gain_multiplies_the_density():
     assert abs(out.reshape(-1, 3).astype(int) - [60, 40, 90]).max() <= 3
 
 
-def test_colour_tables_have_no_gaps_and_darken_without_end(reference):
+def test_colour_tables_have_no_gaps_and_darken_monotonically_beyond_the_data(reference, tissue):
     for table in (reference.density_colours, reference.hematoxylin_colours):
         assert np.isfinite(table).all()
         assert table.min() >= 0
         assert table.max() <= 255
     density = summed_density(reference.density_colours[None])[0]
-    seen = summed_density(paint("eosin").image).max()
+    seen = summed_density(tissue.image).max()
     assert (np.diff(density[int(seen / 0.02) + 1 :]) >= 0).all()
     assert density[0] < 0.05
 
@@ -86,13 +85,13 @@ def test_the_gain_brings_the_densest_stain_to_that_of_the_reference(reference, t
     assert abs(recoloured - summed_density(tissue.image))[summed_density(tissue.image) > 0.2].mean() < 0.1
 
 
-def test_od_for_a_membrane_marker_is_blind_to_brown(reference):
+def test_od_for_a_membrane_marker_ignores_brown(reference):
     blue, brown = ((255 * 10 ** -(0.6 * STAIN_VECTORS[s])).astype(int) for s in ("hematoxylin", "dab"))
     patch = flat(tuple(blue), tuple(brown), (255, 255, 255))
     nuclear, membrane = (recolour_od(patch, reference, marker=m).image.astype(int) for m in ("nuclear", "membrane"))
-    assert nuclear[4].sum() < nuclear[8].sum() - 150, "brown is nucleus"
-    assert abs(membrane[4] - membrane[8]).max() < 30, "brown is as good as nothing"
-    assert membrane[0].sum() < membrane[8].sum() - 100, "blue is nucleus"
+    assert nuclear[4].sum() < nuclear[8].sum() - 150, "brown marks nuclei"
+    assert abs(membrane[4] - membrane[8]).max() < 30, "brown is ignored"
+    assert membrane[0].sum() < membrane[8].sum() - 100, "blue marks nuclei"
 
 
 def test_hed_paints_brown_as_hematoxylin_if_nuclear_and_not_otherwise(reference):
@@ -113,8 +112,8 @@ def test_reinhard_moves_the_tissue_to_the_statistics_of_the_reference(tissue, br
     np.testing.assert_allclose(lab.std(axis=0), reference.lab_std, atol=0.5)
 
 
-def test_macenko_recovers_a_known_mixture():
-    patch, hematoxylin, eosin = paint("eosin", size=160, amounts=True)
+def test_macenko_recovers_a_known_mixture(painted):
+    patch, hematoxylin, eosin = painted("eosin", size=160)
     reference = StainReference.fit([patch])
     for found, name in zip(reference.stain_vectors, ("hematoxylin", "eosin"), strict=True):
         assert found @ STAIN_VECTORS[name] > 0.99, name
@@ -133,27 +132,30 @@ def test_macenko_turns_brown_into_the_second_stain_of_the_reference(brown, refer
     assert eosin[:, 2].mean() < 0.1 * separate_stains(brown.image, "hematoxylin", "eosin", "dab")[dark][:, 2].mean()
 
 
-def test_a_reference_survives_a_file(tmp_path, reference):
-    reference.save(tmp_path / "he.safetensors")
+def test_a_reference_survives_a_file(tmp_path, tissue, reference):
+    save_stain_reference([tissue], "he", tmp_path / "he.safetensors")
     again = StainReference.load(tmp_path / "he.safetensors")
     for field in fields(StainReference):
         np.testing.assert_array_equal(getattr(again, field.name), getattr(reference, field.name))
 
 
-def test_other_weights_are_no_reference(tmp_path):
-    save_weights(tmp_path / "x.safetensors", {}, {"kind": "Generator"})
-    with pytest.raises(ValueError, match=r"x\.safetensors.*StainReference.*Generator"):
+@pytest.mark.parametrize(
+    ("card", "found"), [({"kind": "Other"}, "found Other"), ({"config": {}}, "found weights of a network")]
+)
+def test_other_weights_are_refused(tmp_path, card, found):
+    save_weights(tmp_path / "x.safetensors", {}, card)
+    with pytest.raises(ValueError, match=rf"x\.safetensors: expected a StainReference, {found}"):
         StainReference.load(tmp_path / "x.safetensors")
 
 
 @pytest.mark.parametrize("patches", [[], [GLASS]])
-def test_a_reference_without_tissue_is_refused(patches):
-    with pytest.raises(ValueError, match=f"0 px in {len(patches)} patches"):
+def test_patches_without_tissue_are_refused(patches):
+    with pytest.raises(ValueError, match=f"expected tissue, found 0 tissue pixels in {len(patches)} patches"):
         StainReference.fit(patches)
 
 
-@pytest.mark.skipif("HISTOLIB_REAL_DATA" not in os.environ, reason="HISTOLIB_REAL_DATA is unset")
-def test_real_tiles_keep_where_their_stain_is():
+@pytest.mark.skipif("HISTOLIB_REAL_DATA" not in os.environ, reason="HISTOLIB_REAL_DATA is not set")
+def test_recolouring_preserves_the_density_of_real_tiles():
     root = Path(os.environ["HISTOLIB_REAL_DATA"])
     he = [read_patch(path, 0.25) for path in sorted(root.glob("consep_tiles/**/train_*.jpg"))[::60]]
     ihc = [read_patch(path, 0.5) for path in sorted(root.glob("endonuke/dataset/images/*.png"))[::30]]

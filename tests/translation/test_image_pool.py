@@ -1,20 +1,20 @@
 import torch
 
-from histolib.translation import ImagePool
+from histolib.translation.image_pool import ImagePool
 
 
 def image(value: int) -> torch.Tensor:
     return torch.full((1, 3, 2, 2), float(value))
 
 
-def test_until_it_is_full_the_pool_keeps_and_returns_every_image():
+def test_a_pool_that_is_not_full_stores_and_returns_every_image():
     pool = ImagePool(50)
     for i in range(50):
         assert pool.query(image(i)).unique().item() == i
     assert [int(kept[0, 0, 0]) for kept in pool.images] == list(range(50))
 
 
-def test_a_full_pool_swaps_half_of_the_images():
+def test_a_full_pool_exchanges_half_of_the_images():
     pool = ImagePool(50)
     out = [int(pool.query(image(i)).unique()) for i in range(2050)][50:]
     swapped = [i for i, shown in enumerate(out, start=50) if shown != i]
@@ -23,17 +23,11 @@ def test_a_full_pool_swaps_half_of_the_images():
     assert len(set(out)) == len(out), "an image that left the pool never comes back"
 
 
-def test_a_pool_of_none_returns_every_image_and_keeps_nothing():
-    pool = ImagePool(0)
-    assert torch.equal(pool.query(torch.arange(24.0).view(2, 3, 2, 2)), torch.arange(24.0).view(2, 3, 2, 2))
-    assert not pool.images
-
-
-def test_no_gradient_passes_the_pool():
+def test_images_leave_the_pool_without_gradient():
     assert not ImagePool().query(image(1).requires_grad_()).requires_grad
 
 
-def test_a_restored_pool_goes_on_as_the_old_one():
+def test_a_restored_pool_continues_identically():
     pool = ImagePool(3, seed=5)
     for i in range(7):
         pool.query(image(i))
