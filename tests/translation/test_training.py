@@ -9,49 +9,61 @@ import numpy as np
 import pytest
 import torch
 
-from histolib.imaging import Patch
+from histolib.imaging import Patch, summed_density
+from histolib.io import Provenance
+from histolib.metrics.image_quality import density_correlation
 from histolib.training import load_checkpoint
 from histolib.translation import (
     ContentLost,
-    CycleGAN,
-    TranslationSettings,
-    load_generator,
-    random_crop,
-    save_generator,
-    train,
+    Generator,
+    StainReference,
+    inverted_start,
+    train_cyclegan,
     translate,
     unpaired_crops,
 )
 
-torch.set_num_threads(1)
-TINY = TranslationSettings(
-    width=4, blocks=1, discriminator_width=4, patch_px=32, warm_steps=2, steps=4, pool=2, ema=0.9, save_every=3
-)
+DIRECTIONS = ("ihc_to_he", "he_to_ihc")
 
 
-def test_a_crop_has_its_size_at_any_scale_and_stays_inside_the_patch():
-    image = np.zeros((60, 50, 3), np.uint8)
-    image[10:50, 10:40] = 200
-    rng = np.random.default_rng(0)
-    for mpp in (0.2, 0.25, 0.33, 0.5, 0.7):
-        assert random_crop(Patch(image, 0.5), 32, mpp, rng).shape == (32, 32, 3)
-    assert random_crop(Patch(image[:1, :1], 0.5), 1, 0.5, rng).shape == (1, 1, 3)
+@pytest.fixture(scope="module")
+def tiny(small):
+    return replace(small, warm_steps=2, steps=4, ema=0.9)
 
 
-def test_crops_come_in_all_eight_orientations():
-    image = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
-    rng = np.random.default_rng(0)
-    assert len({random_crop(Patch(image, 1.0), 4, 1.0, rng).tobytes() for _ in range(200)}) == 8
+@pytest.fixture(scope="module")
+def first(tiny, brown, tissue, tmp_path_factory) -> Path:
+    """Folder of a finished run."""
+    folder = tmp_path_factory.mktemp("runs") / "first"
+    train_cyclegan([brown], [tissue], tiny, folder, provenance=Provenance("painted", ("a",)), progress=False)
+    return folder
 
 
-def test_a_patch_smaller_than_a_crop_is_named():
-    with pytest.raises(ValueError, match=r"tile 7.*64\.0 um.*50\.0 x 60\.0 um"):
-        random_crop(Patch(np.zeros((120, 100, 3), np.uint8), 0.5, "tile 7"), 128, 0.5, np.random.default_rng(0))
+def states(folder: Path) -> list[dict[str, torch.Tensor]]:
+    return [Generator.load(folder / f"{name}.safetensors").state_dict() for name in DIRECTIONS]
 
 
-def test_the_stream_depends_on_the_index_alone_and_pairs_nothing():
-    ihc, he = ([Patch(np.full((40, 40, 3), value, np.uint8), 0.5) for value in range(v, v + 20)] for v in (0, 100))
-    draw = unpaired_crops(ihc, he, TINY)
+def equal(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(value, two[key]) for key, value in one.items())
+
+
+@pytest.mark.parametrize("mpp", [0.2, 0.25, 0.33, 0.5, 0.7])
+def test_crops_have_one_size_at_any_scale_and_cover_one_patch_of_each_stain(mpp, small):
+    patch = Patch(np.full((60, 50, 3), 51, np.uint8), 0.5)
+    sample = unpaired_crops([patch], [replace(patch, mpp=0.6)], replace(small, mpp=mpp))(0)
+    assert {domain: crop.shape for domain, crop in sample.items()} == dict.fromkeys(("ihc", "he"), (3, 32, 32))
+    assert all((crop == 51 / 255).all() for crop in sample.values())
+
+
+def test_crops_come_in_all_eight_orientations(small):
+    patch = Patch(np.arange(16 * 16 * 3).reshape(16, 16, 3).astype(np.uint8), 1.0)
+    draw = unpaired_crops([patch], [patch], replace(small, patch_px=16, mpp=1.0))
+    assert len({draw(i)["ihc"].numpy().tobytes() for i in range(100)}) == 8
+
+
+def test_a_crop_depends_on_its_index_alone_and_pairs_nothing(small):
+    ihc, he = ([Patch(np.full((40, 40, 3), v, np.uint8), 0.5) for v in range(start, start + 20)] for start in (0, 100))
+    draw = unpaired_crops(ihc, he, small)
     assert all(torch.equal(draw(7)[domain], draw(7)[domain]) for domain in ("ihc", "he"))
     values = [tuple(round(255 * draw(i)[domain][0, 0, 0].item()) for domain in ("ihc", "he")) for i in range(200)]
     assert {ihc for ihc, _ in values} == set(range(20))
@@ -59,210 +71,150 @@ def test_the_stream_depends_on_the_index_alone_and_pairs_nothing():
     assert len({he - ihc for ihc, he in values}) > 20
 
 
-def test_a_resumed_run_ends_bit_identical_to_one_without_interruption(tmp_path, brown, tissue, monkeypatch):
-    whole = train([brown], [tissue], TINY, tmp_path / "whole", progress=False)
-    step, calls = CycleGAN.step, []
-
-    def dying(self, batch, accelerator):
-        calls.append(1)
-        if len(calls) == 5:
-            raise KeyboardInterrupt
-        return step(self, batch, accelerator)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(CycleGAN, "step", dying)
-        with pytest.raises(KeyboardInterrupt):
-            train([brown], [tissue], TINY, tmp_path / "cut", progress=False)
-    resumed = train([brown], [tissue], TINY, tmp_path / "cut", resume=True, progress=False)
-    assert resumed.equals(whole)
-    assert len(whole) == 6
-    for name in ("ihc_to_he", "he_to_ihc"):
-        one, two = (load_generator(tmp_path / run / f"{name}.safetensors")[0] for run in ("whole", "cut"))
-        assert all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), two.state_dict().values(), strict=True))
+def test_a_patch_smaller_than_a_crop_is_refused(small, tissue):
+    tile = Patch(np.zeros((120, 100, 3), np.uint8), 0.5, "tile 7")
+    message = r"tile 7: expected sides of at least 64\.0 um for crops of 128 px at 0\.5 um, found 50\.0 x 60\.0 um"
+    with pytest.raises(ValueError, match=message):
+        unpaired_crops([tile], [tissue], replace(small, patch_px=128))(0)
 
 
-def test_a_run_leaves_generators_that_know_their_scale_marker_and_settings(tmp_path, brown, tissue):
-    history = train([brown], [tissue], replace(TINY, mpp=0.6), tmp_path, progress=False)
-    assert history["warm"].notna().sum() == 2
-    assert history["cycle"].notna().sum() == 4
-    generator, card = load_generator(tmp_path / "ihc_to_he.safetensors")
-    assert (generator.mpp, card["marker"], card["settings"]["steps"]) == (0.6, "nuclear", 4)
-    assert translate(brown, generator).image.shape == brown.image.shape
-
-
-def test_other_settings_are_refused_by_name(tmp_path, brown, tissue):
-    train([brown], [tissue], replace(TINY, steps=1), tmp_path, progress=False)
-    with pytest.raises(ValueError, match=r"cycle 10\.0 there, 1\.0 here"):
-        train([brown], [tissue], replace(TINY, steps=1, cycle=1.0), tmp_path, resume=True, progress=False)
-
-
-def test_a_run_without_guards_that_loses_the_content_is_stopped(tmp_path, brown, tissue):
-    settings = replace(TINY, warm_steps=0, content=0.0, identity=0.0, grace_steps=1, content_limit=0.99)
-    with pytest.raises(ContentLost, match="after 2 adversarial steps"):
-        train([brown], [tissue], settings, tmp_path, progress=False)
-
-
-def test_a_run_that_has_learnt_to_invert_is_stopped_in_its_first_steps_and_says_so(tmp_path, brown, tissue):
-    settings = replace(TINY, width=8, warm_steps=0, identity=0.0, content=0.0, steps=30, content_limit=-1.0, ema=0.0)
-    task, draw = CycleGAN(settings), unpaired_crops([brown], [tissue], settings)
-    optimizer = torch.optim.Adam([p for g in task.generators.values() for p in g.parameters()], 1e-3)
-    for step in range(160):
-        images = {domain: image[None] for domain, image in draw(1000 + step).items()}
-        optimizer.zero_grad()
-        for generator, image in zip(task.generators.values(), (images["ihc"], images["he"]), strict=True):
-            (generator(image) - (1 - image)).abs().mean().backward()
-        optimizer.step()
-    for name, generator in task.generators.items():
-        save_generator(tmp_path / f"{name}.safetensors", generator, {})
-    plain = train([brown], [tissue], settings, tmp_path / "plain", start=tmp_path, progress=False)
-    assert plain["correlation"].mean() < -0.2, "unguarded, it stays inverted"
-    assert plain["cycle"].tail(5).mean() < plain["cycle"].head(5).mean(), "while its cycle gets better"
-    guarded = replace(settings, content_limit=0.3, grace_steps=10)
-    with pytest.raises(ContentLost, match=r"after 11 adversarial steps.*dark and light are exchanged"):
-        train([brown], [tissue], guarded, tmp_path / "guarded", start=tmp_path, progress=False)
-
-
-def test_an_empty_domain_is_named(tmp_path, brown):
+def test_an_empty_set_of_patches_is_refused(tmp_path, brown, small):
     with pytest.raises(ValueError, match="expected he patches, found none"):
-        train([brown], [], TINY, tmp_path)
+        train_cyclegan([brown], [], small, tmp_path)
 
 
-def weights(folder: Path) -> list[bytes]:
-    return [(folder / f"{name}.safetensors").read_bytes() for name in ("ihc_to_he", "he_to_ihc")]
+def test_a_run_saves_generators_that_know_their_training_and_the_colours_of_the_ihc(first, tiny, brown):
+    for name in DIRECTIONS:
+        generator = Generator.load(first / f"{name}.safetensors")
+        assert (generator.mpp, generator.direction, generator.marker) == (0.5, name, "nuclear")
+        assert (generator.provenance.trained_on, generator.provenance.groups) == ("painted", ("a",))
+        assert generator.provenance.details["settings"]["steps"] == tiny.steps
+        assert translate(brown, generator).image.shape == brown.image.shape
+    reference = StainReference.load(first / "ihc_reference.safetensors")
+    np.testing.assert_array_equal(reference.lab_mean, StainReference.fit([brown], "ihc").lab_mean)
 
 
-def brightness(generators) -> dict[str, float]:
-    """A score that depends on the weights, of a callable that draws chance of its own."""
-    torch.rand(3)
-    with torch.no_grad():
-        return {"score": -generators["ihc_to_he"](torch.full((1, 3, 16, 16), 0.5)).mean().item()}
+def test_the_log_has_a_row_per_step_and_a_column_per_loss(tmp_path, tiny, brown, tissue):
+    history = train_cyclegan([brown], [tissue], tiny, tmp_path, progress=False)
+    assert len(history) == 6
+    assert history["warm"].notna().tolist() == [True] * 2 + [False] * 4
+    assert history["cycle"].notna().tolist() == [False] * 2 + [True] * 4
 
 
-def test_the_generators_kept_are_the_averaged_ones_of_the_best_score(tmp_path, brown, tissue):
-    seen = []
+def test_a_run_that_loses_the_content_is_stopped(tmp_path, small, brown, tissue):
+    settings = replace(small, content=0.0, identity=0.0, grace_steps=1, content_limit=0.99)
+    with pytest.raises(ContentLost, match="after 2 adversarial steps"):
+        train_cyclegan([brown], [tissue], settings, tmp_path, progress=False)
+
+
+def test_the_best_averaged_generators_are_saved(tmp_path, tiny, brown, tissue):
+    seen, key = [], "decoder.6.weight"
 
     def score(generators):
         assert not any(generator.training for generator in generators.values())
-        seen.append(
-            {name: generator.state_dict()["decoder.6.weight"].clone() for name, generator in generators.items()}
-        )
+        seen.append({name: generator.state_dict()[key].clone() for name, generator in generators.items()})
         return {"score": [0.1, 0.9, 0.5][len(seen) - 1]}
 
-    history = train(
-        [brown], [tissue], TINY, tmp_path, validate=score, validate_every=2, monitor="score", progress=False
-    )
+    options = {"validate": score, "validate_every": 2, "monitor": "score", "progress": False}
+    history = train_cyclegan([brown], [tissue], tiny, tmp_path, **options)
     assert history["score"].dropna().to_dict() == {2: 0.1, 4: 0.9, 6: 0.5}
-    for name in ("ihc_to_he", "he_to_ihc"):
-        kept = load_generator(tmp_path / f"{name}.safetensors")[0].state_dict()["decoder.6.weight"]
-        assert torch.equal(kept, seen[1][name])
-    state = load_checkpoint(tmp_path / "checkpoint.pt")
-    assert not torch.equal(state["modules"]["ihc_to_he"]["decoder.6.weight"], seen[2]["ihc_to_he"]), "not averaged"
-    assert torch.equal(state["extra"]["averages"]["ihc_to_he"]["decoder.6.weight"], seen[2]["ihc_to_he"])
+    for name, state in zip(DIRECTIONS, states(tmp_path), strict=True):
+        assert torch.equal(state[key], seen[1][name])
+    trained = load_checkpoint(tmp_path / "checkpoint.pt")["modules"]["ihc_to_he"]
+    assert not torch.equal(trained[key], seen[2]["ihc_to_he"]), "the validated generators are averaged"
 
 
-def test_validation_does_not_disturb_the_training(tmp_path, brown, tissue):
-    train([brown], [tissue], TINY, tmp_path / "plain", progress=False)
-    train([brown], [tissue], TINY, tmp_path / "validated", validate=brightness, validate_every=1, progress=False)
-    assert weights(tmp_path / "plain") == weights(tmp_path / "validated")
+def test_fine_tuning_starts_with_the_networks_of_the_earlier_run(tmp_path, first, tiny, brown, tissue):
+    still = replace(tiny, warm_steps=0, steps=1, lr_generator=1e-9, lr_discriminator=1e-9, seed=5)
+    train_cyclegan([tissue], [brown], still, tmp_path, start=first, progress=False)
+    one, two = (load_checkpoint(folder / "checkpoint.pt")["modules"] for folder in (first, tmp_path))
+    pairs = [(one[name], two[name]) for name in ("discriminator_he", "discriminator_ihc")]
+    for before, after in [*pairs, *zip(states(first), states(tmp_path), strict=True)]:
+        for key, value in before.items():
+            torch.testing.assert_close(value, after[key], atol=1e-6, rtol=0)
+    started = Generator.load(tmp_path / "ihc_to_he.safetensors").provenance.details["settings"]["start"]
+    assert started.startswith("first ")
 
 
-def test_a_run_ends_when_the_score_gets_no_better(tmp_path, brown, tissue):
-    options = {"validate": lambda _: {"score": 0.0}, "validate_every": 1, "monitor": "score", "patience": 2}
-    assert len(train([brown], [tissue], TINY, tmp_path, progress=False, **options)) == 3
-
-
-def test_a_score_that_is_not_there_is_named(tmp_path, brown, tissue):
-    with pytest.raises(ValueError, match=r"monitor: expected one of .*score, found 'kid'"):
-        train([brown], [tissue], TINY, tmp_path, validate=brightness, validate_every=1, monitor="kid", progress=False)
-
-
-def test_fine_tuning_begins_with_the_networks_of_the_earlier_run(tmp_path, brown, tissue):
-    train([brown], [tissue], TINY, tmp_path / "first", progress=False)
-    standing = replace(TINY, warm_steps=0, steps=1, lr_generator=0.0, lr_discriminator=0.0, seed=5)
-    train([tissue], [brown], standing, tmp_path / "second", start=tmp_path / "first", progress=False)
-    one, two = (load_checkpoint(tmp_path / run / "checkpoint.pt")["modules"] for run in ("first", "second"))
-    for name in ("discriminator_he", "discriminator_ihc"):
-        assert all(torch.equal(value, two[name][key]) for key, value in one[name].items())
-    for name in ("ihc_to_he", "he_to_ihc"):
-        (before, _), (after, card) = (load_generator(tmp_path / r / f"{name}.safetensors") for r in ("first", "second"))
-        assert all(torch.equal(value, after.state_dict()[key]) for key, value in before.state_dict().items())
-        assert card["start"].startswith("first ")
-
-
-def test_fine_tuning_a_frozen_stage_keeps_it_through_a_resume(tmp_path, brown, tissue):
-    first, second = tmp_path / "first", tmp_path / "second"
-    train([brown], [tissue], TINY, first, progress=False)
-    settings = replace(TINY, warm_steps=0, freeze=("blocks",), steps=3)
-    tune = {"start": first, "validate_every": 2, "progress": False}
-    train([tissue], [brown], settings, second, **tune)
-    before, after = (load_generator(folder / "ihc_to_he.safetensors")[0].state_dict() for folder in (first, second))
+def test_a_frozen_stage_stays_through_a_resume_that_refuses_another_start(tmp_path, first, tiny, brown, tissue):
+    settings = replace(tiny, warm_steps=0, freeze=("blocks",), steps=3)
+    train_cyclegan([tissue], [brown], settings, tmp_path, start=first, progress=False)
+    before, after = states(first)[0], states(tmp_path)[0]
     assert {key.split(".")[0] for key in after if not torch.equal(before[key], after[key])} == {"encoder", "decoder"}
-    ended = weights(second)
-    train([tissue], [brown], settings, second, resume=True, **tune)
-    assert weights(second) == ended
-    train([brown], [tissue], replace(TINY, seed=7), first, progress=False)
-    with pytest.raises(ValueError, match="start '"):
-        train([tissue], [brown], settings, second, resume=True, **tune)
+    train_cyclegan([tissue], [brown], settings, tmp_path, start=first, resume=True, progress=False)
+    assert equal(after, states(tmp_path)[0])
+    other = tmp_path / "other"
+    inverted_start([brown], [tissue], tiny, other)
+    with pytest.raises(ValueError, match=r"start 'first .*' in the file, 'other .*' in this run"):
+        train_cyclegan([tissue], [brown], settings, tmp_path, start=other, resume=True, progress=False)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"width": 8}, r"ihc_to_he\.safetensors: expected a generator of .*'width': 8.*'width': 4"),
+        ({"width": 8}, r"ihc_to_he\.safetensors: expected a generator with .*'width': 8.*found.*'width': 4"),
         ({"discriminator_width": 8}, r"checkpoint\.pt: expected discriminators of width 8"),
         ({"spectral_norm": True}, r"checkpoint\.pt: expected discriminators of width 4, spectral_norm True"),
     ],
 )
-def test_a_start_of_another_size_is_named(tmp_path, brown, tissue, change, message):
-    train([brown], [tissue], replace(TINY, steps=1), tmp_path / "first", progress=False)
+def test_a_start_with_networks_of_another_size_is_refused(tmp_path, first, tiny, brown, tissue, change, message):
     with pytest.raises(ValueError, match=message):
-        train([brown], [tissue], replace(TINY, **change), tmp_path / "second", start=tmp_path / "first")
+        train_cyclegan([brown], [tissue], replace(tiny, **change), tmp_path, start=first)
 
 
-def test_a_start_without_generators_is_named(tmp_path, brown, tissue):
+def test_a_start_without_generators_is_refused(tmp_path, tiny, brown, tissue):
     with pytest.raises(FileNotFoundError, match=r"ihc_to_he\.safetensors"):
-        train([brown], [tissue], TINY, tmp_path / "run", start=tmp_path)
+        train_cyclegan([brown], [tissue], tiny, tmp_path / "run", start=tmp_path)
 
 
-def test_a_killed_run_with_averages_and_validation_resumes_to_the_same_bits(tmp_path):
+def test_an_inverted_start_exchanges_dark_and_light_and_is_stopped_by_the_guard(tmp_path, small, brown, tissue):
+    settings = replace(small, width=8, patch_px=48, warm_steps=60, lr_generator=3e-3, identity=0.0, content=0.0)
+    history = inverted_start([brown], [tissue], settings, tmp_path)
+    assert len(history) == settings.warm_steps
+    for patch, name in ((brown, "ihc_to_he"), (tissue, "he_to_ihc")):
+        after = translate(patch, Generator.load(tmp_path / f"{name}.safetensors")).image
+        assert density_correlation(summed_density(after), summed_density(patch.image)) < -0.3
+    guarded = replace(settings, warm_steps=0, content_limit=0.3, grace_steps=5, lr_generator=2e-4)
+    with pytest.raises(ContentLost, match=r"after 6 adversarial steps.*dark and light are exchanged"):
+        train_cyclegan([brown], [tissue], guarded, tmp_path / "run", start=tmp_path, progress=False)
+
+
+def test_a_killed_run_resumes_to_the_same_bits(tmp_path):
     script = textwrap.dedent(
         """
         import os, signal, sys
+        from dataclasses import replace
         import numpy as np, torch
         torch.set_num_threads(1)
+        from histolib.config import profile
         from histolib.imaging import STAIN_VECTORS, Patch, rgb_from_density
-        from histolib.translation import CycleGAN, TranslationSettings, train
+        from histolib.translation import train_cyclegan
         folder, kill_at, resume = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "resume"
-        rng = np.random.default_rng(0)
+        rng, calls = np.random.default_rng(0), []
         stains = np.stack([STAIN_VECTORS["hematoxylin"], STAIN_VECTORS["eosin"]])
         ihc, he = (Patch(rgb_from_density(rng.random((48, 48, 2)) @ stains), 0.5) for _ in range(2))
-        step, calls = CycleGAN.step, []
-        def dying(self, batch, accelerator):
-            calls.append(1)
+        def validate(generators):
+            calls.append(torch.rand(3))
             if len(calls) == kill_at:
                 os.kill(os.getpid(), signal.SIGKILL)
-            return step(self, batch, accelerator)
-        def validate(generators):
-            torch.rand(3)
             with torch.no_grad():
                 return {"score": -generators["ihc_to_he"](torch.full((1, 3, 16, 16), 0.5)).mean()}
-        CycleGAN.step = dying
-        settings = TranslationSettings(
-            width=4, blocks=1, discriminator_width=4, patch_px=32, warm_steps=2, steps=7, pool=2, ema=0.9, save_every=3,
-            spectral_norm=True, content_limit=-1.0,
+        settings = replace(
+            profile("quick").cyclegan, mpp=0.5, width=4, blocks=1, discriminator_width=4, patch_px=32, warm_steps=2,
+            steps=7, ema=0.9, spectral_norm=True, content_limit=-1.0,
         )
-        options = {"validate": validate, "validate_every": 2, "monitor": "score", "progress": False}
-        train([ihc], [he], settings, folder, resume=resume, **options)
+        options = {"validate": validate, "validate_every": 2, "monitor": "score", "save_every": 3, "progress": False}
+        train_cyclegan([ihc], [he], settings, folder, resume=resume, **options)
         """
     )
 
-    def run(name, kill_at=0, resume=""):
-        command = [sys.executable, "-c", script, str(tmp_path / name), str(kill_at), resume]
-        return subprocess.run(command, check=False).returncode
+    def run(name: str, kill_at: int = 0, resume: str = "") -> subprocess.Popen:
+        return subprocess.Popen([sys.executable, "-c", script, str(tmp_path / name), str(kill_at), resume])
 
-    assert run("whole") == 0
-    assert run("killed", kill_at=8) == -signal.SIGKILL
+    whole, killed = run("whole"), run("killed", kill_at=4)
+    assert killed.wait() == -signal.SIGKILL
     assert not (tmp_path / "killed/ihc_to_he.safetensors").exists()
-    assert run("killed", resume="resume") == 0
-    assert weights(tmp_path / "whole") == weights(tmp_path / "killed")
-    assert (tmp_path / "whole/log.csv").read_text() == (tmp_path / "killed/log.csv").read_text()
+    assert load_checkpoint(tmp_path / "killed/checkpoint.pt")["step"] == 6
+    assert run("killed", resume="resume").wait() == whole.wait() == 0
+    for name in ("ihc_to_he.safetensors", "he_to_ihc.safetensors", "log.csv"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "killed" / name).read_bytes(), name
