@@ -1,7 +1,5 @@
 """CycleGAN: two generators, two discriminators, their losses, and one training step."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -24,6 +22,7 @@ DIRECTIONS = {"ihc_to_he": ("ihc", "he"), "he_to_ihc": ("he", "ihc")}
 REVERSE = {"ihc_to_he": "he_to_ihc", "he_to_ihc": "ihc_to_he"}
 DECAY_FROM = 0.5  # share of the adversarial steps after which the learning rates fall linearly to zero
 Consistency = Callable[[Tensor, Tensor], Tensor]
+Batch = Mapping[str, Tensor]
 
 
 class CycleGAN:
@@ -70,22 +69,19 @@ class CycleGAN:
         tables: Mapping[str, np.ndarray] | None = None,
         consistency: Consistency | None = None,
     ) -> None:
-        if (settings.warm_steps or settings.on_od) and (tables is None or not {"he", "ihc"} <= tables.keys()):
-            raise ValueError(
-                f"CycleGAN: expected colour tables for {settings.warm_steps} warm steps or on_od, found none"
-            )
+        if (settings.warm_steps or settings.on_od) and not tables:
+            need = f"{settings.warm_steps} warm steps or on_od"
+            raise ValueError(f"CycleGAN: expected colour tables for {need}, found none")
         if settings.consistency and consistency is None:
             raise ValueError(f"CycleGAN: expected a loss for consistency={settings.consistency:g}, found none")
         self.settings, self.consistency = settings, consistency
         self.tables = {domain: torch.from_numpy(table).float() / 255 for domain, table in (tables or {}).items()}
         self.weights = {domain: torch.from_numpy(density_weights(domain, settings.marker)) for domain in ("he", "ihc")}
+        sizes = {"width": settings.discriminator_width, "spectral_norm": settings.spectral_norm}
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
             self.generators = {name: Generator(settings.width, settings.blocks, settings.on_od) for name in DIRECTIONS}
-            self.discriminators = {
-                domain: PatchDiscriminator(settings.discriminator_width, spectral_norm=settings.spectral_norm)
-                for domain in ("he", "ihc")
-            }
+            self.discriminators = {domain: PatchDiscriminator(**sizes) for domain in ("he", "ihc")}
         for name, (source, target) in DIRECTIONS.items():
             generator = self.generators[name]
             generator.mpp, generator.direction, generator.marker = settings.mpp, name, settings.marker
@@ -94,27 +90,23 @@ class CycleGAN:
             for stage in settings.freeze:
                 getattr(generator, stage).requires_grad_(False)
         # Accelerate replaces the entries of `modules` by wrappers that share the parameters of the networks above.
-        self.modules: dict[str, nn.Module] = {
-            **self.generators,
-            **{f"discriminator_{domain}": network for domain, network in self.discriminators.items()},
-        }
+        self.modules: dict[str, nn.Module] = {**self.generators}
+        self.modules |= {f"discriminator_{domain}": network for domain, network in self.discriminators.items()}
+        networks = {"generators": self.generators, "discriminators": self.discriminators}
+        rates = {"generators": settings.lr_generator, "discriminators": settings.lr_discriminator}
         self.optimizers: dict[str, Optimizer] = {
-            "generators": Adam(_trainable(self.generators.values()), settings.lr_generator, betas=(0.5, 0.999)),
-            "discriminators": Adam(
-                _trainable(self.discriminators.values()), settings.lr_discriminator, betas=(0.5, 0.999)
-            ),
+            kind: Adam(_trainable(networks[kind].values()), rate, betas=(0.5, 0.999)) for kind, rate in rates.items()
         }
-        self.schedulers: dict[str, LRScheduler] = {
-            kind: LambdaLR(
-                optimizer, lambda step: min(1.0, max(0.0, (1 - step / max(settings.steps, 1)) / (1 - DECAY_FROM)))
-            )
-            for kind, optimizer in self.optimizers.items()
-        }
+
+        def decay(step: int) -> float:
+            return min(1.0, max(0.0, (1 - step / max(settings.steps, 1)) / (1 - DECAY_FROM)))
+
+        self.schedulers: dict[str, LRScheduler] = {k: LambdaLR(o, decay) for k, o in self.optimizers.items()}
         self.pools = {domain: ImagePool(seed=settings.seed + i) for i, domain in enumerate(("he", "ihc"))}
         self.guard = ContentGuard(settings.content_limit, settings.grace_steps)
         self.steps_done = 0
 
-    def step(self, batch: Mapping[str, Tensor], accelerator: Accelerator) -> dict[str, Tensor]:
+    def step(self, batch: Batch, accelerator: Accelerator) -> dict[str, Tensor]:
         """One step: a warm one, or one of the generators and then one of the discriminators.
 
         Args:
@@ -136,7 +128,7 @@ class CycleGAN:
         self.steps_done += 1
         return {name: value.detach() for name, value in losses.items()}
 
-    def _warm_step(self, batch: Mapping[str, Tensor], accelerator: Accelerator) -> dict[str, Tensor]:
+    def _warm_step(self, batch: Batch, accelerator: Accelerator) -> dict[str, Tensor]:
         fakes = {target: self.modules[name](batch[source]) for name, (source, target) in DIRECTIONS.items()}
         warm = _sum(F.l1_loss(fakes[t], self._recoloured(batch[s], s, t)) for s, t in DIRECTIONS.values())
         with torch.no_grad():
@@ -144,9 +136,7 @@ class CycleGAN:
         self._descend("generators", warm, accelerator)
         return {"warm": warm, "correlation": correlation}
 
-    def _generator_step(
-        self, batch: Mapping[str, Tensor], accelerator: Accelerator
-    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    def _generator_step(self, batch: Batch, accelerator: Accelerator) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """One step of both generators, with a backward pass for each group of terms that share a forward pass.
 
         The gradients are those of the sum, but memory holds at most two forward passes of a generator at a time.
@@ -182,9 +172,7 @@ class CycleGAN:
         summed = {term: _sum(values) for term, values in losses.items()}
         return summed | {"correlation": summed["correlation"] / 2}, fakes
 
-    def _discriminator_step(
-        self, batch: Mapping[str, Tensor], fakes: Mapping[str, Tensor], accelerator: Accelerator
-    ) -> dict[str, Tensor]:
+    def _discriminator_step(self, batch: Batch, fakes: Batch, accelerator: Accelerator) -> dict[str, Tensor]:
         losses = {}
         for domain, pool in self.pools.items():
             # One pass over both: the buffers of a wrapper must not change between two passes and one backward pass.

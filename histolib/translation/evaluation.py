@@ -1,7 +1,5 @@
 """Scores of translations from IHC to H&E: image quality, feature distance, content, and detection afterwards."""
 
-from __future__ import annotations
-
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -148,8 +146,8 @@ def evaluate_translations(
             values[name, "correlation"].append((density_correlation(after, before), group))
             if find_blobs and gain is not None:
                 changes = nuclei_changes(ihc, translated, find_blobs, gain if restained else 1.0, radius_um)
-                same = PointCounts(len(changes.kept), len(changes.new), len(changes.lost))
-                counts[name, "nuclei"].append((same, group))
+                kept = PointCounts(len(changes.kept), len(changes.new), len(changes.lost))
+                counts[name, "nuclei"].append((kept, group))
             if detect and sample.xy is not None:
                 found = _count(detect(translated), sample.xy, ihc.mpp, radius_um)
                 counts[name, "detection"].append((found, group))
@@ -161,18 +159,14 @@ def evaluate_translations(
     result: dict[str, Any] = {"translations": {}}
     for name in translations:
         nuclei = _pooled(counts[name, "nuclei"], seed)
+        lost, new = (sum(getattr(c, kind) for c, _ in counts[name, "nuclei"]) for kind in ("fn", "fp"))
+        same = nuclei and {"f1": nuclei["f1"], "f1_ci95": nuclei["f1_ci95"], "before": nuclei["n_true"]}
+        lowest = min((v for v, _ in values[name, "correlation"] if not math.isnan(v)), default=math.nan)
         result["translations"][name] = {
             "images": {m: _mean(values[name, m], seed) for m in IMAGE_SCORE_DIRECTION if (name, m) in values},
             "sets": sets[name].distances(real),
-            "correlation": _mean(values[name, "correlation"], seed)
-            | {"lowest": min((v for v, _ in values[name, "correlation"] if not math.isnan(v)), default=math.nan)},
-            "nuclei": nuclei
-            and {
-                **{key: nuclei[key] for key in ("f1", "f1_ci95")},
-                "before": nuclei["n_true"],
-                "lost": sum(count.fn for count, _ in counts[name, "nuclei"]),
-                "new": sum(count.fp for count, _ in counts[name, "nuclei"]),
-            },
+            "correlation": _mean(values[name, "correlation"], seed) | {"lowest": lowest},
+            "nuclei": same and same | {"lost": lost, "new": new},
             "detection": _pooled(counts[name, "detection"], seed),
         }
     first = next(iter(sets.values()), real)

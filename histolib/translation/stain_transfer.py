@@ -67,9 +67,8 @@ class StainReference:
         found = np.concatenate(tissue) if tissue else np.empty((0, 3), np.uint8)
         stains = _macenko_stains(found)
         if stains is None:
-            raise ValueError(
-                f"StainReference.fit: expected tissue, found {len(found)} tissue pixels in {len(tissue)} patches"
-            )
+            pixels = f"{len(found)} tissue pixels in {len(tissue)} patches"
+            raise ValueError(f"StainReference.fit: expected tissue, found {pixels}")
         lab = color.rgb2lab(found)
         amounts = separate_stains(found[None], "hematoxylin", SECOND_STAIN[domain])[0]
         values = {
