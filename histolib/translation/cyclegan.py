@@ -1,8 +1,7 @@
 """CycleGAN: two generators, two discriminators, their losses, and one training step."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -64,11 +63,9 @@ class CycleGAN:
     kept = tuple(DIRECTIONS)
 
     def __init__(
-        self,
-        settings: CycleGANSettings,
-        tables: Mapping[str, np.ndarray] | None = None,
+        self, settings: CycleGANSettings, tables: Mapping[str, np.ndarray] | None = None,
         consistency: Consistency | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         if (settings.warm_steps or settings.on_od) and not tables:
             need = f"{settings.warm_steps} warm steps or on_od"
             raise ValueError(f"CycleGAN: expected colour tables for {need}, found none")
@@ -77,11 +74,11 @@ class CycleGAN:
         self.settings, self.consistency = settings, consistency
         self.tables = {domain: torch.from_numpy(table).float() / 255 for domain, table in (tables or {}).items()}
         self.weights = {domain: torch.from_numpy(density_weights(domain, settings.marker)) for domain in ("he", "ihc")}
-        sizes = {"width": settings.discriminator_width, "spectral_norm": settings.spectral_norm}
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
             self.generators = {name: Generator(settings.width, settings.blocks, settings.on_od) for name in DIRECTIONS}
-            self.discriminators = {domain: PatchDiscriminator(**sizes) for domain in ("he", "ihc")}
+            width, spectral = settings.discriminator_width, settings.spectral_norm
+            self.discriminators = {d: PatchDiscriminator(width, spectral_norm=spectral) for d in ("he", "ihc")}
         for name, (source, target) in DIRECTIONS.items():
             generator = self.generators[name]
             generator.mpp, generator.direction, generator.marker = settings.mpp, name, settings.marker
@@ -92,10 +89,9 @@ class CycleGAN:
         # Accelerate replaces the entries of `modules` by wrappers that share the parameters of the networks above.
         self.modules: dict[str, nn.Module] = {**self.generators}
         self.modules |= {f"discriminator_{domain}": network for domain, network in self.discriminators.items()}
-        networks = {"generators": self.generators, "discriminators": self.discriminators}
-        rates = {"generators": settings.lr_generator, "discriminators": settings.lr_discriminator}
         self.optimizers: dict[str, Optimizer] = {
-            kind: Adam(_trainable(networks[kind].values()), rate, betas=(0.5, 0.999)) for kind, rate in rates.items()
+            "generators": _adam(self.generators, settings.lr_generator),
+            "discriminators": _adam(self.discriminators, settings.lr_discriminator),
         }
 
         def decay(step: int) -> float:
@@ -144,30 +140,33 @@ class CycleGAN:
         settings, fakes = self.settings, {}
         losses: dict[str, list[Tensor]] = defaultdict(list)
         self.optimizers["generators"].zero_grad()
-        with _without_gradients(self.discriminators.values()):
-            for name, (source, target) in DIRECTIONS.items():
-                fake = self.modules[name](batch[source])
-                # The network and not its wrapper: processes must not exchange discriminator gradients here.
-                score = self.discriminators[target](fake)
-                terms = {"adversarial": F.mse_loss(score, torch.ones_like(score))}
-                total = terms["adversarial"]
-                if settings.cycle:
-                    terms["cycle"] = F.l1_loss(self.modules[REVERSE[name]](fake), batch[source])
-                    total = total + settings.cycle * terms["cycle"]
-                with torch.set_grad_enabled(settings.content > 0):
-                    terms["correlation"] = self._correlation(batch[source], fake, source, target)
-                if settings.content:
-                    total = total + settings.content * (1 - terms["correlation"])
-                if settings.consistency and self.consistency is not None and source == "ihc":
-                    terms["consistency"] = self.consistency(batch[source], fake)
-                    total = total + settings.consistency * terms["consistency"]
-                accelerator.backward(total)
-                if settings.identity:
-                    terms["identity"] = F.l1_loss(self.modules[name](batch[target]), batch[target])
-                    accelerator.backward(settings.identity * terms["identity"])
-                fakes[target] = fake.detach()
-                for term, value in terms.items():
-                    losses[term].append(value.detach())
+        for network in self.discriminators.values():  # gradients flow through them, but not into their weights
+            network.requires_grad_(False)
+        for name, (source, target) in DIRECTIONS.items():
+            fake = self.modules[name](batch[source])
+            # The network and not its wrapper: processes must not exchange discriminator gradients here.
+            score = self.discriminators[target](fake)
+            terms = {"adversarial": F.mse_loss(score, torch.ones_like(score))}
+            total = terms["adversarial"]
+            if settings.cycle:
+                terms["cycle"] = F.l1_loss(self.modules[REVERSE[name]](fake), batch[source])
+                total = total + settings.cycle * terms["cycle"]
+            with torch.set_grad_enabled(settings.content > 0):
+                terms["correlation"] = self._correlation(batch[source], fake, source, target)
+            if settings.content:
+                total = total + settings.content * (1 - terms["correlation"])
+            if settings.consistency and self.consistency is not None and source == "ihc":
+                terms["consistency"] = self.consistency(batch[source], fake)
+                total = total + settings.consistency * terms["consistency"]
+            accelerator.backward(total)
+            if settings.identity:
+                terms["identity"] = F.l1_loss(self.modules[name](batch[target]), batch[target])
+                accelerator.backward(settings.identity * terms["identity"])
+            fakes[target] = fake.detach()
+            for term, value in terms.items():
+                losses[term].append(value.detach())
+        for network in self.discriminators.values():
+            network.requires_grad_(True)
         self.optimizers["generators"].step()
         summed = {term: _sum(values) for term, values in losses.items()}
         return summed | {"correlation": summed["correlation"] / 2}, fakes
@@ -201,11 +200,9 @@ class CycleGAN:
 
     def extra_state(self) -> dict[str, Any]:
         """State for a checkpoint besides networks and optimisers: progress, pools and the running mean of the guard."""
-        return {
-            "steps_done": self.steps_done,
-            "pools": {domain: pool.state() for domain, pool in self.pools.items()},
-            "guard": {"mean": self.guard.mean, "updates": self.guard.updates},
-        }
+        guard = {"mean": self.guard.mean, "updates": self.guard.updates}
+        pools = {domain: pool.state() for domain, pool in self.pools.items()}
+        return {"steps_done": self.steps_done, "pools": pools, "guard": guard}
 
     def load_extra_state(self, state: dict[str, Any]) -> None:
         """Restore the values of `extra_state`."""
@@ -215,22 +212,10 @@ class CycleGAN:
             pool.load_state(state["pools"][domain])
 
 
-def _trainable(networks: Iterable[nn.Module]) -> list[nn.Parameter]:
-    return [parameter for network in networks for parameter in network.parameters() if parameter.requires_grad]
+def _adam(networks: Mapping[str, nn.Module], rate: float) -> Adam:
+    trainable = [p for network in networks.values() for p in network.parameters() if p.requires_grad]
+    return Adam(trainable, rate, betas=(0.5, 0.999))
 
 
 def _sum(losses: Iterable[Tensor]) -> Tensor:
     return torch.stack(list(losses)).sum()
-
-
-@contextmanager
-def _without_gradients(networks: Iterable[nn.Module]) -> Iterator[None]:
-    """Gradients flow through the networks to their inputs, but not into their parameters."""
-    parameters = _trainable(networks)
-    for parameter in parameters:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in parameters:
-            parameter.requires_grad_(True)

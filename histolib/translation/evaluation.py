@@ -78,19 +78,11 @@ def nuclei_changes(
 
 
 def evaluate_translations(
-    samples: Iterable[TranslationSample],
-    translations: Mapping[str, Callable[[Patch], Patch]],
-    *,
-    he: Iterable[tuple[Patch, str]] = (),
-    features: Mapping[str, Features] | None = None,
-    detect: Detect | None = None,
-    find_blobs: FindBlobs | None = None,
-    gain: float | None = None,
-    marker: str = "nuclear",
-    radius_um: float = 3.0,
-    field_um: float = FIELD_UM,
-    seed: int = 0,
-) -> dict[str, Any]:
+    samples: Iterable[TranslationSample], translations: Mapping[str, Callable[[Patch], Patch]], *,
+    he: Iterable[tuple[Patch, str]] = (), features: Mapping[str, Features] | None = None,
+    detect: Detect | None = None, find_blobs: FindBlobs | None = None, gain: float | None = None,
+    marker: str = "nuclear", radius_um: float = 3.0, field_um: float = FIELD_UM, seed: int = 0,
+) -> dict[str, Any]:  # fmt: skip
     """Score translations on the same samples.
 
     Args:
@@ -173,26 +165,19 @@ def evaluate_translations(
     result["floor"] = real.distances(size=half_size(first.field_groups, real.field_groups))
     result["ceiling"] = _pooled(counts["", "ceiling"], seed)
     result["protocol"] = {
-        "samples": len(groups),
-        "groups": len(set(groups)),
-        "image_px": sorted({f"{width} x {height}" for height, width, _ in sizes}),
-        "mpp": sorted({mpp for *_, mpp in sizes}),
+        "samples": len(groups), "groups": len(set(groups)),
+        "image_px": sorted({f"{width} x {height}" for height, width, _ in sizes}), "mpp": sorted({s[2] for s in sizes}),
         "he": {"images": len(real.groups), "paired": paired, "groups": len(set(real.groups))},
         "features": {
-            "names": list(features),
-            "field_um": field_um,
+            "names": list(features), "field_um": field_um,
             "distance": "mean over 100 random half samples of the groups of each set; the floor compares halves of the "
             "real set that share no group",
             "interval": "percentiles 2.5 and 97.5 of the draws",
         },
-        "marker": marker,
-        "correlation": "summed optical density" if marker == "nuclear" else "hematoxylin channel",
-        "gain": gain,
-        "radius_um": radius_um,
+        "marker": marker, "correlation": "summed optical density" if marker == "nuclear" else "hematoxylin channel",
+        "gain": gain, "radius_um": radius_um, "directions": DIRECTIONS, "seed": seed,
         "interval": f"95 %, percentile bootstrap over groups, seed {seed}",
-        "directions": DIRECTIONS,
-        "seed": seed,
-    }
+    }  # fmt: skip
     return plain(result)
 
 
@@ -212,9 +197,6 @@ def _pooled(counts: Sequence[tuple[PointCounts, str]], seed: int) -> dict[str, A
         return None
     total = sum((count for count, _ in counts), PointCounts())
     by_group = block_sums(np.array([count.counts for count, _ in counts]), [group for _, group in counts])
-    return {
-        **{key: total.scores()[key] for key in ("precision", "recall", "f1")},
-        "f1_ci95": list(bootstrap_f1(by_group, seed)),
-        "n_true": total.tp + total.fn,
-        "n_pred": total.tp + total.fp,
-    }
+    scores: dict[str, Any] = {key: total.scores()[key] for key in ("precision", "recall", "f1")}
+    interval = list(bootstrap_f1(by_group, seed))
+    return scores | {"f1_ci95": interval, "n_true": total.tp + total.fn, "n_pred": total.tp + total.fp}

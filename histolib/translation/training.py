@@ -29,18 +29,11 @@ Draw = Callable[[int], dict[str, Tensor]]
 
 
 def train_cyclegan(
-    ihc: Sequence[Patch],
-    he: Sequence[Patch],
-    settings: CycleGANSettings,
-    folder: str | Path,
-    *,
+    ihc: Sequence[Patch], he: Sequence[Patch], settings: CycleGANSettings, folder: str | Path, *,
     validate: Callable[[Mapping[str, Generator]], Mapping[str, float]] | None = None,
-    consistency: Consistency | None = None,
-    start: str | Path | None = None,
-    provenance: Provenance = Provenance(),  # noqa: B008 - immutable
-    resume: bool = False,
-    **loop: Any,
-) -> pd.DataFrame:
+    consistency: Consistency | None = None, start: str | Path | None = None,
+    provenance: Provenance = Provenance(), resume: bool = False, **loop: Any,  # noqa: B008 - immutable
+) -> pd.DataFrame:  # fmt: skip
     """Train a CycleGAN between two unpaired sets of patches.
 
     Writes `ihc_to_he.safetensors`, `he_to_ihc.safetensors` (`Generator.load`) and `ihc_reference.safetensors`
@@ -76,24 +69,17 @@ def train_cyclegan(
         made_by["start"] = _start_from(task, Path(start))
 
     def scores(networks: Mapping[str, nn.Module], step: int) -> Mapping[str, float]:
+        assert validate is not None
         return validate({name: cast(Generator, network.eval()) for name, network in networks.items()})
 
     state = PartialState()
     if state.is_main_process:
         save_stain_reference(ihc, "ihc", Path(folder) / "ihc_reference.safetensors")
     history = fit(
-        task,
-        draw,
-        steps=settings.warm_steps + settings.steps,
-        batch_size=settings.batch_size,
-        settings=made_by,
-        folder=folder,
-        seed=settings.seed,
-        resume=resume,
-        ema=settings.ema,
-        validate=scores if validate else None,
+        task, draw, steps=settings.warm_steps + settings.steps, batch_size=settings.batch_size, settings=made_by,
+        folder=folder, seed=settings.seed, resume=resume, ema=settings.ema, validate=scores if validate else None,
         **{"validate_every": loop.get("save_every", 500)} | loop,
-    )
+    )  # fmt: skip
     details = {**provenance.details, "processes": state.num_processes, "settings": made_by}
     if state.is_main_process:
         _save(task, folder, replace(provenance, details=details))
@@ -124,8 +110,11 @@ def inverted_start(
         densest = round(float(amounts.flatten().quantile(DENSEST)) / DENSITY_STEP)
         table = task.tables[target]
         task.tables[target] = table[np.clip(densest - np.arange(len(table)), 0, None)]
-    run = {"batch_size": settings.batch_size, "seed": settings.seed, "folder": folder, "progress": False}
-    history = fit(task, draw, steps=settings.warm_steps, settings=asdict(settings) | {"start": "inverted"}, **run)
+    made_by = asdict(settings) | {"start": "inverted"}
+    history = fit(
+        task, draw, steps=settings.warm_steps, batch_size=settings.batch_size, settings=made_by, folder=folder,
+        seed=settings.seed, progress=False,
+    )  # fmt: skip
     _save(task, folder, Provenance("reversed colours, on purpose"))
     return history
 

@@ -1,12 +1,10 @@
-import os
 from dataclasses import fields
-from pathlib import Path
 
 import numpy as np
 import pytest
 from skimage import color
 
-from histolib.imaging import STAIN_VECTORS, Patch, read_patch, separate_stains, summed_density
+from histolib.imaging import STAIN_VECTORS, Patch, separate_stains, summed_density
 from histolib.io import save_weights
 from histolib.translation import StainReference, recolour_od
 from histolib.translation.stain_transfer import macenko, recolour_hed, reinhard, save_stain_reference
@@ -42,11 +40,6 @@ def test_every_route_keeps_size_scale_and_name_and_leaves_the_input_alone(route,
 )
 def test_images_without_tissue_or_contrast_keep_their_shape(route, image, reference):
     assert route(Patch(image, 0.5), reference).image.shape == image.shape
-
-
-@pytest.mark.parametrize("route", ROUTES)
-def test_glass_stays_bright(route, reference):
-    assert route(GLASS, reference).image.min() > 210
 
 
 def test_od_maps_each_density_to_the_mean_colour_of_that_density():
@@ -121,10 +114,6 @@ def test_macenko_recovers_a_known_mixture(painted):
     np.testing.assert_allclose(reference.stain_levels, expected, rtol=0.1)
 
 
-def test_macenko_of_its_own_reference_changes_little(tissue, reference):
-    assert abs(macenko(tissue, reference).image.astype(int) - tissue.image).mean() < 3
-
-
 def test_macenko_turns_brown_into_the_second_stain_of_the_reference(brown, reference):
     out = macenko(brown, reference).image
     dark = summed_density(brown.image) > 0.2
@@ -152,17 +141,3 @@ def test_other_weights_are_refused(tmp_path, card, found):
 def test_patches_without_tissue_are_refused(patches):
     with pytest.raises(ValueError, match=f"expected tissue, found 0 tissue pixels in {len(patches)} patches"):
         StainReference.fit(patches)
-
-
-@pytest.mark.skipif("HISTOLIB_REAL_DATA" not in os.environ, reason="HISTOLIB_REAL_DATA is not set")
-def test_recolouring_preserves_the_density_of_real_tiles():
-    root = Path(os.environ["HISTOLIB_REAL_DATA"])
-    he = [read_patch(path, 0.25) for path in sorted(root.glob("consep_tiles/**/train_*.jpg"))[::60]]
-    ihc = [read_patch(path, 0.5) for path in sorted(root.glob("endonuke/dataset/images/*.png"))[::30]]
-    reference = StainReference.fit(he)
-    gain = reference.gain(StainReference.fit(ihc, "ihc"))
-    assert 0.3 < gain < 0.8, "EndoNuke is stained about twice as densely as CoNSeP"
-    for patch in ihc:
-        before = summed_density(patch.image)
-        for out in (recolour_od(patch, reference, gain), recolour_hed(patch, reference, gain)):
-            assert np.corrcoef(before.ravel(), summed_density(out.image).ravel())[0, 1] > 0.9
