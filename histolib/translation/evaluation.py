@@ -168,8 +168,7 @@ def evaluate_translations(
         "samples": len(groups), "groups": len(set(groups)),
         "image_px": sorted({f"{width} x {height}" for height, width, _ in sizes}), "mpp": sorted({s[2] for s in sizes}),
         "he": {"images": len(real.groups), "paired": paired, "groups": len(set(real.groups))},
-        "features": {
-            "names": list(features), "field_um": field_um,
+        "features": {"names": list(features), "field_um": field_um,
             "distance": "mean over 100 random half samples of the groups of each set; the floor compares halves of the "
             "real set that share no group",
             "interval": "percentiles 2.5 and 97.5 of the draws",

@@ -13,7 +13,6 @@ from ..metrics import frechet_distance, kernel_distance
 from ..metrics.distribution import feature_floor, feature_spread, half_size
 
 FIELD_UM = 50.0  # side of a field: four fields in an EndoNuke tile, one in a PanNuke patch of 64 microns
-SMALLEST_HALF = 2  # features per half sample that a distance needs
 DISTANCES = {"kid": kernel_distance, "fid": frechet_distance}
 
 Features = Callable[[Sequence[Patch]], np.ndarray]
@@ -62,7 +61,7 @@ class FeatureSet:
         """
         if size is None:
             size = half_size(self.field_groups, (real or self).field_groups)
-        if size < SMALLEST_HALF:
+        if size < 2:  # distances need two features in each half
             return {}
         found: dict[str, Any] = {}
         for name, parts in self.parts.items():

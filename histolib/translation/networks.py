@@ -234,8 +234,7 @@ class PatchDiscriminator(nn.Module):
         for i in range(layers):
             stride = 2 if i < layers - 1 else 1
             modules.append(nn.Conv2d(channels[i], channels[i + 1], 4, stride, padding=1, bias=spectral_norm))
-            modules += [] if spectral_norm else [InstanceNorm()]
-            modules.append(nn.LeakyReLU(0.2, inplace=True))
+            modules += [*([] if spectral_norm else [InstanceNorm()]), nn.LeakyReLU(0.2, inplace=True)]
         modules.append(nn.Conv2d(channels[-1], 1, 4, padding=1))
         self.layers = nn.Sequential(*modules)
         self.apply(_initialise)

@@ -110,10 +110,9 @@ def inverted_start(
         densest = round(float(amounts.flatten().quantile(DENSEST)) / DENSITY_STEP)
         table = task.tables[target]
         task.tables[target] = table[np.clip(densest - np.arange(len(table)), 0, None)]
-    made_by = asdict(settings) | {"start": "inverted"}
     history = fit(
-        task, draw, steps=settings.warm_steps, batch_size=settings.batch_size, settings=made_by, folder=folder,
-        seed=settings.seed, progress=False,
+        task, draw, settings=asdict(settings) | {"start": "inverted"}, folder=folder, progress=False,
+        steps=settings.warm_steps, batch_size=settings.batch_size, seed=settings.seed,
     )  # fmt: skip
     _save(task, folder, Provenance("reversed colours, on purpose"))
     return history
