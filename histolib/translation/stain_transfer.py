@@ -73,8 +73,8 @@ class StainReference:
         tables = map(_complete, sums, counts)
         values = {
             "density_colours": next(tables), "hematoxylin_colours": next(tables),
-            "lab_mean": lab.mean(axis=0), "lab_std": lab.std(axis=0), "stain_vectors": stains[0], "stain_levels": stains[1],
-            "density_level": np.percentile(summed_density(found), 99),
+            "lab_mean": lab.mean(axis=0), "lab_std": lab.std(axis=0), "stain_vectors": stains[0],
+            "stain_levels": stains[1], "density_level": np.percentile(summed_density(found), 99),
             "hematoxylin_level": np.percentile(amounts[:, 0], 99),
             "second_level": np.median(amounts[:, 1]),
         }  # fmt: skip
