@@ -10,20 +10,7 @@ from .stain_transfer import StainReference, recolour_od
 from .training import inverted_start, train_cyclegan, unpaired_crops
 
 __all__ = [
-    "TRANSLATIONS",
-    "ContentLost",
-    "CycleGAN",
-    "Generator",
-    "PatchDiscriminator",
-    "StainReference",
-    "TranslationSample",
-    "evaluate_translations",
-    "held_statistics",
-    "inverted_start",
-    "nuclei_changes",
-    "recolour_od",
-    "to_tensor",
-    "train_cyclegan",
-    "translate",
-    "unpaired_crops",
-]
+    "TRANSLATIONS", "ContentLost", "CycleGAN", "Generator", "PatchDiscriminator", "StainReference", "TranslationSample",
+    "evaluate_translations", "held_statistics", "inverted_start", "nuclei_changes", "recolour_od", "to_tensor",
+    "train_cyclegan", "translate", "unpaired_crops",
+]  # fmt: skip

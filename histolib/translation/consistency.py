@@ -1,7 +1,5 @@
 """Semantic consistency: nucleus maps of a translation must match those found without it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

@@ -3,8 +3,6 @@
 Cycle consistency does not detect a pair of generators that both exchange dark and light; the stain amount does.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -31,10 +29,8 @@ def density_weights(domain: str, marker: str = "nuclear") -> np.ndarray:
         ValueError: unknown domain or marker.
     """
     if domain not in SECOND_STAIN or marker not in MARKERS:
-        raise ValueError(
-            f"expected a domain of {', '.join(SECOND_STAIN)} and a marker of {', '.join(MARKERS)}, "
-            f"found {domain!r} and {marker!r}"
-        )
+        known = f"a domain of {', '.join(SECOND_STAIN)} and a marker of {', '.join(MARKERS)}"
+        raise ValueError(f"density_weights: expected {known}, found {domain!r} and {marker!r}")
     if marker == "nuclear":
         return np.ones(3, np.float32)
     # Deconvolution is linear in density: three pixels, each black in one channel only, reveal its matrix.

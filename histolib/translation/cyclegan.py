@@ -1,10 +1,7 @@
 """CycleGAN: two generators, two discriminators, their losses, and one training step."""
 
-from __future__ import annotations
-
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -24,6 +21,7 @@ DIRECTIONS = {"ihc_to_he": ("ihc", "he"), "he_to_ihc": ("he", "ihc")}
 REVERSE = {"ihc_to_he": "he_to_ihc", "he_to_ihc": "ihc_to_he"}
 DECAY_FROM = 0.5  # share of the adversarial steps after which the learning rates fall linearly to zero
 Consistency = Callable[[Tensor, Tensor], Tensor]
+Batch = Mapping[str, Tensor]
 
 
 class CycleGAN:
@@ -57,24 +55,20 @@ class CycleGAN:
         ValueError: tables or consistency are missing although the settings need them.
         ContentLost: from `step`, if the translations no longer show the tissue.
 
-    >>> from dataclasses import replace
-    >>> from histolib.config import PROFILES
-    >>> list(CycleGAN(replace(PROFILES["quick"].cyclegan, warm_steps=0)).modules)
+    >>> small = CycleGANSettings(width=4, blocks=1, discriminator_width=4, warm_steps=0)
+    >>> list(CycleGAN(small).modules)
     ['ihc_to_he', 'he_to_ihc', 'discriminator_he', 'discriminator_ihc']
     """
 
     kept = tuple(DIRECTIONS)
 
     def __init__(
-        self,
-        settings: CycleGANSettings,
-        tables: Mapping[str, np.ndarray] | None = None,
+        self, settings: CycleGANSettings, tables: Mapping[str, np.ndarray] | None = None,
         consistency: Consistency | None = None,
-    ) -> None:
-        if (settings.warm_steps or settings.on_od) and (tables is None or not {"he", "ihc"} <= tables.keys()):
-            raise ValueError(
-                f"CycleGAN: expected colour tables for {settings.warm_steps} warm steps or on_od, found none"
-            )
+    ) -> None:  # fmt: skip
+        if (settings.warm_steps or settings.on_od) and not tables:
+            need = f"{settings.warm_steps} warm steps or on_od"
+            raise ValueError(f"CycleGAN: expected colour tables for {need}, found none")
         if settings.consistency and consistency is None:
             raise ValueError(f"CycleGAN: expected a loss for consistency={settings.consistency:g}, found none")
         self.settings, self.consistency = settings, consistency
@@ -83,10 +77,8 @@ class CycleGAN:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
             self.generators = {name: Generator(settings.width, settings.blocks, settings.on_od) for name in DIRECTIONS}
-            self.discriminators = {
-                domain: PatchDiscriminator(settings.discriminator_width, spectral_norm=settings.spectral_norm)
-                for domain in ("he", "ihc")
-            }
+            width, spectral = settings.discriminator_width, settings.spectral_norm
+            self.discriminators = {d: PatchDiscriminator(width, spectral_norm=spectral) for d in ("he", "ihc")}
         for name, (source, target) in DIRECTIONS.items():
             generator = self.generators[name]
             generator.mpp, generator.direction, generator.marker = settings.mpp, name, settings.marker
@@ -95,27 +87,22 @@ class CycleGAN:
             for stage in settings.freeze:
                 getattr(generator, stage).requires_grad_(False)
         # Accelerate replaces the entries of `modules` by wrappers that share the parameters of the networks above.
-        self.modules: dict[str, nn.Module] = {
-            **self.generators,
-            **{f"discriminator_{domain}": network for domain, network in self.discriminators.items()},
-        }
+        self.modules: dict[str, nn.Module] = {**self.generators}
+        self.modules |= {f"discriminator_{domain}": network for domain, network in self.discriminators.items()}
         self.optimizers: dict[str, Optimizer] = {
-            "generators": Adam(_trainable(self.generators.values()), settings.lr_generator, betas=(0.5, 0.999)),
-            "discriminators": Adam(
-                _trainable(self.discriminators.values()), settings.lr_discriminator, betas=(0.5, 0.999)
-            ),
+            "generators": _adam(self.generators, settings.lr_generator),
+            "discriminators": _adam(self.discriminators, settings.lr_discriminator),
         }
-        self.schedulers: dict[str, LRScheduler] = {
-            kind: LambdaLR(
-                optimizer, lambda step: min(1.0, max(0.0, (1 - step / max(settings.steps, 1)) / (1 - DECAY_FROM)))
-            )
-            for kind, optimizer in self.optimizers.items()
-        }
+
+        def decay(step: int) -> float:
+            return min(1.0, max(0.0, (1 - step / max(settings.steps, 1)) / (1 - DECAY_FROM)))
+
+        self.schedulers: dict[str, LRScheduler] = {k: LambdaLR(o, decay) for k, o in self.optimizers.items()}
         self.pools = {domain: ImagePool(seed=settings.seed + i) for i, domain in enumerate(("he", "ihc"))}
         self.guard = ContentGuard(settings.content_limit, settings.grace_steps)
         self.steps_done = 0
 
-    def step(self, batch: Mapping[str, Tensor], accelerator: Accelerator) -> dict[str, Tensor]:
+    def step(self, batch: Batch, accelerator: Accelerator) -> dict[str, Tensor]:
         """One step: a warm one, or one of the generators and then one of the discriminators.
 
         Args:
@@ -137,7 +124,7 @@ class CycleGAN:
         self.steps_done += 1
         return {name: value.detach() for name, value in losses.items()}
 
-    def _warm_step(self, batch: Mapping[str, Tensor], accelerator: Accelerator) -> dict[str, Tensor]:
+    def _warm_step(self, batch: Batch, accelerator: Accelerator) -> dict[str, Tensor]:
         fakes = {target: self.modules[name](batch[source]) for name, (source, target) in DIRECTIONS.items()}
         warm = _sum(F.l1_loss(fakes[t], self._recoloured(batch[s], s, t)) for s, t in DIRECTIONS.values())
         with torch.no_grad():
@@ -145,9 +132,7 @@ class CycleGAN:
         self._descend("generators", warm, accelerator)
         return {"warm": warm, "correlation": correlation}
 
-    def _generator_step(
-        self, batch: Mapping[str, Tensor], accelerator: Accelerator
-    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    def _generator_step(self, batch: Batch, accelerator: Accelerator) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """One step of both generators, with a backward pass for each group of terms that share a forward pass.
 
         The gradients are those of the sum, but memory holds at most two forward passes of a generator at a time.
@@ -155,37 +140,38 @@ class CycleGAN:
         settings, fakes = self.settings, {}
         losses: dict[str, list[Tensor]] = defaultdict(list)
         self.optimizers["generators"].zero_grad()
-        with _without_gradients(self.discriminators.values()):
-            for name, (source, target) in DIRECTIONS.items():
-                fake = self.modules[name](batch[source])
-                # The network and not its wrapper: processes must not exchange discriminator gradients here.
-                score = self.discriminators[target](fake)
-                terms = {"adversarial": F.mse_loss(score, torch.ones_like(score))}
-                total = terms["adversarial"]
-                if settings.cycle:
-                    terms["cycle"] = F.l1_loss(self.modules[REVERSE[name]](fake), batch[source])
-                    total = total + settings.cycle * terms["cycle"]
-                with torch.set_grad_enabled(settings.content > 0):
-                    terms["correlation"] = self._correlation(batch[source], fake, source, target)
-                if settings.content:
-                    total = total + settings.content * (1 - terms["correlation"])
-                if settings.consistency and self.consistency is not None and source == "ihc":
-                    terms["consistency"] = self.consistency(batch[source], fake)
-                    total = total + settings.consistency * terms["consistency"]
-                accelerator.backward(total)
-                if settings.identity:
-                    terms["identity"] = F.l1_loss(self.modules[name](batch[target]), batch[target])
-                    accelerator.backward(settings.identity * terms["identity"])
-                fakes[target] = fake.detach()
-                for term, value in terms.items():
-                    losses[term].append(value.detach())
+        for network in self.discriminators.values():  # gradients flow through them, but not into their weights
+            network.requires_grad_(False)
+        for name, (source, target) in DIRECTIONS.items():
+            fake = self.modules[name](batch[source])
+            # The network and not its wrapper: processes must not exchange discriminator gradients here.
+            score = self.discriminators[target](fake)
+            terms = {"adversarial": F.mse_loss(score, torch.ones_like(score))}
+            total = terms["adversarial"]
+            if settings.cycle:
+                terms["cycle"] = F.l1_loss(self.modules[REVERSE[name]](fake), batch[source])
+                total = total + settings.cycle * terms["cycle"]
+            with torch.set_grad_enabled(settings.content > 0):
+                terms["correlation"] = self._correlation(batch[source], fake, source, target)
+            if settings.content:
+                total = total + settings.content * (1 - terms["correlation"])
+            if settings.consistency and self.consistency is not None and source == "ihc":
+                terms["consistency"] = self.consistency(batch[source], fake)
+                total = total + settings.consistency * terms["consistency"]
+            accelerator.backward(total)
+            if settings.identity:
+                terms["identity"] = F.l1_loss(self.modules[name](batch[target]), batch[target])
+                accelerator.backward(settings.identity * terms["identity"])
+            fakes[target] = fake.detach()
+            for term, value in terms.items():
+                losses[term].append(value.detach())
+        for network in self.discriminators.values():
+            network.requires_grad_(True)
         self.optimizers["generators"].step()
         summed = {term: _sum(values) for term, values in losses.items()}
         return summed | {"correlation": summed["correlation"] / 2}, fakes
 
-    def _discriminator_step(
-        self, batch: Mapping[str, Tensor], fakes: Mapping[str, Tensor], accelerator: Accelerator
-    ) -> dict[str, Tensor]:
+    def _discriminator_step(self, batch: Batch, fakes: Batch, accelerator: Accelerator) -> dict[str, Tensor]:
         losses = {}
         for domain, pool in self.pools.items():
             # One pass over both: the buffers of a wrapper must not change between two passes and one backward pass.
@@ -214,11 +200,9 @@ class CycleGAN:
 
     def extra_state(self) -> dict[str, Any]:
         """State for a checkpoint besides networks and optimisers: progress, pools and the running mean of the guard."""
-        return {
-            "steps_done": self.steps_done,
-            "pools": {domain: pool.state() for domain, pool in self.pools.items()},
-            "guard": {"mean": self.guard.mean, "updates": self.guard.updates},
-        }
+        guard = {"mean": self.guard.mean, "updates": self.guard.updates}
+        pools = {domain: pool.state() for domain, pool in self.pools.items()}
+        return {"steps_done": self.steps_done, "pools": pools, "guard": guard}
 
     def load_extra_state(self, state: dict[str, Any]) -> None:
         """Restore the values of `extra_state`."""
@@ -228,22 +212,10 @@ class CycleGAN:
             pool.load_state(state["pools"][domain])
 
 
-def _trainable(networks: Iterable[nn.Module]) -> list[nn.Parameter]:
-    return [parameter for network in networks for parameter in network.parameters() if parameter.requires_grad]
+def _adam(networks: Mapping[str, nn.Module], rate: float) -> Adam:
+    trainable = [p for network in networks.values() for p in network.parameters() if p.requires_grad]
+    return Adam(trainable, rate, betas=(0.5, 0.999))
 
 
 def _sum(losses: Iterable[Tensor]) -> Tensor:
     return torch.stack(list(losses)).sum()
-
-
-@contextmanager
-def _without_gradients(networks: Iterable[nn.Module]) -> Iterator[None]:
-    """Gradients flow through the networks to their inputs, but not into their parameters."""
-    parameters = _trainable(networks)
-    for parameter in parameters:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in parameters:
-            parameter.requires_grad_(True)

@@ -1,7 +1,5 @@
 """Scores of translations from IHC to H&E: image quality, feature distance, content, and detection afterwards."""
 
-from __future__ import annotations
-
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -80,19 +78,11 @@ def nuclei_changes(
 
 
 def evaluate_translations(
-    samples: Iterable[TranslationSample],
-    translations: Mapping[str, Callable[[Patch], Patch]],
-    *,
-    he: Iterable[tuple[Patch, str]] = (),
-    features: Mapping[str, Features] | None = None,
-    detect: Detect | None = None,
-    find_blobs: FindBlobs | None = None,
-    gain: float | None = None,
-    marker: str = "nuclear",
-    radius_um: float = 3.0,
-    field_um: float = FIELD_UM,
-    seed: int = 0,
-) -> dict[str, Any]:
+    samples: Iterable[TranslationSample], translations: Mapping[str, Callable[[Patch], Patch]], *,
+    he: Iterable[tuple[Patch, str]] = (), features: Mapping[str, Features] | None = None,
+    detect: Detect | None = None, find_blobs: FindBlobs | None = None, gain: float | None = None,
+    marker: str = "nuclear", radius_um: float = 3.0, field_um: float = FIELD_UM, seed: int = 0,
+) -> dict[str, Any]:  # fmt: skip
     """Score translations on the same samples.
 
     Args:
@@ -148,8 +138,8 @@ def evaluate_translations(
             values[name, "correlation"].append((density_correlation(after, before), group))
             if find_blobs and gain is not None:
                 changes = nuclei_changes(ihc, translated, find_blobs, gain if restained else 1.0, radius_um)
-                same = PointCounts(len(changes.kept), len(changes.new), len(changes.lost))
-                counts[name, "nuclei"].append((same, group))
+                kept = PointCounts(len(changes.kept), len(changes.new), len(changes.lost))
+                counts[name, "nuclei"].append((kept, group))
             if detect and sample.xy is not None:
                 found = _count(detect(translated), sample.xy, ihc.mpp, radius_um)
                 counts[name, "detection"].append((found, group))
@@ -161,44 +151,32 @@ def evaluate_translations(
     result: dict[str, Any] = {"translations": {}}
     for name in translations:
         nuclei = _pooled(counts[name, "nuclei"], seed)
+        lost, new = (sum(getattr(c, kind) for c, _ in counts[name, "nuclei"]) for kind in ("fn", "fp"))
+        same = nuclei and {"f1": nuclei["f1"], "f1_ci95": nuclei["f1_ci95"], "before": nuclei["n_true"]}
+        lowest = min((v for v, _ in values[name, "correlation"] if not math.isnan(v)), default=math.nan)
         result["translations"][name] = {
             "images": {m: _mean(values[name, m], seed) for m in IMAGE_SCORE_DIRECTION if (name, m) in values},
             "sets": sets[name].distances(real),
-            "correlation": _mean(values[name, "correlation"], seed)
-            | {"lowest": min((v for v, _ in values[name, "correlation"] if not math.isnan(v)), default=math.nan)},
-            "nuclei": nuclei
-            and {
-                **{key: nuclei[key] for key in ("f1", "f1_ci95")},
-                "before": nuclei["n_true"],
-                "lost": sum(count.fn for count, _ in counts[name, "nuclei"]),
-                "new": sum(count.fp for count, _ in counts[name, "nuclei"]),
-            },
+            "correlation": _mean(values[name, "correlation"], seed) | {"lowest": lowest},
+            "nuclei": same and same | {"lost": lost, "new": new},
             "detection": _pooled(counts[name, "detection"], seed),
         }
     first = next(iter(sets.values()), real)
     result["floor"] = real.distances(size=half_size(first.field_groups, real.field_groups))
     result["ceiling"] = _pooled(counts["", "ceiling"], seed)
     result["protocol"] = {
-        "samples": len(groups),
-        "groups": len(set(groups)),
-        "image_px": sorted({f"{width} x {height}" for height, width, _ in sizes}),
-        "mpp": sorted({mpp for *_, mpp in sizes}),
+        "samples": len(groups), "groups": len(set(groups)),
+        "image_px": sorted({f"{width} x {height}" for height, width, _ in sizes}), "mpp": sorted({s[2] for s in sizes}),
         "he": {"images": len(real.groups), "paired": paired, "groups": len(set(real.groups))},
-        "features": {
-            "names": list(features),
-            "field_um": field_um,
+        "features": {"names": list(features), "field_um": field_um,
             "distance": "mean over 100 random half samples of the groups of each set; the floor compares halves of the "
             "real set that share no group",
             "interval": "percentiles 2.5 and 97.5 of the draws",
         },
-        "marker": marker,
-        "correlation": "summed optical density" if marker == "nuclear" else "hematoxylin channel",
-        "gain": gain,
-        "radius_um": radius_um,
+        "marker": marker, "correlation": "summed optical density" if marker == "nuclear" else "hematoxylin channel",
+        "gain": gain, "radius_um": radius_um, "directions": DIRECTIONS, "seed": seed,
         "interval": f"95 %, percentile bootstrap over groups, seed {seed}",
-        "directions": DIRECTIONS,
-        "seed": seed,
-    }
+    }  # fmt: skip
     return plain(result)
 
 
@@ -218,9 +196,6 @@ def _pooled(counts: Sequence[tuple[PointCounts, str]], seed: int) -> dict[str, A
         return None
     total = sum((count for count, _ in counts), PointCounts())
     by_group = block_sums(np.array([count.counts for count, _ in counts]), [group for _, group in counts])
-    return {
-        **{key: total.scores()[key] for key in ("precision", "recall", "f1")},
-        "f1_ci95": list(bootstrap_f1(by_group, seed)),
-        "n_true": total.tp + total.fn,
-        "n_pred": total.tp + total.fp,
-    }
+    scores: dict[str, Any] = {key: total.scores()[key] for key in ("precision", "recall", "f1")}
+    interval = list(bootstrap_f1(by_group, seed))
+    return scores | {"f1_ci95": interval, "n_true": total.tp + total.fn, "n_pred": total.tp + total.fp}

@@ -10,10 +10,9 @@ import numpy as np
 
 from ..imaging import Patch
 from ..metrics import frechet_distance, kernel_distance
-from ..metrics.distribution import Spread, feature_floor, feature_spread, half_size
+from ..metrics.distribution import feature_floor, feature_spread, half_size
 
 FIELD_UM = 50.0  # side of a field: four fields in an EndoNuke tile, one in a PanNuke patch of 64 microns
-SMALLEST_HALF = 2  # features per half sample that a distance needs
 DISTANCES = {"kid": kernel_distance, "fid": frechet_distance}
 
 Features = Callable[[Sequence[Patch]], np.ndarray]
@@ -62,28 +61,21 @@ class FeatureSet:
         """
         if size is None:
             size = half_size(self.field_groups, (real or self).field_groups)
-        if size < SMALLEST_HALF:
+        if size < 2:  # distances need two features in each half
             return {}
-        return {
-            name: {
-                measure: self._record(name, distance, real, size)
-                for measure, distance in DISTANCES.items()
-                if measure != "fid" or size > self._of(name).shape[1]
-            }
-            for name in self.features
-        }
-
-    def _of(self, name: str) -> np.ndarray:
-        return np.concatenate(self.parts[name])
-
-    def _record(self, name: str, distance: Any, real: FeatureSet | None, size: int) -> dict[str, Any]:
-        spread: Spread
-        if real is None:
-            spread = feature_floor(self._of(name), distance, self.field_groups, size=size, seed=self.seed)
-        else:
-            groups = self.field_groups, real.field_groups
-            spread = feature_spread(self._of(name), real._of(name), distance, *groups, seed=self.seed)
-        return {"mean": spread.mean, "ci95": [spread.low, spread.high], "size": spread.size}
+        found: dict[str, Any] = {}
+        for name, parts in self.parts.items():
+            own, found[name] = np.concatenate(parts), {}
+            for measure, distance in DISTANCES.items():
+                if measure == "fid" and size <= own.shape[1]:
+                    continue
+                if real is None:
+                    spread = feature_floor(own, distance, self.field_groups, size=size, seed=self.seed)
+                else:
+                    other, groups = np.concatenate(real.parts[name]), (self.field_groups, real.field_groups)
+                    spread = feature_spread(own, other, distance, *groups, seed=self.seed)
+                found[name][measure] = {"mean": spread.mean, "ci95": [spread.low, spread.high], "size": spread.size}
+        return found
 
 
 def cut_fields(patch: Patch, side_um: float) -> list[Patch]:

@@ -1,7 +1,5 @@
 """Pool of past translations for the discriminator, which would otherwise only see the latest ones."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

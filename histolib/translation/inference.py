@@ -1,7 +1,5 @@
 """Translation of a patch of any size and scale; large patches are translated in tiles without seams."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

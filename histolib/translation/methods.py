@@ -1,7 +1,5 @@
 """Table of translation methods from IHC to H&E: none, classical recolourings, and the CycleGAN."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +9,7 @@ from .inference import translate
 from .stain_transfer import macenko, recolour_hed, recolour_od, reinhard
 
 Load = Callable[[str], Any]
+Roles = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +26,7 @@ class Translation:
 
     about: str
     run: Callable[[Patch, str, Load], Patch]
-    needs: tuple[str, ...] = ()
+    needs: Roles = ()
 
 
 def _with_gain(recolour: Callable[..., Patch]) -> Callable[[Patch, str, Load], Patch]:
@@ -40,21 +39,17 @@ def _with_gain(recolour: Callable[..., Patch]) -> Callable[[Patch, str, Load], P
     return run
 
 
+def _with(function: Callable[[Patch, Any], Patch], role: str) -> tuple[Callable[[Patch, str, Load], Patch], Roles]:
+    """A method that needs one loaded object, and the role of that object."""
+    return lambda patch, marker, load: function(patch, load(role)), (role,)
+
+
 BOTH = ("he_reference", "ihc_reference")
-HE = ("he_reference",)
 TRANSLATIONS: dict[str, Translation] = {
     "identity": Translation("the IHC without translation", lambda patch, marker, load: patch),
     "od": Translation("mean H&E colour of each pixel's optical density", _with_gain(recolour_od), BOTH),
     "hed": Translation("colour deconvolution, recoloured as H&E", _with_gain(recolour_hed), BOTH),
-    "reinhard": Translation(
-        "colour statistics of H&E in LAB space", lambda patch, marker, load: reinhard(patch, load("he_reference")), HE
-    ),
-    "macenko": Translation(
-        "stain vectors of H&E, stain amounts unchanged",
-        lambda patch, marker, load: macenko(patch, load("he_reference")),
-        HE,
-    ),
-    "cyclegan": Translation(
-        "translation by the CycleGAN", lambda patch, marker, load: translate(patch, load("ihc_to_he")), ("ihc_to_he",)
-    ),
+    "reinhard": Translation("colour statistics of H&E in LAB space", *_with(reinhard, "he_reference")),
+    "macenko": Translation("stain vectors of H&E, stain amounts unchanged", *_with(macenko, "he_reference")),
+    "cyclegan": Translation("translation by the CycleGAN", *_with(translate, "ihc_to_he")),
 }

@@ -67,10 +67,9 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        first, second = (
-            nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect", bias=False) for _ in range(2)
-        )
-        self.body = nn.Sequential(first, InstanceNorm(), nn.ReLU(inplace=True), second, InstanceNorm())
+        shape = {"kernel_size": 3, "padding": 1, "padding_mode": "reflect", "bias": False}
+        first, second = (nn.Conv2d(channels, channels, **shape) for _ in range(2))  # type: ignore[arg-type]
+        self.body = nn.Sequential(*_normed(first), second, InstanceNorm())
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to the same shape."""
@@ -235,9 +234,7 @@ class PatchDiscriminator(nn.Module):
         for i in range(layers):
             stride = 2 if i < layers - 1 else 1
             modules.append(nn.Conv2d(channels[i], channels[i + 1], 4, stride, padding=1, bias=spectral_norm))
-            if not spectral_norm:
-                modules.append(InstanceNorm())
-            modules.append(nn.LeakyReLU(0.2, inplace=True))
+            modules += [*([] if spectral_norm else [InstanceNorm()]), nn.LeakyReLU(0.2, inplace=True)]
         modules.append(nn.Conv2d(channels[-1], 1, 4, padding=1))
         self.layers = nn.Sequential(*modules)
         self.apply(_initialise)

@@ -60,29 +60,24 @@ class StainReference:
             for table, weight in enumerate(weights):
                 bins = _bins(pixels, weight)
                 counts[table] += np.bincount(bins, minlength=DENSITY_BINS)
-                for channel in range(3):
-                    sums[table, :, channel] += np.bincount(bins, pixels[:, channel], DENSITY_BINS)
+                sums[table] += np.stack([np.bincount(bins, channel, DENSITY_BINS) for channel in pixels.T], axis=1)
             inside = pixels[summed_density(pixels) > TISSUE_DENSITY]
             tissue.append(inside[:: 1 + len(inside) // 20_000])
         found = np.concatenate(tissue) if tissue else np.empty((0, 3), np.uint8)
         stains = _macenko_stains(found)
         if stains is None:
-            raise ValueError(
-                f"StainReference.fit: expected tissue, found {len(found)} tissue pixels in {len(tissue)} patches"
-            )
+            amount = f"{len(found)} tissue pixels in {len(tissue)} patches"
+            raise ValueError(f"StainReference.fit: expected tissue, found {amount}")
         lab = color.rgb2lab(found)
         amounts = separate_stains(found[None], "hematoxylin", SECOND_STAIN[domain])[0]
+        tables = map(_complete, sums, counts)
         values = {
-            "density_colours": _complete(sums[0], counts[0]),
-            "hematoxylin_colours": _complete(sums[1], counts[1]),
-            "lab_mean": lab.mean(axis=0),
-            "lab_std": lab.std(axis=0),
-            "stain_vectors": stains[0],
-            "stain_levels": stains[1],
-            "density_level": np.percentile(summed_density(found), 99),
+            "density_colours": next(tables), "hematoxylin_colours": next(tables),
+            "lab_mean": lab.mean(axis=0), "lab_std": lab.std(axis=0), "stain_vectors": stains[0],
+            "stain_levels": stains[1], "density_level": np.percentile(summed_density(found), 99),
             "hematoxylin_level": np.percentile(amounts[:, 0], 99),
             "second_level": np.median(amounts[:, 1]),
-        }
+        }  # fmt: skip
         return cls(domain, **{name: np.asarray(value, np.float32) for name, value in values.items()})
 
     def colours(self, marker: str = "nuclear", gain: float = 1.0) -> np.ndarray:

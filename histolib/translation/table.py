@@ -1,7 +1,5 @@
 """Text table of translation scores, with the direction of each measure and the comparison to all rivals."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 
@@ -48,6 +46,8 @@ def translation_table(result: Mapping[str, Any], name: str = "cyclegan") -> str:
         if groups
     ]
     rows = {rival: headline(scores) for rival, scores in result["translations"].items()}
+    if not rows:
+        return "\n".join(lines)
     measures = [measure for measure in TITLES if any(measure in row for row in rows.values())]
     lines.append(f"{'':<9} " + " ".join(f"{TITLES[m] + ' ' + ARROWS[DIRECTIONS[m]]:>9}" for m in measures))
     lines += [f"{rival:<9} " + " ".join(f"{_cell(row.get(m)):>9}" for m in measures) for rival, row in rows.items()]
@@ -60,12 +60,10 @@ def translation_table(result: Mapping[str, Any], name: str = "cyclegan") -> str:
         lines.append(f"F1 on the true H&E: {_cell(result['ceiling']['f1'])} ({low} to {high})")
     if name in rows and len(rows) > 1:
         lost = beaten_by(result, name)
+        named = [f"{TITLES[m]} ({', '.join(who)})" for m, who in lost.items()]
         won = [TITLES[m] for m in rows[name] if m not in (*lost, *PRESERVED)]
-        if lost:
-            named = [f"{TITLES[m]} ({', '.join(who)})" for m, who in lost.items()]
-            lines.append(f"{name} does not beat every rival in {', '.join(named)}")
-        if won:
-            lines.append(f"{name} beats every rival in {', '.join(won)}")
+        lines += [f"{name} does not beat every rival in {', '.join(named)}"] if lost else []
+        lines += [f"{name} beats every rival in {', '.join(won)}"] if won else []
     return "\n".join(lines)
 
 

@@ -1,7 +1,5 @@
 """Training of a CycleGAN on unpaired patches."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -31,18 +29,11 @@ Draw = Callable[[int], dict[str, Tensor]]
 
 
 def train_cyclegan(
-    ihc: Sequence[Patch],
-    he: Sequence[Patch],
-    settings: CycleGANSettings,
-    folder: str | Path,
-    *,
+    ihc: Sequence[Patch], he: Sequence[Patch], settings: CycleGANSettings, folder: str | Path, *,
     validate: Callable[[Mapping[str, Generator]], Mapping[str, float]] | None = None,
-    consistency: Consistency | None = None,
-    start: str | Path | None = None,
-    provenance: Provenance = Provenance(),  # noqa: B008 - immutable
-    resume: bool = False,
-    **loop: Any,
-) -> pd.DataFrame:
+    consistency: Consistency | None = None, start: str | Path | None = None,
+    provenance: Provenance = Provenance(), resume: bool = False, **loop: Any,  # noqa: B008 - immutable
+) -> pd.DataFrame:  # fmt: skip
     """Train a CycleGAN between two unpaired sets of patches.
 
     Writes `ihc_to_he.safetensors`, `he_to_ihc.safetensors` (`Generator.load`) and `ihc_reference.safetensors`
@@ -78,25 +69,19 @@ def train_cyclegan(
         made_by["start"] = _start_from(task, Path(start))
 
     def scores(networks: Mapping[str, nn.Module], step: int) -> Mapping[str, float]:
+        assert validate is not None
         return validate({name: cast(Generator, network.eval()) for name, network in networks.items()})
 
-    history = fit(
-        task,
-        draw,
-        steps=settings.warm_steps + settings.steps,
-        batch_size=settings.batch_size,
-        settings=made_by,
-        folder=folder,
-        seed=settings.seed,
-        resume=resume,
-        ema=settings.ema,
-        validate=scores if validate else None,
-        **{"validate_every": loop.get("save_every", 500)} | loop,
-    )
-    state = PartialState()  # not before `fit`, because the first Accelerator decides whether processes use the CPU
-    details = {**provenance.details, "processes": state.num_processes, "settings": made_by}
+    state = PartialState()
     if state.is_main_process:
         save_stain_reference(ihc, "ihc", Path(folder) / "ihc_reference.safetensors")
+    history = fit(
+        task, draw, steps=settings.warm_steps + settings.steps, batch_size=settings.batch_size, settings=made_by,
+        folder=folder, seed=settings.seed, resume=resume, ema=settings.ema, validate=scores if validate else None,
+        **{"validate_every": loop.get("save_every", 500)} | loop,
+    )  # fmt: skip
+    details = {**provenance.details, "processes": state.num_processes, "settings": made_by}
+    if state.is_main_process:
         _save(task, folder, replace(provenance, details=details))
     state.wait_for_everyone()
     return history
@@ -118,15 +103,17 @@ def inverted_start(
     Returns:
         the log, as `train_cyclegan`.
     """
-    task, draw = _build(ihc, he, settings, None)
+    task, draw = _build(ihc, he, settings)
     crops = [draw(i) for i in range(INVERSION_CROPS)]
     for source, target in DIRECTIONS.values():
         amounts = stain_amount(torch.stack([crop[source] for crop in crops]), task.weights[source])
         densest = round(float(amounts.flatten().quantile(DENSEST)) / DENSITY_STEP)
         table = task.tables[target]
         task.tables[target] = table[np.clip(densest - np.arange(len(table)), 0, None)]
-    run = {"steps": settings.warm_steps, "batch_size": settings.batch_size, "seed": settings.seed, "progress": False}
-    history = fit(task, draw, settings=asdict(settings) | {"start": "inverted"}, folder=folder, **run)
+    history = fit(
+        task, draw, settings=asdict(settings) | {"start": "inverted"}, folder=folder, progress=False,
+        steps=settings.warm_steps, batch_size=settings.batch_size, seed=settings.seed,
+    )  # fmt: skip
     _save(task, folder, Provenance("reversed colours, on purpose"))
     return history
 
@@ -146,11 +133,10 @@ def unpaired_crops(ihc: Sequence[Patch], he: Sequence[Patch], settings: CycleGAN
         side = max(1, round(settings.patch_px * settings.mpp / patch.mpp))
         height, width = patch.image.shape[:2]
         if side > min(height, width):
-            raise ValueError(
-                f"{patch.name or 'patch'}: expected sides of at least {settings.patch_px * settings.mpp:.1f} um for "
-                f"crops of {settings.patch_px} px at {settings.mpp} um, found {patch.size_um[0]:.1f} x "
-                f"{patch.size_um[1]:.1f} um"
-            )
+            wanted = f"at least {settings.patch_px * settings.mpp:.1f} um for crops of {settings.patch_px} px"
+            found = "{:.1f} x {:.1f} um".format(*patch.size_um)
+            name = patch.name or "patch"
+            raise ValueError(f"{name}: expected sides of {wanted} at {settings.mpp} um, found {found}")
         top, left = rng.integers(height - side + 1), rng.integers(width - side + 1)
         pixels = resample(patch.image[top : top + side, left : left + side], settings.patch_px / side)
         pixels = np.rot90(pixels, int(rng.integers(4)))
@@ -164,20 +150,17 @@ def unpaired_crops(ihc: Sequence[Patch], he: Sequence[Patch], settings: CycleGAN
 
 
 def _build(
-    ihc: Sequence[Patch], he: Sequence[Patch], settings: CycleGANSettings, consistency: Consistency | None
+    ihc: Sequence[Patch], he: Sequence[Patch], settings: CycleGANSettings, consistency: Consistency | None = None
 ) -> tuple[CycleGAN, Draw]:
     domains = {"ihc": ihc, "he": he}
     for domain, patches in domains.items():
         if not len(patches):
             raise ValueError(f"train_cyclegan: expected {domain} patches, found none")
-    tables = {}
+    tables, references = {}, {}
     if settings.warm_steps or settings.on_od:
-        references = {
-            domain: StainReference.fit(
-                (patches[i] for i in range(0, len(patches), -(-len(patches) // REFERENCE_PATCHES))), domain
-            )
-            for domain, patches in domains.items()
-        }
+        for domain, patches in domains.items():
+            spread = range(0, len(patches), -(-len(patches) // REFERENCE_PATCHES))
+            references[domain] = StainReference.fit((patches[i] for i in spread), domain)
         for source, target in DIRECTIONS.values():
             gain = references[target].gain(references[source], settings.marker)
             tables[target] = references[target].colours(settings.marker, gain)
@@ -198,10 +181,9 @@ def _start_from(task: CycleGAN, folder: Path) -> str:
             for domain, network in task.discriminators.items():
                 network.load_state_dict(modules[f"discriminator_{domain}"])
         except (KeyError, RuntimeError) as error:
-            raise ValueError(
-                f"{folder / CHECKPOINT}: expected discriminators of width {task.settings.discriminator_width}, "
-                f"spectral_norm {task.settings.spectral_norm}, found others ({' '.join(str(error).split())[:200]})"
-            ) from None
+            wanted = f"width {task.settings.discriminator_width}, spectral_norm {task.settings.spectral_norm}"
+            found = f"others ({' '.join(str(error).split())[:200]})"
+            raise ValueError(f"{folder / CHECKPOINT}: expected discriminators of {wanted}, found {found}") from None
     return f"{folder.resolve().name} {'-'.join(map(file_digest, paths))}"
 
 

@@ -1,7 +1,8 @@
-"""Cost of a training step of the CycleGAN beside one written plainly from the paper: `python .../bench_cyclegan.py`.
+"""Cost of one CycleGAN training step, compared with a plain implementation of the paper.
 
-Batch 1, 256 px, 9 blocks, width 64. Each step is timed in a process of its own, the second of two, and the processes
-take turns; the ratios are what travels. Where others use the machine, those of processor time do, with one thread.
+Run `python tests/benchmarks/bench_cyclegan.py`. Batch 1, 256 px, 9 blocks, width 64. Each measurement runs two steps in
+its own process and times the second; the implementations alternate. Compare the ratios, because seconds depend on the
+machine; on a shared machine, compare the processor time with one thread.
 """
 
 import argparse
@@ -20,7 +21,8 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from histolib.translation import CycleGAN, TranslationSettings
+from histolib.config import profile
+from histolib.translation import CycleGAN
 
 SIZE_PX, WIDTH, BLOCKS = 256, 64, 9
 RUNS = {
@@ -70,7 +72,7 @@ def plain_discriminator() -> nn.Module:
 
 
 def plain_step(identity: bool) -> Callable[[Tensor, Tensor], None]:
-    """Zhu et al. 2017 as published: every pass by itself, least squares, pools of 50, Adam."""
+    """Zhu et al. 2017 as published: separate passes, least squares, pools of 50, Adam."""
     g, f, d_x, d_y = plain_generator(), plain_generator(), plain_discriminator(), plain_discriminator()
     generators = torch.optim.Adam(chain(g.parameters(), f.parameters()), 2e-4, (0.5, 0.999))
     discriminators = torch.optim.Adam(chain(d_x.parameters(), d_y.parameters()), 2e-4, (0.5, 0.999))
@@ -110,8 +112,8 @@ def plain_step(identity: bool) -> Callable[[Tensor, Tensor], None]:
 
 
 def our_step(identity: bool, bf16: bool) -> Callable[[Tensor, Tensor], None]:
-    settings = TranslationSettings(patch_px=SIZE_PX, width=WIDTH, blocks=BLOCKS, warm_steps=0, content_limit=-1.0)
-    task = CycleGAN(settings if identity else replace(settings, identity=0.0))
+    settings = replace(profile("full").cyclegan, patch_px=SIZE_PX, width=WIDTH, blocks=BLOCKS, warm_steps=0)
+    task = CycleGAN(replace(settings, content_limit=-1.0, identity=settings.identity if identity else 0.0))
     accelerator = Accelerator(cpu=True, mixed_precision="bf16" if bf16 else "no")
     for group in (task.modules, task.optimizers):
         for name, item in group.items():
@@ -124,7 +126,7 @@ def our_step(identity: bool, bf16: bool) -> Callable[[Tensor, Tensor], None]:
 
 
 def measure(run: str, way: str) -> None:
-    """Print the seconds of a step, those of the processor, and the peak memory of the process in MB."""
+    """Print wall time and processor time of a step in seconds, and the peak memory of the process in MB."""
     torch.manual_seed(0)
     identity, bf16 = "identity on" in run, "bf16" in run
     step = our_step(identity, bf16) if way == "ours" else plain_step(identity)

@@ -1,8 +1,8 @@
-"""What tiling and upsampling leave in a translation, in 8-bit levels: `python tests/benchmarks/bench_seam.py`.
+"""Tiling and upsampling artefacts of a translation, in 8-bit levels: `python tests/benchmarks/bench_seam.py`.
 
-A small generator is trained on the phantom for a few steps. A large patch is then translated whole, in our tiles, in
-tiles with instance-norm statistics of their own, and in such tiles blended over half their width. The checkerboard is
-read from the spectrum, beside that of a generator with the published transposed convolutions.
+A small generator is trained on phantom tissue for a few steps. A large patch is then translated in one piece, in tiles
+with held statistics, in tiles with their own instance norm statistics, and in such tiles blended over half their width.
+The spectrum shows checkerboards, compared with a generator that has the published transposed convolutions.
 """
 
 import argparse
@@ -13,22 +13,20 @@ from dataclasses import replace
 import numpy as np
 from torch import nn
 
+from histolib.config import profile
 from histolib.data import phantom
 from histolib.imaging import Patch, windows
-from histolib.training import load_weights
-from histolib.translation import Generator, TranslationSettings, cyclegan, train, translate
+from histolib.translation import Generator, cyclegan, train_cyclegan, translate
 
 TILE_PX = 256
-SETTINGS = TranslationSettings(
-    width=16, blocks=6, discriminator_width=16, patch_px=128, lr_generator=3e-4, content_limit=-1.0
-)
+SETTINGS = replace(profile("quick").cyclegan, discriminator_width=16, content_limit=-1.0)
 
 
 class Published(Generator):
     """The generator with the transposed convolutions of the paper."""
 
-    def __init__(self, width: int = 64, blocks: int = 9) -> None:
-        super().__init__(width, blocks)
+    def __init__(self, width: int = 64, blocks: int = 9, on_od: bool = False) -> None:
+        super().__init__(width, blocks, on_od)
         for i, channels in ((0, 4 * width), (3, 2 * width)):
             self.decoder[i] = nn.ConvTranspose2d(channels, channels // 2, 3, 2, 1, output_padding=1, bias=False)
             nn.init.normal_(self.decoder[i].weight, 0.0, 0.02)
@@ -40,14 +38,10 @@ def trained(kind: type[Generator], warm_steps: int, steps: int) -> Generator:
     published, cyclegan.Generator = cyclegan.Generator, kind
     try:
         with tempfile.TemporaryDirectory() as folder:
-            train([s.ihc for s in samples[:6]], [s.he for s in samples[6:]], settings, folder, progress=False)
-            weights, card = load_weights(f"{folder}/ihc_to_he.safetensors")
+            train_cyclegan([s.ihc for s in samples[:6]], [s.he for s in samples[6:]], settings, folder, progress=False)
+            return kind.load(f"{folder}/ihc_to_he.safetensors")
     finally:
         cyclegan.Generator = published
-    generator = kind(**card["config"])
-    generator.load_state_dict(weights)
-    generator.mpp = card["mpp"]
-    return generator.eval()
 
 
 def tiles(size: int, step: int) -> Iterator[tuple[slice, slice]]:
@@ -92,7 +86,7 @@ def checkerboard(image: np.ndarray) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--side", type=int, default=1024, help="of the patch in px, a multiple of 256")
+    parser.add_argument("--side", type=int, default=1024, help="side of the patch in px, a multiple of 256")
     parser.add_argument("--warm-steps", type=int, default=100)
     parser.add_argument("--steps", type=int, default=40)
     arguments = parser.parse_args()
