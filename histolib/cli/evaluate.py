@@ -26,7 +26,7 @@ from .. import __version__
 from ..config import best_device
 from ..data import EndoNuke, open_outlined, read_split
 from ..data.samples import shorten
-from ..data.splits import in_groups, split_ids
+from ..data.splits import PARTS, in_groups, split_ids
 from ..ensemble import ROUTES, Models, evaluate, tile_blocks
 from ..ensemble.models import pretrained_models
 from ..ensemble.routes import leaks_of, roles_of
@@ -53,8 +53,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     add("--routes", type=choices(ROUTES, "route"), help=routes)
     radius = "largest distance of a hit in microns (default: %(default)s)"
     add("--radius-um", type=number(1e-6), default=3.0, help=radius)
-    split = "endonuke, pannuke, consep: JSON file with a split, whose part test is scored (default: all data)"
-    add("--split", type=Path, help=split)
+    add("--split", type=Path, help="endonuke, pannuke, consep: JSON file with a split (default: score all data)")
+    add("--part", choices=PARTS, default="test", help="part of --split to score (default: %(default)s)")
     orientations = "pannuke, consep: orientations for test-time augmentation, 1 to 8 (default: %(default)s)"
     add("--orientations", type=number(1, 8, int), default=1, help=orientations)
     add("--he", type=Path, help="endonuke: score translations against the H&E in this folder (default: score routes)")
@@ -113,7 +113,7 @@ def _evaluate_routes(args: argparse.Namespace) -> Result:
     names = args.routes or _available(ROUTES, models, "route")
     for name in names:
         models.require(ROUTES[name].needs, f"route {name}")
-    positions = split_ids(data.ids, read_split(args.split))["test"] if args.split else range(len(data))
+    positions = split_ids(data.ids, read_split(args.split))[args.part] if args.split else range(len(data))
     samples, ids = [data[i] for i in positions], [data.ids[i] for i in positions]
     leaked = {name: leaks_of(name, models, sorted({str(i) for i in ids})) for name in names}
     predictions: dict[str, list[Any]] = {name: [] for name in names}
@@ -147,7 +147,7 @@ def _evaluate_translations(args: argparse.Namespace) -> Result:
 def _evaluate_outlines(args: argparse.Namespace) -> Result:
     samples, types = open_outlined(args.root, args.dataset)
     if args.split:
-        samples = in_groups(samples, read_split(args.split)["test"])
+        samples = in_groups(samples, read_split(args.split)[args.part])
     path = args.weights if args.weights and args.weights.is_file() else _models(args).path("hovernet")
     how = {"radius_um": args.radius_um, "orientations": args.orientations, "device": best_device()}
     images = progress(samples, "image", len(samples))

@@ -194,7 +194,7 @@ def fit(
         for name, item in group.items():
             group[name] = accelerator.prepare(item)
     world = accelerator.num_processes
-    batches = [range(i * batch_size, (i + 1) * batch_size) for i in range(start * world, steps * world)]
+    batches = [list(range(i * batch_size, (i + 1) * batch_size)) for i in range(start * world, steps * world)]
     loader = accelerator.prepare(DataLoader(_Stream(draw), batch_sampler=batches)) if batches else []
     hidden = not (progress and accelerator.is_main_process)
     bar = tqdm(loader, initial=start, total=steps, disable=hidden, mininterval=2.0)

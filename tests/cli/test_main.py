@@ -87,7 +87,7 @@ def test_detect_refuses_with_one_line(folder, capsys, argv, message):
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        ("set --routes log", "1.txt:2: expected 3 columns `x y class`, found 2"),
+        ("set --routes log", "1.txt:2: expected x and y in pixels and a class of 0, 1, 2, found"),
         ("set --routes log --output one.png/r.json", "one.png: expected a writable folder"),
         ("nothing", "nothing: expected images and labels, found no images and no labels"),
         ("gone", "gone: expected a folder, found nothing"),
