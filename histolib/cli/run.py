@@ -149,7 +149,7 @@ def collect_figures(folder: Path, target: Path, root: Path) -> list[Path]:
     """Copy the figures (`figures/NN_name.png` and `.pdf` of a run) to `target`, with a manifest and a contact sheet."""
     from PIL import Image
 
-    from ..viz import contact_sheet
+    from ..viz.style import contact_sheet
 
     figures, entries, pictures = list(_figures(folder)), [], []
     writable_folder(target)

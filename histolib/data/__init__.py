@@ -4,7 +4,7 @@ from .bci import BCI
 from .endonuke import EndoNuke, PointDiscs, id_runs
 from .instance_tiles import InstanceTiles, consep_images
 from .pannuke import PanNuke
-from .samples import InstanceSample, KeypointSample, PairSample
+from .samples import InstanceSample, KeypointSample
 from .splits import read_split
 from .training_sets import Patches, open_outlined, open_stain, split_runs
 
@@ -14,7 +14,6 @@ __all__ = [
     "InstanceSample",
     "InstanceTiles",
     "KeypointSample",
-    "PairSample",
     "PanNuke",
     "Patches",
     "PointDiscs",

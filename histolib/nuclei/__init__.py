@@ -3,7 +3,7 @@
 from .augmentation import paint_samples
 from .evaluation import evaluate_nuclei
 from .hovernet import HoVerNet
-from .inference import PatchMaps, encoder_features, find_nuclei, predict_maps
+from .inference import encoder_features, find_nuclei, predict_maps
 from .log_detector import detect_log
 from .losses import hover_losses
 from .postprocess import describe_instances, postprocess, watershed_steps
@@ -12,7 +12,6 @@ from .training import train_hovernet
 
 __all__ = [
     "HoVerNet",
-    "PatchMaps",
     "describe_instances",
     "detect_log",
     "encoder_features",

@@ -2,13 +2,12 @@
 
 from .charts import figure_counts, figure_curves, figure_distributions, figure_intervals
 from .images import figure_layers, figure_maps, figure_patches
-from .style import contact_sheet, save_figure
+from .style import save_figure
 from .widgets import before_after, browse, upload
 
 __all__ = [
     "before_after",
     "browse",
-    "contact_sheet",
     "figure_counts",
     "figure_curves",
     "figure_distributions",

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from histolib.data import BCI, PairSample
+from histolib.data import BCI
+from histolib.data.samples import PairSample
 
 
 def write(path: Path, value: int = 0, size: tuple[int, int] = (6, 4)) -> Path:

@@ -5,8 +5,8 @@ import torch
 
 from histolib.imaging import Patch
 from histolib.metrics import segmentation_scores
-from histolib.nuclei import PatchMaps, encoder_features, find_nuclei, hover_targets, postprocess, predict_maps
-from histolib.nuclei.inference import mirrored
+from histolib.nuclei import encoder_features, find_nuclei, hover_targets, postprocess, predict_maps
+from histolib.nuclei.inference import PatchMaps, mirrored
 from histolib.nuclei.postprocess import published_thresholds
 
 

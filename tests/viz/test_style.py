@@ -9,8 +9,8 @@ from matplotlib.colors import is_color_like
 from matplotlib.figure import Figure
 from PIL import Image
 
-from histolib.viz import contact_sheet, figure_counts, figure_patches, save_figure
-from histolib.viz.style import COLOURS, PALETTE, add_scale_bar, colours, style, wrapped
+from histolib.viz import figure_counts, figure_patches, save_figure
+from histolib.viz.style import COLOURS, PALETTE, add_scale_bar, colours, contact_sheet, style, wrapped
 
 
 def test_names_have_fixed_colours_and_others_take_unused_ones():
