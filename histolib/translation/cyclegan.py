@@ -55,8 +55,9 @@ class CycleGAN:
         ValueError: tables or consistency are missing although the settings need them.
         ContentLost: from `step`, if the translations no longer show the tissue.
 
-    >>> small = CycleGANSettings(width=4, blocks=1, discriminator_width=4, warm_steps=0)
-    >>> list(CycleGAN(small).modules)
+    >>> from dataclasses import replace
+    >>> from histolib.config import PROFILES
+    >>> list(CycleGAN(replace(PROFILES["quick"].cyclegan, warm_steps=0)).modules)
     ['ihc_to_he', 'he_to_ihc', 'discriminator_he', 'discriminator_ihc']
     """
 

@@ -72,16 +72,15 @@ def train_cyclegan(
         assert validate is not None
         return validate({name: cast(Generator, network.eval()) for name, network in networks.items()})
 
-    state = PartialState()
-    if state.is_main_process:
-        save_stain_reference(ihc, "ihc", Path(folder) / "ihc_reference.safetensors")
     history = fit(
         task, draw, steps=settings.warm_steps + settings.steps, batch_size=settings.batch_size, settings=made_by,
         folder=folder, seed=settings.seed, resume=resume, ema=settings.ema, validate=scores if validate else None,
         **{"validate_every": loop.get("save_every", 500)} | loop,
     )  # fmt: skip
+    state = PartialState()  # not before `fit`: the first Accelerator decides whether processes use the CPU
     details = {**provenance.details, "processes": state.num_processes, "settings": made_by}
     if state.is_main_process:
+        save_stain_reference(ihc, "ihc", Path(folder) / "ihc_reference.safetensors")
         _save(task, folder, replace(provenance, details=details))
     state.wait_for_everyone()
     return history
