@@ -86,7 +86,8 @@ def run(args: argparse.Namespace) -> int:
         results, table = _evaluate_translations(args)
     else:
         results, table = _evaluate_routes(args)
-    results["protocol"] |= {"dataset": args.dataset, "split": args.split and args.split.name, "histolib": __version__}
+    split = {"split": args.split and args.split.name, "part": args.part if args.split else None}
+    results["protocol"] |= {"dataset": args.dataset, **split, "histolib": __version__}
     if args.output:
         write_json(args.output, results)
     print(table)
@@ -136,7 +137,8 @@ def _evaluate_translations(args: argparse.Namespace) -> Result:
     elif args.dataset == "phantom":
         data = phantom_pairs(args.images, args.seed, args.tissue)
     else:
-        data = unpaired_tiles(args.root, args.he, images=args.images, split=args.split, he_split=args.he_split)
+        parts = {"split": args.split, "part": args.part, "he_split": args.he_split}
+        data = unpaired_tiles(args.root, args.he, images=args.images, **parts)
     data = replace(data, samples=progress(data.samples, "image", data.total))
     how = {"features": args.features, "radius_um": args.radius_um, "seed": args.seed}
     results = evaluate_with_models(data, models, _available(TRANSLATIONS, models, "translation"), **how)

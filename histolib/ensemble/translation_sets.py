@@ -62,9 +62,10 @@ def bci_pairs(root: Path, images: int | None = None) -> TranslationSet:
 
 
 def unpaired_tiles(
-    root: Path, he: Path, *, images: int | None = None, split: Path | None = None, he_split: Path | None = None,
+    root: Path, he: Path, *, images: int | None = None, split: Path | None = None, part: str = "test",
+    he_split: Path | None = None,
 ) -> TranslationSet:  # fmt: skip
-    """EndoNuke's tiles and H&E of other tissue; splits select their part `test`.
+    """The tiles in one part of an EndoNuke split (default: all tiles), and H&E of other tissue (part `test`).
 
     Raises:
         FileNotFoundError, ValueError: as the readers and splits.
@@ -80,7 +81,7 @@ def unpaired_tiles(
         raise ValueError(f"{root}: expected tiles, found none")
     tiles = sorted({*data.ids} | (set() if split else {*data.unlabelled}))
     if split:
-        tiles = [tiles[i] for i in split_ids(tiles, read_split(split))["test"]]
+        tiles = [tiles[i] for i in split_ids(tiles, read_split(split))[part]]
     tiles = [tiles[i] for i in _evenly(len(tiles), images)]
     samples = (TranslationSample(data.patch(t), block) for t, block in zip(tiles, tile_blocks(tiles), strict=True))
     others = ((outlined[i].patch, group) for i, group in enumerate(he_groups))

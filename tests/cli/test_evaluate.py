@@ -140,7 +140,8 @@ def test_split_and_radius_are_used_and_written_down(tmp_path, endonuke, planted)
     split.write_text(json.dumps({"train": ["1-2"], "val": [], "test": ["3-3"]}))
     assert on_endonuke(endonuke, "--routes", "planted", "--split", split, "--output", target) == 0
     results = read(target)
-    assert (results["protocol"]["tiles"], results["protocol"]["split"]) == (1, "split.json")
+    protocol = results["protocol"]
+    assert (protocol["tiles"], protocol["split"], protocol["part"]) == (1, "split.json", "test")
     assert results["routes"]["planted"]["n_true"] == 1
     assert on_endonuke(endonuke, "--routes", "planted", "--radius-um", 4, "--output", target) == 0
     results = read(target)
@@ -259,14 +260,14 @@ def test_pairs_of_bci_are_those_of_its_test_split(tmp_path, data):
 def test_unpaired_tiles_are_compared_with_other_he_and_leaks_are_marked(tmp_path, data, weights, capsys):
     target, split, he_split = tmp_path / "r.json", tmp_path / "s.json", tmp_path / "h.json"
     ids = sorted(int(path.stem) for path in (data / "endonuke/dataset/images").iterdir())
-    split.write_text(json.dumps({"train": [], "val": [], "test": [f"{ids[12]}-{ids[-1]}"]}))
+    split.write_text(json.dumps({"train": [], "val": [f"{ids[12]}-{ids[-1]}"], "test": [f"{ids[0]}-{ids[11]}"]}))
     he_split.write_text(json.dumps({"train": ["fold1"], "val": [], "test": ["fold2", "fold3"]}))
     common = (data / "endonuke", "--he", data / "pannuke", "--weights", weights, "--output", target)
-    assert on_endonuke(*common, "--split", split, "--he-split", he_split, "--images", 3) == 0
+    assert on_endonuke(*common, "--split", split, "--part", "val", "--he-split", he_split, "--images", 3) == 0
     result = read(target)
     protocol = result["protocol"]
     assert (protocol["samples"], protocol["he"]["images"], protocol["he"]["paired"]) == (3, 6, 0)
-    assert protocol["leaked"] == {"hovernet": [], "ihc_to_he": []}
+    assert (protocol["part"], protocol["leaked"]) == ("val", {"hovernet": [], "ihc_to_he": []})
     scores = result["translations"]["cyclegan"]
     assert (scores["images"], scores["detection"]) == ({}, None)
     assert scores["correlation"]["mean"] is not None
