@@ -88,9 +88,9 @@ def _train_cyclegan(args: argparse.Namespace) -> int:
           --he-split data/splits/consep.json --detector histolib/pretrained/hovernet/hovernet.safetensors \
           --profile pretrained --output runs/fold-1/cyclegan --set width=32 --resume
     """
-    ihc, he = open_stain(args.ihc, "ihc", args.ihc_split), open_stain(args.he, "he", args.he_split)
     settings = profile(args.profile).cyclegan
     settings = changed(replace(settings, warm_steps=0) if args.start else settings, args.set)
+    ihc, he = open_stain(args.ihc, "ihc", args.ihc_split), open_stain(args.he, "he", args.he_split)
     how = _loop(args)
     if args.detector and not ihc.validation and not args.consistency:
         raise ValueError("--detector: expected --ihc-split with validation tiles of EndoNuke, found none")
