@@ -14,8 +14,6 @@ from typing import Any, TypeVar
 import numpy as np
 
 from .imaging import MARKERS
-from .io import replacing as replacing
-from .io import writable_folder as writable_folder
 
 HEADLESS = "HISTOLIB_HEADLESS"  # environment variable: show viewers as still figures
 STAGES = ("encoder", "blocks", "decoder")  # parts of a generator that can be frozen
