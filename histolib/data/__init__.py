@@ -1,15 +1,17 @@
 """Data room: readers of the official layouts, splits, downloads and synthetic tissue."""
 
 from .bci import BCI
+from .brca_m2c import BRCAM2C
 from .endonuke import EndoNuke, PointDiscs, id_runs
 from .instance_tiles import InstanceTiles, consep_images
 from .pannuke import PanNuke
 from .samples import InstanceSample, KeypointSample
 from .splits import read_split
-from .training_sets import Patches, open_outlined, open_stain, split_runs
+from .training_sets import Patches, open_stain, split_runs
 
 __all__ = [
     "BCI",
+    "BRCAM2C",
     "EndoNuke",
     "InstanceSample",
     "InstanceTiles",
@@ -19,7 +21,6 @@ __all__ = [
     "PointDiscs",
     "consep_images",
     "id_runs",
-    "open_outlined",
     "open_stain",
     "read_split",
     "split_runs",

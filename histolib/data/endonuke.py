@@ -10,6 +10,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from ..imaging import Patch, read_rgb
+from .brca_m2c import BRCAM2C
 from .samples import InstanceReader, InstanceSample, KeypointSample, Reader, contiguous, list_files, locate, shorten
 
 logger = logging.getLogger(__name__)
@@ -78,6 +79,11 @@ class EndoNuke(Reader[KeypointSample]):
         return tuple(i for i, _ in self._keys)
 
     @property
+    def groups(self) -> tuple[str, ...]:
+        """Tile id of each sample, as a group of a split."""
+        return tuple(map(str, self.ids))
+
+    @property
     def unlabelled(self) -> tuple[int, ...]:
         """Ids of the tiles that have an image but no label."""
         return tuple(sorted(self._images.keys() - set(self.ids)))
@@ -106,21 +112,20 @@ class EndoNuke(Reader[KeypointSample]):
 
 
 class PointDiscs(InstanceReader):
-    """EndoNuke tiles with a disc around every point, to train a segmentation network on keypoints.
-
-    The group of a sample is its tile id.
+    """Keypoint samples with a disc around every point, to train a segmentation network on keypoints.
 
     Args:
-        tiles: labelled tiles.
+        tiles: a reader of keypoint samples with `groups` and `types`: EndoNuke or BRCAM2C. Its types are renumbered 1,
+            2, ... in their order.
         radius_um: radius of the discs, in microns; a pixel within two discs belongs to the nearest point.
     """
 
-    def __init__(self, tiles: EndoNuke, radius_um: float = DISC_UM) -> None:
+    def __init__(self, tiles: EndoNuke | BRCAM2C, radius_um: float = DISC_UM) -> None:
         self.tiles, self.radius_um = tiles, radius_um
 
     @property
     def groups(self) -> tuple[str, ...]:
-        return tuple(str(tile) for tile in self.tiles.ids)
+        return self.tiles.groups
 
     def __len__(self) -> int:
         return len(self.tiles)
@@ -128,7 +133,8 @@ class PointDiscs(InstanceReader):
     def _read(self, index: int) -> InstanceSample:
         sample = self.tiles[index]
         discs, kept = draw_discs(sample.xy, sample.patch.image.shape[:2], self.radius_um / sample.patch.mpp)
-        return InstanceSample(sample.patch, discs, sample.types[kept] + 1, "", self.groups[index])
+        types = np.searchsorted(list(self.tiles.types), sample.types[kept]) + 1
+        return InstanceSample(sample.patch, discs, types, "", self.groups[index])
 
 
 def draw_discs(xy: np.ndarray, shape: tuple[int, int], radius_px: float) -> tuple[np.ndarray, np.ndarray]:

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from ..data import BCI, EndoNuke, PanNuke, open_outlined, phantom, read_split
+from ..data import BCI, EndoNuke, PanNuke, phantom, read_split
 from ..data.splits import in_groups, leaked_groups, split_ids
+from ..data.training_sets import open_outlined
 from ..imaging import Patch
 from ..metrics.distribution import inception_features
 from ..nuclei import detect_log, encoder_features, find_nuclei

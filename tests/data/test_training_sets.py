@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from histolib.data import EndoNuke, PanNuke, Patches, PointDiscs, open_outlined, open_stain, split_runs
-from histolib.data.training_sets import training_groups
+from histolib.data import EndoNuke, PanNuke, Patches, PointDiscs, open_stain, split_runs
+from histolib.data.training_sets import open_outlined, training_groups
 from histolib.imaging import Patch
 
 
