@@ -21,11 +21,11 @@ from collections.abc import Iterable, Sequence
 from itertools import count
 from pathlib import Path
 
+import torch
 from tqdm import tqdm
 
 from ..ensemble import ROUTES, Models
 from ..ensemble.export import EXPORTS
-from ..ensemble.models import pretrained_models
 from ..ensemble.routes import DEFAULT_ROUTES
 from ..imaging import IMAGE_SUFFIXES, MARKERS, PLAUSIBLE_MPP, read_patch
 from ..io import writable_folder
@@ -49,13 +49,16 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--output", type=Path, default=Path("detections"), help=output)
     formats = "output formats: csv, geojson, and txt, the label format of EndoNuke (default: csv,geojson)"
     parser.add_argument("--format", type=choices(EXPORTS, "format"), default=["csv", "geojson"], help=formats)
+    precision = "precision of the networks (default: bfloat16 where the processor computes with it, else float32)"
+    parser.add_argument("--precision", choices=["bfloat16", "float32"], help=precision)
     add_weights(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Process every image; report unreadable ones and return 2 if there is one."""
-    models = Models(args.weights) if args.weights else pretrained_models()
+    precision = getattr(torch, args.precision) if args.precision else None
+    models = Models(*([args.weights] if args.weights else []), precision=precision)
     name = args.route or _default_route(args.marker, models)
     route = ROUTES[name]
     models.require(route.needs, f"route {name}")

@@ -7,6 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ..config import best_device
 from ..io import file_digest
 from ..nuclei import HoVerNet
@@ -34,13 +36,15 @@ class Models:
 
     Args:
         folders: searched in order; default: the pretrained weights of the library.
+        precision: of HoVer-Nets; default: bfloat16 where the device computes with it, else float32.
 
     Raises:
         FileNotFoundError: a folder does not exist.
     """
 
-    def __init__(self, *folders: str | Path) -> None:
+    def __init__(self, *folders: str | Path, precision: torch.dtype | None = None) -> None:
         self.folders = tuple(Path(folder) for folder in folders) or (PRETRAINED,)
+        self.precision = precision or best_precision()
         self._loaded: dict[str, Any] = {}
         for folder in self.folders:
             if not folder.is_dir():
@@ -55,6 +59,8 @@ class Models:
         """
         if role not in self._loaded:
             model = LOADERS[role](self.path(role))
+            if isinstance(model, HoVerNet):
+                model.precision = self.precision
             self._loaded[role] = model.to(best_device()).eval() if hasattr(model, "parameters") else model
         return self._loaded[role]
 
@@ -92,6 +98,16 @@ class Models:
         for folder in self.folders:
             below = (path for path in sorted(folder.glob(f"*/{name}")) if path.parent.name not in IHC_NETWORKS)
             yield from (path for path in (folder / name, *below) if path.is_file())
+
+
+def best_precision() -> torch.dtype:
+    """Bfloat16 where the GPU or the processor (AMX or AVX512-BF16) computes with it, else float32."""
+    if best_device() == "cuda":
+        fast = torch.cuda.is_bf16_supported()
+    else:
+        found: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.10 and newer
+        fast = found.get("amx_bf16", False) or found.get("avx512_bf16", False)
+    return torch.bfloat16 if fast else torch.float32
 
 
 @cache

@@ -16,7 +16,10 @@ from ..imaging import STAIN_VECTORS, rgb_from_density, separate_stains, summed_d
 STAINS = ("hematoxylin", "eosin", "dab")  # a basis of colour space; on H&E, DAB is the residual
 SEEDS = 2**32
 MIN_DENSITY = 0.05  # lower limit of optical density before it is divided
-NUCLEUS_DENSITY = {"hematoxylin": (1.0, 0.35), "dab": (2.0, 0.4)}  # summed: median, standard deviation of the logarithm
+NUCLEUS_DENSITY = {
+    "hematoxylin": (0.75, 0.6),
+    "dab": (2.2, 0.55),
+}  # summed: median, standard deviation of the logarithm
 CELL_UM = 2.5  # approximate radius of an erythrocyte in a section
 GLASS_UM = 16.0  # length scale of gaps in the tissue
 
@@ -85,9 +88,9 @@ def _pipelines(affine: float) -> tuple[Any, Any]:
     if affine:
         zoom, shift, border = (1 - affine, 1 + affine), (-0.01, 0.01), cv2.BORDER_REFLECT_101
         moves.append(A.Affine(zoom, shift, rotate=(-45, 45), shear=(-5, 5), keep_ratio=True, border_mode=border, p=1))
-    blur, median = A.GaussianBlur(blur_limit=0, sigma_limit=(0.3, 1.0), p=1), A.MedianBlur(blur_limit=(3, 3), p=1)
-    noise = A.GaussNoise(std_range=(0.0, 0.03), p=1)
-    return A.Compose(moves), A.Compose([A.OneOf([blur, median, noise], p=0.5)])
+    blur, median = A.GaussianBlur(blur_limit=0, sigma_limit=(0.3, 1.6), p=1), A.MedianBlur(blur_limit=(3, 3), p=1)
+    noise, jpeg = A.GaussNoise(std_range=(0.0, 0.03), p=1), A.ImageCompression(quality_range=(40, 95), p=1)
+    return A.Compose(moves), A.Compose([A.OneOf([blur, median, noise, jpeg], p=0.6)])
 
 
 def paint_ihc(image: np.ndarray, ids: np.ndarray, mpp: float, rng: np.random.Generator) -> np.ndarray:
@@ -131,6 +134,9 @@ def paint_ihc(image: np.ndarray, ids: np.ndarray, mpp: float, rng: np.random.Gen
     between = between * _tissue_share(ids.shape, mpp, rng)
     tissue = (between + rng.uniform(0.01, 0.06))[..., None] * (haze * stains[1] + (1 - haze) * stains[0])
 
+    if rng.random() < 0.3:  # cytoplasm: the stain of each nucleus in a pale ring around it
+        ring = cv2.GaussianBlur((inside[..., None] * nuclei).astype(np.float32), (0, 0), rng.uniform(1.0, 3.0) / mpp)
+        tissue = tissue + rng.uniform(0.1, 0.6) * ring
     soft = cv2.GaussianBlur(inside.astype(np.float32), (0, 0), rng.uniform(0.2, 0.45) / mpp)[..., None]
     painted = soft * nuclei + (1 - soft) * tissue
     if rng.random() < 0.4:

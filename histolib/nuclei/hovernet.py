@@ -47,6 +47,8 @@ def _crop(x: Tensor, like: Tensor) -> Tensor:
     """Centre of `x` with the height and width of `like`."""
     (height, width), (h, w) = x.shape[-2:], like.shape[-2:]
     top, left = (height - h) // 2, (width - w) // 2
+    if x.requires_grad:  # the gradient of a slice loses the channels-last layout, which costs a third of a step
+        return F.pad(x, (-left, left + w - width, -top, top + h - height))
     return x[..., top : top + h, left : left + w]
 
 
@@ -134,6 +136,7 @@ class HoVerNet(nn.Module):
         margin_px: difference between input and output size on each side.
         thresholds: keyword arguments of `postprocess` at `mpp`; the published ones unless set.
         provenance: training data, for the leak check.
+        precision: type of the numbers in inference, by default that of the weights; `forward` does not use it.
 
     Raises:
         ValueError: an argument is out of range.
@@ -157,6 +160,7 @@ class HoVerNet(nn.Module):
         self.config = {"mode": mode, "num_types": num_types, "width": width}  # builds the same network again
         self.mpp, self.types, self.provenance = PUBLISHED_MPP, tuple[str, ...](), Provenance()
         self._thresholds: Mapping[str, Any] = {}
+        self.precision: torch.dtype | None = None
         k, self.margin_px, self.grid_start_px = MODES[mode]
 
         def c(channels: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 from typing import Any
@@ -16,7 +17,7 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from ..imaging import Patch, map_points, resample, windows
+from ..imaging import Patch, Window, map_points, resample, windows
 from .hovernet import STRIDE, HoVerNet
 from .postprocess import PUBLISHED_MPP, describe_instances, postprocess, thresholds_at
 
@@ -116,7 +117,7 @@ def predict_maps(
             original orientation.
         tile_px: side of the maps that are computed at once, more than 128; a smaller image is one piece.
         device: the network is moved there; by default it stays where it is.
-        autocast: lower precision, such as `torch.bfloat16`.
+        autocast: type of the numbers, such as `torch.bfloat16`; default: the network's `precision`.
 
     Returns:
         "np": probability of nucleus, float32 (H, W). "hv": distances, float32 (H, W, 2). With types "tp": most probable
@@ -148,6 +149,7 @@ def predict_maps(
 
 def _predict(image: np.ndarray, net: HoVerNet, tile_px: int, autocast: torch.dtype | None) -> dict[str, np.ndarray]:
     weight, margin = next(net.parameters()), net.margin_px
+    dtype = autocast or net.precision or weight.dtype
     height, width = image.shape[:2]
     maps = {"np": np.empty((height, width), np.float32), "hv": np.empty((height, width, 2), np.float32)}
     if net.num_types:
@@ -155,20 +157,32 @@ def _predict(image: np.ndarray, net: HoVerNet, tile_px: int, autocast: torch.dty
     # The tiles cover the network's output for the whole image, which may be a few pixels larger than the image.
     grid = net.input_px(height) - 2 * margin, net.input_px(width) - 2 * margin
     size, context = (max(grid) + 8, 0) if max(height, width) <= tile_px else (tile_px, CONTEXT_PX)
-    with torch.inference_mode(), torch.autocast(weight.device.type, autocast, autocast is not None):
-        folded = _folded(net)
-        for tile in windows(grid, size, context):
-            top, left, bottom, right = tile.read
-            rows = mirrored(top - margin, net.input_px(bottom - top), height)
-            columns = mirrored(left - margin, net.input_px(right - left), width)
-            logits = folded(_to_batch(image[rows[:, None], columns][None], weight))
+    with torch.inference_mode():
+        folded = _folded(net, dtype)
+
+    def predict(tile: Window) -> None:
+        top, left, bottom, right = tile.read
+        rows = mirrored(top - margin, net.input_px(bottom - top), height)
+        columns = mirrored(left - margin, net.input_px(right - left), width)
+        with torch.inference_mode():
+            logits = folded(_to_batch(image[rows[:, None], columns][None], weight).to(dtype))
             found = {"np": logits["np"].float().softmax(1)[:, 1], "hv": logits["hv"].float().permute(0, 2, 3, 1)}
             if net.num_types:
                 found["tp"] = logits["tp"].argmax(1).to(torch.uint8)
-            for name, values in found.items():
-                stitched = maps[name][tile.keep_slices]
-                kept = values[0].cpu().numpy()[tile.keep_in_read]
-                stitched[:] = kept[: stitched.shape[0], : stitched.shape[1]]
+        for name, values in found.items():
+            stitched = maps[name][tile.keep_slices]
+            kept = values[0].cpu().numpy()[tile.keep_in_read]
+            stitched[:] = kept[: stitched.shape[0], : stitched.shape[1]]
+
+    tiles = list(windows(grid, size, context))
+    threads = torch.get_num_threads() if weight.device.type == "cpu" else 1
+    if len(tiles) == 1 or threads == 1:
+        for tile in tiles:
+            predict(tile)
+    else:  # one tile on each core is faster than all cores on one tile, because the layers are narrow
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            list(pool.map(predict, tiles))
+        torch.set_num_threads(threads)
     return maps
 
 
@@ -211,14 +225,14 @@ def _to_batch(images: np.ndarray, weight: torch.Tensor) -> torch.Tensor:
     return torch.from_numpy(images).to(weight.device).permute(0, 3, 1, 2).to(weight.dtype) / 255
 
 
-def _folded(net: nn.Module) -> Any:
-    """Copy for inference, with batch norms folded into the preceding convolutions, in channels-last layout.
+def _folded(net: nn.Module, dtype: torch.dtype) -> Any:
+    """Copy for inference in a precision: batch norms folded into the preceding convolutions, channels-last layout.
 
     The copy is reused until a weight changes: in-place updates raise the version of a tensor, other updates replace it.
     Tensors created in inference mode have no version; networks with such weights are copied on every call.
     """
     tensors = [*net.parameters(), *net.buffers()]
-    key = [(t.data_ptr(), t.dtype, t.device, object() if t.is_inference() else t._version) for t in tensors]
+    key = [dtype, *((t.data_ptr(), t.dtype, t.device, object() if t.is_inference() else t._version) for t in tensors)]
     known, folded = _FOLDED.get(net, (None, None))
     if known != key:
         folded = copy.deepcopy(net).eval().requires_grad_(False)
@@ -227,6 +241,6 @@ def _folded(net: nn.Module) -> Any:
                 if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                     setattr(chain, name, fuse_conv_bn_eval(conv, norm))
                     setattr(chain, norm_name, nn.Identity())
-        folded = folded.to(memory_format=torch.channels_last)
+        folded = folded.to(dtype).to(memory_format=torch.channels_last)
         _FOLDED[net] = key, folded
     return folded

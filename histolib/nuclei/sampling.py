@@ -19,6 +19,11 @@ from .targets import hover_targets
 CACHED_SAMPLES = 128  # decoded samples kept in memory
 
 
+def mixed_crops(sources: Sequence[Callable[[int], dict[str, Tensor]]]) -> Callable[[int], dict[str, Tensor]]:
+    """Take crops from several sources in turn: crop i is crop i of source i modulo their number."""
+    return lambda index: sources[index % len(sources)](index)
+
+
 def training_crops(samples: Sequence[InstanceSample], settings: HoverNetSettings) -> Callable[[int], dict[str, Tensor]]:
     """Endless stream of training crops; crop i depends only on the settings' seed and i.
 

