@@ -24,7 +24,6 @@ from ..io import Provenance
 from ..metrics.points import PointCounts, count_points
 from ..nuclei import HoVerNet, find_nuclei, train_hovernet
 from ..translation import ContentLost, Generator, StainReference, train_cyclegan, translate
-from ..translation.consistency import nuclei_consistency
 from .options import documented, number
 
 RADIUS_UM = 3.0
@@ -65,8 +64,6 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     add("--start", type=Path, help=start)
     detector = "HoVer-Net for H&E: keep the generators with the best F1 on the part val (default: keep the last)"
     add("--detector", type=Path, metavar="FILE", help=detector)
-    consistency = "HoVer-Net for IHC, with --detector: teacher of the loss `consistency` (default: no such loss)"
-    add("--consistency", type=Path, metavar="FILE", help=consistency)
 
     add = network("hovernet", _train_hovernet, HoverNetSettings, "nuclei on H&E")
     data = "outlined nuclei in the layout of PanNuke or CoNSeP's tiles, or keypoints as EndoNuke, which become discs"
@@ -92,22 +89,10 @@ def _train_cyclegan(args: argparse.Namespace) -> int:
     settings = changed(replace(settings, warm_steps=0) if args.start else settings, args.set)
     ihc, he = open_stain(args.ihc, "ihc", args.ihc_split), open_stain(args.he, "he", args.he_split)
     how = _loop(args)
-    if args.detector and not ihc.validation and not args.consistency:
-        raise ValueError("--detector: expected --ihc-split with validation tiles of EndoNuke, found none")
-    if args.consistency and not args.detector:
-        raise ValueError("--consistency: expected --detector with the HoVer-Net for H&E, found none")
     if args.detector:
-        detector = HoVerNet.load(args.detector)
-        if ihc.validation:
-            how |= {"validate": _detection_f1(detector, ihc.validation), "monitor": "val_f1"}
-    if args.consistency:
-        teacher = HoVerNet.load(args.consistency)
-        for path, net in ((args.detector, detector), (args.consistency, teacher)):
-            net.eval().requires_grad_(False)
-            if net.mpp != settings.mpp:
-                raise ValueError(f"{path}: expected {settings.mpp} microns per pixel as the CycleGAN, found {net.mpp}")
-        reference = StainReference.load(args.detector.parent / "he_reference.safetensors")
-        how["consistency"] = nuclei_consistency(detector.same_size_maps, teacher.same_size_maps, reference)
+        if not ihc.validation:
+            raise ValueError("--detector: expected --ihc-split with validation tiles of EndoNuke, found none")
+        how |= {"validate": _detection_f1(HoVerNet.load(args.detector), ihc.validation), "monitor": "val_f1"}
     provenance = Provenance(f"IHC of {ihc.description}; H&E of {he.description}", (*ihc.groups, *he.groups))
     how |= {"start": args.start, "provenance": provenance}
     try:

@@ -1,0 +1,141 @@
+"""Train the networks that ship on several data sets at once.
+
+    python -m histolib.experiments.train_pretrained NETWORK --consep DIR --brca DIR --detector FILE --output DIR ...
+
+Networks:
+  hovernet     H&E of CoNSeP and BRCA-M2C, whose points --detector outlines; fine-tuned from --start
+  synthetic    the same H&E, mostly painted as nuclear IHC; it sees no IHC; fine-tuned from --start
+  selftrained  half of the crops are IHC with the nuclei that --teacher finds: EndoNuke's part `train` of --split, and
+               --crops; the others are those of `synthetic`; fine-tuned from --start
+  cyclegan     IHC as for `selftrained`, with random stain changes, to the H&E of both sets; --detector must find the
+               same nuclei on the translation as --teacher finds on the IHC
+"""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from ..config import PROFILES, changed
+from ..data import BRCAM2C, EndoNuke, InstanceSample, Patches, consep_images, read_split
+from ..data.instance_tiles import InstanceTiles
+from ..data.samples import Reader
+from ..data.splits import in_groups, split_ids
+from ..imaging import Patch, read_patch
+from ..io import Provenance
+from ..nuclei import HoVerNet, train_hovernet
+from ..nuclei.augmentation import restain
+from ..nuclei.pseudo_labels import label_by_teacher, outline_points
+from ..translation import StainReference, train_cyclegan
+from ..translation.consistency import nuclei_consistency
+
+STAIN_JITTER = 0.3  # of the IHC of the CycleGAN, see `restain`
+CROP_REPEATS = 20  # a crop of a slide is many times larger than a tile of EndoNuke
+AS_CONSEP = np.array([0, 2, 3, 4])  # lymphocyte is inflammatory, tumour is epithelial, stromal is spindle-shaped
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the script."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("network", choices=["hovernet", "synthetic", "selftrained", "cyclegan"])
+    add("--consep", type=Path, required=True)
+    add("--brca", type=Path, required=True)
+    add("--endonuke", type=Path)
+    add("--split", type=Path, help="split of EndoNuke")
+    add("--crops", type=Path, help="folder of further nuclear IHC, scale in the file name (0.346mpp)")
+    add("--detector", type=Path, required=True, help="HoVer-Net for H&E")
+    add("--teacher", type=Path, help="HoVer-Net for IHC")
+    add("--start", type=Path, help="HoVer-Net weights to fine-tune")
+    add("--output", type=Path, required=True)
+    add("--set", action="append", default=[], metavar="NAME=VALUE", help="change a setting of the training")
+    args = parser.parse_args(argv)
+    detector = HoVerNet.load(args.detector)
+    teacher = HoVerNet.load(args.teacher) if args.teacher else detector
+    consep, split = consep_images(args.consep), read_split("data/splits/consep.json")
+    training, validation = in_groups(consep, split["train"]), in_groups(consep, split["val"])
+    brca, patients = outlined_brca(args.brca, detector)
+    seen, described = [*split["train"], *split["val"], *patients], "CoNSeP (18 images; validation: 4), BRCA-M2C (train)"
+    tiles, others = list[InstanceSample](), list[InstanceSample]()
+    if args.network in ("selftrained", "cyclegan"):
+        tiles, ids = endonuke_by_teacher(args.endonuke, args.split, teacher)
+        others = [label_by_teacher(patch, teacher, patch.name) for patch in read_crops(args.crops)]
+        seen += [*ids, *(sample.group for sample in others)]
+        described += f", EndoNuke without labels ({', '.join(ids)}), Ki-67 crops without labels"
+    how: dict[str, Any] = {"provenance": Provenance(described, tuple(seen)), "resume": True, "save_every": 100}
+    if args.network == "cyclegan":
+        settings = changed(PROFILES["pretrained"].cyclegan, args.set)
+        ihc = Restained([sample.patch for sample in tiles] + [sample.patch for sample in others] * CROP_REPEATS)
+        he = [sample.patch for sample in (*training, *brca)]
+        for net in (detector, teacher):
+            net.eval().requires_grad_(False)
+        consistency = nuclei_consistency(detector.same_size_maps, teacher.same_size_maps)
+        train_cyclegan(ihc, he, settings, args.output, consistency=consistency, **how)
+        return 0
+    types = tuple(InstanceTiles.types.values()) if args.network == "hovernet" else ()
+    base = changed(replace(PROFILES["pretrained"].hovernet, ema=0.99, types=types), args.set)
+    stained = replace(base, recoloured=0.3, jitter=0.25, affine=0.25)
+    painted = (training, replace(base, painted=0.85, recoloured=0.1, affine=0.4, jitter=0.3))
+    breast = (brca, replace(base, painted=0.5, recoloured=0.3, affine=0.25, jitter=0.25))
+    unlabelled = replace(base, affine=0.3, jitter=0.25)
+    first, *rest = {
+        "hovernet": [(training, stained), (brca, stained)],
+        "synthetic": [painted, painted, painted, breast],
+        "selftrained": [(tiles, unlabelled), painted] * 3 + [(others, unlabelled), breast],
+    }[args.network]
+    how |= {"validation": validation, "start": args.start, "mixed_precision": "bf16", "others": rest}
+    train_hovernet(*first, args.output, **how)
+    if args.network == "hovernet":
+        StainReference.fit(Patches(training), "he").save(args.output / "he_reference.safetensors")
+    return 0
+
+
+class Restained(Reader[Patch]):
+    """Patches with a new random stain on every access."""
+
+    def __init__(self, patches: Sequence[Patch]) -> None:
+        self.patches, self.accesses = patches, count()
+
+    def __len__(self) -> int:
+        return len(self.patches)
+
+    def _read(self, index: int) -> Patch:
+        patch, rng = self.patches[index], np.random.default_rng(next(self.accesses))
+        return replace(patch, image=restain(patch.image, STAIN_JITTER, rng))
+
+
+def outlined_brca(root: Path, teacher: HoVerNet) -> tuple[list[InstanceSample], tuple[str, ...]]:
+    """BRCA-M2C's part `train` with outlines and CoNSeP's types, without the patients of `val`, and its patients."""
+    samples, held_out = BRCAM2C(root, "train"), {*BRCAM2C(root, "val").groups}
+    outlined = [
+        outline_points(sample, AS_CONSEP[sample.types], teacher, group)
+        for sample, group in zip(tqdm(samples, "BRCA-M2C"), samples.groups, strict=True)
+        if group not in held_out
+    ]
+    return outlined, tuple(dict.fromkeys(sample.group for sample in outlined))
+
+
+def endonuke_by_teacher(root: Path, split: Path, teacher: HoVerNet) -> tuple[list[InstanceSample], tuple[str, ...]]:
+    """Tiles of the part `train` with the nuclei that the teacher finds, and the blocks of ids that they belong to."""
+    tiles, parts = EndoNuke(root), read_split(split)
+    patches = {tiles.ids[at]: tiles[at].patch for at in split_ids(tiles.ids, parts)["train"]}
+    labelled = [label_by_teacher(patch, teacher, str(i)) for i, patch in tqdm(patches.items(), "EndoNuke")]
+    return labelled, parts["train"]
+
+
+def read_crops(folder: Path) -> list[Patch]:
+    """Images of Ki-67 whose file names state their scale."""
+    paths = sorted(folder.glob("*Ki67*mpp.*"))
+    return [read_patch(path, float(path.stem.rpartition("_")[2].removesuffix("mpp"))) for path in paths]
+
+
+if __name__ == "__main__":
+    logging.basicConfig(format="%(message)s", level=logging.INFO)
+    sys.exit(main())
