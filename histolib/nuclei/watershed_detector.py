@@ -13,7 +13,6 @@ from .postprocess import describe_instances, filled, large, to_patch
 BACKGROUND_MPP = 1.0  # scale of the background in microns per pixel; it varies slowly
 SPLIT_SIGMA_UM = 0.75  # smooths the distance transform; unevenness of an outline would split a nucleus otherwise
 CONTEXT_PX = 64  # overlap of tiles, 32 microns: more than the reach of the filters and the diameter of a nucleus
-NEIGHBOURS = tuple((down, across) for down in (-1, 0, 1) for across in (-1, 0, 1) if (down, across) != (0, 0))
 
 
 def detect_watershed(
@@ -47,7 +46,7 @@ def detect_watershed(
         threshold: lowest mean of a fragment, in summed optical density (log10) above the background.
         min_area_um2: smaller nuclei are dropped.
         max_area_um2: larger nuclei are dropped, larger holes are not filled.
-        tile_px: side of the tiles at 0.5 microns per pixel, more than 128.
+        tile_px: side of the tiles at 0.5 microns per pixel, without their overlap; at least 8.
 
     Returns:
         as `find_nuclei`: columns of `describe_instances` in pixels of the patch (contours float), area_um2, and score,
@@ -64,11 +63,9 @@ def detect_watershed(
     """
     image = resample(patch.image, patch.mpp / MPP)
     height, width = image.shape[:2]
-    size, context = (max(height, width) + 8, 0) if max(height, width) <= tile_px else (tile_px, CONTEXT_PX)
     tables = []
-    for tile in windows((height, width), size, context):
-        density = summed_density(image[tile.read_slices])
-        density -= _background(density, background_um)
+    for tile in windows((height, width), tile_px + 2 * CONTEXT_PX, CONTEXT_PX):
+        density = _above_background(summed_density(image[tile.read_slices]), background_um)
         nuclear = _nuclear_area(density, sigma_um, threshold, max_area_um2)
         distance = cv2.distanceTransform(nuclear.astype(np.uint8), cv2.DIST_L2, 5)
         instances = _basins(cv2.GaussianBlur(distance, (0, 0), SPLIT_SIGMA_UM / MPP), nuclear)
@@ -80,29 +77,25 @@ def detect_watershed(
         table[["x", "y"]] += origin
         table["contour"] = [contour + origin for contour in table["contour"]]
         top, left, bottom, right = tile.keep
-        rows = table["y"].between(top, bottom, inclusive="left")
-        tables.append(table[rows & table["x"].between(left, right, inclusive="left")])
+        tables.append(table.query(f"{left} <= x < {right} and {top} <= y < {bottom}"))
     scale = patch.image.shape[1] / width, patch.image.shape[0] / height
     table = to_patch(pd.concat(tables, ignore_index=True), scale, patch.mpp)
-    table["id"] = table.index + 1
-    return table
+    return table.assign(id=table.index + 1)
 
 
-def _background(density: np.ndarray, radius_um: float) -> np.ndarray:
-    """Opening by reconstruction: density (H, W) without peaks that the disc of this radius does not fit into."""
+def _above_background(density: np.ndarray, radius_um: float) -> np.ndarray:
+    """Density (H, W) minus its opening by reconstruction: peaks that the disc of this radius does not fit into."""
     coarse = resample(density, MPP / BACKGROUND_MPP)
     side = 2 * round(radius_um / BACKGROUND_MPP) + 1
     eroded = cv2.erode(coarse, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
-    return cv2.resize(reconstruction(eroded, coarse).astype(np.float32), density.shape[::-1])
+    return density - cv2.resize(reconstruction(eroded, coarse).astype(np.float32), density.shape[::-1])
 
 
 def _nuclear_area(density: np.ndarray, sigma_um: float, threshold: float, max_hole_um2: float) -> np.ndarray:
     """Mask (H, W) of the fragments of the Laplacian of Gaussian that are denser than the threshold, holes filled."""
     response = -cv2.Laplacian(cv2.GaussianBlur(density, (0, 0), sigma_um / MPP), cv2.CV_32F)
     fragments = _basins(response, response > 0)
-    dense = _means(density, fragments) > threshold
-    dense[0] = False
-    open_area = dense[fragments]
+    open_area = (fragments > 0) & (_means(density, fragments) > threshold)[fragments]
     closed_area = filled(open_area)
     holes = ndimage.label(closed_area & ~open_area)[0]
     return closed_area & (large(holes, round(max_hole_um2 / MPP**2)) == 0)
@@ -110,8 +103,7 @@ def _nuclear_area(density: np.ndarray, sigma_um: float, threshold: float, max_ho
 
 def _means(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Mean of the values (H, W) in each label, in the order of the labels from 0; 0 for unused labels."""
-    pixels = np.bincount(labels.ravel())
-    return np.bincount(labels.ravel(), values.ravel()) / np.maximum(pixels, 1)
+    return np.bincount(labels.ravel(), values.ravel()) / np.maximum(np.bincount(labels.ravel()), 1)
 
 
 def _basins(surface: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -122,17 +114,18 @@ def _basins(surface: np.ndarray, mask: np.ndarray) -> np.ndarray:
     halved in every pass over the pixels, so no pass over single pixels or nuclei is needed.
     """
     hills = np.pad(np.where(mask, surface, -np.inf), 1, constant_values=-np.inf)
-    flat, pixels = hills.ravel(), np.flatnonzero(np.pad(mask, 1))
+    flat, pixels = hills.ravel(), np.flatnonzero(np.pad(mask, 1)).astype(np.int32)
     highest, uphill = flat[pixels], pixels
-    for down, across in NEIGHBOURS:
-        neighbours = pixels + (down * hills.shape[1] + across)
-        higher = flat[neighbours] > highest
-        highest = np.where(higher, flat[neighbours], highest)
-        uphill = np.where(higher, neighbours, uphill)
+    row = hills.shape[1]
+    for step in (-row - 1, -row, -row + 1, -1, 1, row - 1, row, row + 1):
+        neighbours = pixels + step
+        heights = flat[neighbours]
+        uphill = np.where(heights > highest, neighbours, uphill)
+        highest = np.maximum(highest, heights)
     tops = np.zeros(hills.shape, bool)
     tops.ravel()[pixels[uphill == pixels]] = True
     labels = ndimage.label(tops, np.ones((3, 3)))[0]
-    order = np.zeros(flat.size, np.intp)
+    order = np.zeros(flat.size, np.int32)
     order[pixels] = np.arange(len(pixels))
     ends = order[uphill]
     while not np.array_equal(further := ends[ends], ends):
