@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from ..data.splits import leaked_groups
 from ..imaging import MARKERS, Patch
 from ..nuclei import HoVerNet, detect_log, find_nuclei
+from ..nuclei.watershed_detector import detect_watershed
 from ..translation import TRANSLATIONS
 from .models import Models, pretrained_models
 from .nuclei import Nuclei
@@ -76,9 +78,9 @@ def leaks_of(route: str, models: Models, scored: list[str]) -> list[str] | None:
     return None if None in checked else sorted({group for groups in checked for group in groups or ()})
 
 
-def _detect(patch: Patch, net: HoVerNet) -> Nuclei:
-    table = find_nuclei(patch, net)
-    names = np.array(["unknown", *net.types], dtype=object)
+def _from_table(table: pd.DataFrame, types: Sequence[str] = ()) -> Nuclei:
+    """Nuclei from a table of `find_nuclei` or `detect_watershed`; a type is a number from 1 on, 0 is unknown."""
+    names = np.array(["unknown", *types], dtype=object)
     return Nuclei(
         xy=table[["x", "y"]].to_numpy(np.float64).reshape(-1, 2),
         score=table["score"].to_numpy(np.float64),
@@ -86,6 +88,10 @@ def _detect(patch: Patch, net: HoVerNet) -> Nuclei:
         area_um2=table["area_um2"].to_numpy(np.float64),
         contours=tuple(table["contour"]),
     )
+
+
+def _detect(patch: Patch, net: HoVerNet) -> Nuclei:
+    return _from_table(find_nuclei(patch, net), net.types)
 
 
 def _translated(name: str, about: str) -> Route:
@@ -114,6 +120,10 @@ ROUTES: dict[str, Route] = {
     "log": Route(
         "Laplacian of Gaussian on optical density, no learning",
         lambda patch, marker, models: Nuclei(*detect_log(patch, marker=marker)),
+    ),
+    "watershed": Route(
+        "classical cell detection of slide viewers, with outlines, no learning",
+        lambda patch, marker, models: _from_table(detect_watershed(patch)),
     ),
     "direct": _on_ihc("hovernet", "HoVer-Net for H&E on the untranslated IHC"),
     **{name: _translated(name, TRANSLATIONS[name].about) for name in ("od", "hed", "reinhard", "macenko")},

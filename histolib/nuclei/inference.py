@@ -17,9 +17,9 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from ..imaging import Patch, Window, map_points, resample, windows
+from ..imaging import Patch, Window, resample, windows
 from .hovernet import STRIDE, HoVerNet
-from .postprocess import PUBLISHED_MPP, describe_instances, postprocess, thresholds_at
+from .postprocess import PUBLISHED_MPP, describe_instances, postprocess, thresholds_at, to_patch
 
 # Zero padding inside the network changes the outer 57 px of a tile's maps (49 px at the top and left) for any weights.
 # Each tile is read with this much extra context, rounded up to the grid, which is then discarded.
@@ -87,11 +87,7 @@ def find_nuclei(patch: Patch, net: HoVerNet, **options: Any) -> pd.DataFrame:
     table = describe_instances(instances, found.maps.get("tp"))
     probability = np.bincount(instances.ravel(), found.maps["np"].ravel(), int(instances.max()) + 1)
     table["score"] = probability[table["id"]] / table["area"]
-    table["area"] *= found.scale[0] * found.scale[1]
-    table["area_um2"] = table["area"] * patch.mpp**2
-    table[["x", "y"]] = map_points(table[["x", "y"]].to_numpy(), found.scale)
-    table["contour"] = table["contour"].map(lambda contour: map_points(contour, found.scale))
-    return table
+    return to_patch(table, found.scale, patch.mpp)
 
 
 def predict_maps(

@@ -10,6 +10,7 @@ import pandas as pd
 from scipy import ndimage
 from skimage.segmentation import watershed
 
+from ..imaging import map_points
 from ..metrics.instances import compact_ids
 
 PUBLISHED_MPP = 0.25  # scale of the published thresholds
@@ -79,7 +80,7 @@ def watershed_steps(
     """
     if np_prob.ndim != 2 or hv.shape != (*np_prob.shape, 2):
         raise ValueError(f"postprocess: expected maps (H, W) and (H, W, 2), found {np_prob.shape} and {hv.shape}")
-    areas = _large(ndimage.label(np.asarray(np_prob, np.float32) >= np_threshold)[0], min_area_px)
+    areas = large(ndimage.label(np.asarray(np_prob, np.float32) >= np_threshold)[0], min_area_px)
     nuclear = areas > 0
     x_map, y_map = (_stretch(np.ascontiguousarray(hv[..., i], dtype=np.float32)) for i in (0, 1))
     fall_x = 1 - _stretch(cv2.Sobel(x_map, cv2.CV_64F, 1, 0, ksize=sobel_px))
@@ -88,9 +89,9 @@ def watershed_steps(
     edges = np.maximum(np.maximum(fall_x, fall_y) - (1.0 - nuclear), 0)
     basins = -cv2.GaussianBlur((1.0 - edges) * nuclear, (3, 3), 0)
 
-    starts = _filled(nuclear & (edges < edge_threshold)).astype(np.uint8)
+    starts = filled(nuclear & (edges < edge_threshold)).astype(np.uint8)
     ellipse = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (opening_px, opening_px))
-    markers = _large(ndimage.label(cv2.morphologyEx(starts, cv2.MORPH_OPEN, ellipse))[0], min_area_px)
+    markers = large(ndimage.label(cv2.morphologyEx(starts, cv2.MORPH_OPEN, ellipse))[0], min_area_px)
     instances = _flood(basins, markers, areas)
     return WatershedSteps(nuclear, edges, basins, markers, instances)
 
@@ -174,7 +175,31 @@ def describe_instances(instances: np.ndarray, type_map: np.ndarray | None = None
     return pd.DataFrame(table)
 
 
-def _filled(mask: np.ndarray) -> np.ndarray:
+def to_patch(table: pd.DataFrame, scale: tuple[float, float], mpp: float) -> pd.DataFrame:
+    """Map a table of `describe_instances` to the patch that its label map comes from.
+
+    Args:
+        table: x, y, area and contour in pixels of the label map.
+        scale: patch pixels per pixel of the label map, in x and in y.
+        mpp: microns per pixel of the patch.
+
+    Returns:
+        a new table in pixels of the patch (contours float), with area_um2.
+    """
+    table = table.assign(area=table["area"] * scale[0] * scale[1])
+    table["area_um2"] = table["area"] * mpp**2
+    table[["x", "y"]] = map_points(table[["x", "y"]].to_numpy(), scale)
+    table["contour"] = table["contour"].map(lambda contour: map_points(contour, scale))
+    return table
+
+
+def large(labels: np.ndarray, min_area_px: int) -> np.ndarray:
+    """Labels without the regions smaller than `min_area_px`."""
+    small = np.bincount(labels.ravel()) < min_area_px
+    return np.where(small[labels], 0, labels)
+
+
+def filled(mask: np.ndarray) -> np.ndarray:
     """Mask (H, W) without holes, which are background regions that do not touch the image border."""
     padded = np.pad(mask.astype(np.uint8), 1)
     cv2.floodFill(padded, None, (0, 0), 2)
@@ -205,9 +230,3 @@ def _flood(basins: np.ndarray, markers: np.ndarray, areas: np.ndarray) -> np.nda
 def _stretch(values: np.ndarray) -> np.ndarray:
     """Scale values linearly to [0, 1], float32."""
     return cv2.normalize(values, np.empty(0), 0, 1, cv2.NORM_MINMAX, dtype=cv2.CV_32F)
-
-
-def _large(labels: np.ndarray, min_area_px: int) -> np.ndarray:
-    """Labels without the regions smaller than `min_area_px`."""
-    small = np.bincount(labels.ravel()) < min_area_px
-    return np.where(small[labels], 0, labels)

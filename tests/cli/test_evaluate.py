@@ -129,9 +129,9 @@ def test_what_cannot_be_computed_is_null_and_a_dash(tmp_path, endonuke, monkeypa
 def test_without_routes_all_with_weights_are_scored_and_the_others_named(tmp_path, endonuke, caplog):
     with caplog.at_level(logging.WARNING):
         assert on_endonuke(endonuke, "--weights", tmp_path, "--output", tmp_path / "r.json") == 0
-    assert list(read(tmp_path / "r.json")["routes"]) == ["log"]
+    assert list(read(tmp_path / "r.json")["routes"]) == ["log", "watershed"]
     skipped = [message.split()[1] for message in caplog.messages if "skipped" in message]
-    assert skipped == [name for name in ROUTES if name != "log"]
+    assert skipped == [name for name, route in ROUTES.items() if route.needs]
     assert "hovernet.safetensors not found" in caplog.text
 
 

@@ -42,8 +42,8 @@ def models(tmp_path) -> Models:
 
 def test_the_routes_are_those_of_the_course_in_order():
     translated = ["direct", "od", "hed", "reinhard", "macenko", "cyclegan"]
-    assert list(ROUTES) == ["log", *translated, "synthetic", "selftrained", "ensemble", "supervised"]
-    assert ROUTES["log"].needs == ()
+    assert list(ROUTES) == ["log", "watershed", *translated, "synthetic", "selftrained", "ensemble", "supervised"]
+    assert ROUTES["log"].needs == ROUTES["watershed"].needs == ()
     assert all("hovernet" in ROUTES[name].needs for name in translated)
     assert ROUTES["cyclegan"].needs == ("hovernet", "ihc_to_he")
     assert all("he_reference" in ROUTES[name].needs for name in ("od", "hed", "reinhard", "macenko"))
@@ -62,8 +62,17 @@ def test_log_finds_planted_discs_at_any_scale(mpp):
 
 
 @pytest.mark.parametrize("marker", MARKERS)
-def test_log_finds_nothing_on_glass(marker):
+def test_classical_routes_find_nothing_on_glass(marker):
     assert len(ROUTES["log"](discs([]), marker)) == 0
+    assert len(ROUTES["watershed"](discs([]), marker)) == 0
+
+
+@pytest.mark.parametrize("marker", MARKERS)
+def test_watershed_outlines_planted_discs_for_any_marker(marker):
+    found = ROUTES["watershed"](discs([(40, 50), (120, 60)]), marker)
+    np.testing.assert_allclose(found.xy[np.argsort(found.xy[:, 0])], [(40, 50), (120, 60)], atol=0.5)
+    assert found.type is None
+    assert len(found.score) == len(found.area_um2) == len(found.contours) == 2
 
 
 @pytest.mark.parametrize("name", list(ROUTES))
@@ -77,7 +86,7 @@ def test_a_patch_smaller_than_a_nucleus_and_an_unknown_marker_are_refused(name):
         ROUTES[name](discs([]), "brown")
 
 
-@pytest.mark.parametrize("name", [name for name in ROUTES if name != "log"])
+@pytest.mark.parametrize("name", [name for name, route in ROUTES.items() if route.needs])
 def test_a_route_without_its_weights_says_how_to_get_them(name, tmp_path):
     with pytest.raises(FileNotFoundError, match="histolib run --only 02,03"):
         ROUTES[name](discs([(50, 50)]), "nuclear", Models(tmp_path))

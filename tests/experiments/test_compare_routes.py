@@ -31,7 +31,7 @@ def test_each_tile_is_scored_once_with_parameters_of_its_fold(tmp_path, folds, c
     assert dict(Fusion.load(tmp_path / "fusion.json").weights) == {"log": 1.0}
     text = (tmp_path / "results.json").read_text()
     results = json.loads(text)
-    assert set(results["routes"]) == {"log", "ensemble"}
+    assert set(results["routes"]) == {"log", "watershed", "ensemble"}
     log = results["routes"]["log"]
     assert len(log["tiles"]) == 4
     assert log["f1"] > 0.5

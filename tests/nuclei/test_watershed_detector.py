@@ -1,0 +1,89 @@
+import numpy as np
+import pytest
+
+from histolib.imaging import Patch, rgb_from_density
+from histolib.nuclei.watershed_detector import detect_watershed
+
+
+def discs(centres_um, radius_um=3.0, mpp=0.5, size_um=(80, 60), density=(0.4, 0.4, 0.4)):
+    """Discs on glass; centres and size (x, y) in microns from the corner of the image."""
+    y, x = (np.indices((round(size_um[1] / mpp), round(size_um[0] / mpp))) + 0.5) * mpp
+    image = np.zeros((*x.shape, 3))
+    for cx, cy in centres_um:
+        image[np.hypot(x - cx, y - cy) <= radius_um] = density
+    return Patch(rgb_from_density(image), mpp)
+
+
+def in_um(table, mpp):
+    """Centroids in microns from the corner of the image, sorted by x."""
+    xy = (table[["x", "y"]].to_numpy() + 0.5) * mpp
+    return xy[np.argsort(xy[:, 0])]
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 50), (400, 3), (300, 300)])
+@pytest.mark.parametrize("value", [0, 128, 255])
+def test_blank_images_of_any_size_have_no_nuclei(shape, value):
+    table = detect_watershed(Patch(np.full((*shape, 3), value, np.uint8), 0.5), tile_px=192)
+    assert sorted(table.columns) == ["area", "area_um2", "contour", "id", "score", "x", "y"]
+    assert len(table) == 0
+
+
+@pytest.mark.parametrize("mpp", [0.25, 0.31, 0.5])
+def test_a_disc_is_found_with_its_centre_area_and_outline_at_any_scale(mpp):
+    patch = discs([(30, 20)], radius_um=4, mpp=mpp)
+    table = detect_watershed(patch)
+    assert len(table) == 1
+    np.testing.assert_allclose(in_um(table, mpp), [(30, 20)], atol=0.2)
+    assert table["area_um2"][0] == pytest.approx(np.pi * 16, rel=0.25)
+    assert table["area"][0] * mpp**2 == pytest.approx(table["area_um2"][0])
+    distance = np.hypot(*((table["contour"][0] + 0.5) * mpp - (30, 20)).T)
+    assert (abs(distance - 4) < 1).all()
+    assert table["score"][0] == pytest.approx(1 - 10**-0.4, abs=0.1)  # density 0.4 per channel
+
+
+def test_touching_discs_are_split_and_one_long_nucleus_is_not():
+    touching = [(25, 30), (33, 30)]
+    np.testing.assert_allclose(in_um(detect_watershed(discs(touching, radius_um=4.2)), 0.5), touching, atol=0.5)
+    long = discs([(x, 30) for x in np.linspace(25, 33, 33)], radius_um=4)
+    assert len(detect_watershed(long)) == 1
+
+
+def test_background_and_stain_do_not_matter():
+    centres = [(20, 20), (50, 40)]
+    for stain in ((0.5, 0.2, 0.1), (0.1, 0.3, 0.5)):
+        patch = discs(centres, density=stain)
+        tinted = Patch(rgb_from_density(-np.log10(np.maximum(patch.image, 1) / 255) + 0.2), 0.5)
+        for table in (detect_watershed(patch), detect_watershed(tinted)):
+            np.testing.assert_allclose(in_um(table, 0.5), centres, atol=0.3)
+
+
+def test_thresholds_of_density_and_area_drop_nuclei():
+    patch = discs([(20, 20)], radius_um=3)
+    assert len(detect_watershed(patch)) == 1
+    for option in ({"threshold": 1.3}, {"min_area_um2": 60}, {"max_area_um2": 15}):
+        assert len(detect_watershed(patch, **option)) == 0, option
+    assert len(detect_watershed(discs([(40, 30)], radius_um=15), background_um=20)) == 0  # 700 square microns
+
+
+def test_a_hole_in_a_nucleus_is_filled():
+    ring = discs([(30, 20)], radius_um=5)
+    y, x = (np.indices(ring.image.shape[:2]) + 0.5) * 0.5
+    ring.image[np.hypot(x - 30, y - 20) < 1.5] = 255
+    table = detect_watershed(ring)
+    np.testing.assert_allclose(in_um(table, 0.5), [(30, 20)], atol=0.3)
+    assert table["area_um2"][0] == pytest.approx(np.pi * 25, rel=0.25)
+
+
+def test_tiles_give_the_result_of_the_image_in_one_piece():
+    rng = np.random.default_rng(0)
+    x, y = np.meshgrid(np.arange(8, 150, 12.0), np.arange(8, 120, 12.0))
+    centres = np.stack([x.ravel(), y.ravel()], axis=1) + rng.uniform(-1, 1, (x.size, 2))
+    patch = discs(centres, size_um=(151.5, 123.5))
+    whole, tiled = detect_watershed(patch), detect_watershed(patch, tile_px=96)
+    assert len(whole) == len(centres)
+    assert tiled["id"].tolist() == whole["id"].tolist()
+    order, order_tiled = (np.lexsort(table[["x", "y"]].round(6).to_numpy().T) for table in (whole, tiled))
+    for name in ("x", "y", "area", "score"):
+        np.testing.assert_allclose(tiled[name].to_numpy()[order_tiled], whole[name].to_numpy()[order], atol=1e-6)
+    for i, j in zip(order, order_tiled, strict=True):
+        np.testing.assert_array_equal(tiled["contour"][j], whole["contour"][i])
