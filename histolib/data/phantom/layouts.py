@@ -1,14 +1,13 @@
 """Writers of the phantom in the official layouts of BCI, PanNuke and EndoNuke, for the readers of the real data."""
 
 import json
-import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from ...io import replacing
 from ..bci import BCI
 from ..pannuke import IMAGE, MASKS, PanNuke, members
 from .render import render_he, render_ihc
@@ -37,15 +36,10 @@ def _complete(root: str | Path, name: str, write: Callable[..., None], **setting
         if found != manifest:
             raise ValueError(f"{root}: expected no files, or the phantom {manifest}, found {found}")
         return root
-    root.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{root.name}-", dir=root.parent))
-    try:
+    with replacing(root, folder=True) as folder:
         write(folder, **settings)
         (folder / MANIFEST).write_text(json.dumps(manifest))
-        folder.chmod(0o755)
-        return folder.replace(root)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    return root
 
 
 def write_bci(root: str | Path, train: int, test: int, size_px: int = 1024, seed: int = 0) -> Path:

@@ -126,9 +126,8 @@ def _glands(rng: np.random.Generator, style: Style, side: int, maps: dict[str, n
     depth = np.full((side, side), -50, np.float32)
     wall, tone, owner = np.full_like(depth, 10), np.zeros_like(depth), np.full_like(depth, -1)
     reach = max(plan.radius_um)
-    area, covered, glands = (side + reach) ** 2, 0.0, []
+    area, covered, glands, placed = (side + reach) ** 2, 0.0, [], np.empty((0, 3))
     wanted = _share(rng, plan.cover) * area
-    placed = np.empty((0, 3))
     theta = np.linspace(0, 2 * np.pi, 361)[:-1]
     for _ in range(int(6 * area / (np.pi * min(plan.radius_um) ** 2)) + 6):
         if covered >= wanted:
