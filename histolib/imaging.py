@@ -125,7 +125,8 @@ def read_patch(path: str | Path, mpp: float | None = None) -> Patch:
     """
     image, scale = read_rgb(path), read_mpp(path) if mpp is None else mpp
     if scale is None:
-        raise ValueError(f"{path}: expected a scale in microns per pixel, found no usable tag; give it with --mpp")
+        found = "no usable resolution tag; give it with --mpp"
+        raise ValueError(f"{path}: expected a scale in microns per pixel, found {found}")
     return Patch(image, scale, Path(path).stem)
 
 
