@@ -1,23 +1,21 @@
-"""Profiles with all training settings, folders, random seeds, and checked NAME=VALUE parameters."""
+"""Profiles with all training settings, folders and random seeds."""
 
-from __future__ import annotations
-
-import ast
 import math
 import os
 import random
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Self
 
 import numpy as np
 
 from .imaging import MARKERS
+from .parameters import changed as changed
+from .parameters import check_parameters as check_parameters
+from .parameters import parse_assignments as parse_assignments
 
 HEADLESS = "HISTOLIB_HEADLESS"  # environment variable: show viewers as still figures
 STAGES = ("encoder", "blocks", "decoder")  # parts of a generator that can be frozen
-Settings = TypeVar("Settings", "CycleGANSettings", "HoverNetSettings")
 
 
 def _check_range(settings: object, low: float, high: float, *names: str) -> None:
@@ -221,33 +219,22 @@ def profile(name: str) -> Profile:
     return PROFILES[name]
 
 
-@dataclass(frozen=True, slots=True)
 class Paths:
     """Folders of a course run below one root.
 
     Attributes:
         root: the checkout, or on Colab the folder that keeps results (a mounted drive, for example).
+        data: data sets `bci`, `pannuke`, `endonuke`, and their phantoms below `phantom`.
+        figures: figures for the presentation.
+        runs: executed notebooks, checkpoints and weights.
     """
 
-    root: Path
-
-    @property
-    def data(self) -> Path:
-        """Data sets `bci`, `pannuke`, `endonuke`, and their phantoms below `phantom`."""
-        return self.root / "data"
-
-    @property
-    def figures(self) -> Path:
-        """Figures for the presentation."""
-        return self.root / "figures"
-
-    @property
-    def runs(self) -> Path:
-        """Executed notebooks, checkpoints and weights."""
-        return self.root / "runs"
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.data, self.figures, self.runs = (root / name for name in ("data", "figures", "runs"))
 
     @classmethod
-    def find(cls, start: str | Path | None = None) -> Paths:
+    def find(cls, start: str | Path | None = None) -> Self:
         """The checkout that contains `start` (default: the working folder), else `start` itself."""
         start = Path(start or os.environ.get("HISTOLIB_ROOT") or Path.cwd()).expanduser().resolve()
         for folder in (start, *start.parents):
@@ -276,70 +263,3 @@ def best_device() -> str:
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def parse_assignments(texts: Iterable[str], known: Mapping[str, Any]) -> dict[str, Any]:
-    """Parse `NAME=VALUE` texts.
-
-    A value that is no Python literal is a string; so is any value whose default is a string. Where the default is a
-    tuple, a comma-separated text becomes a tuple.
-
-    Args:
-        texts: assignments; the last one of a name counts.
-        known: default values by name.
-
-    Raises:
-        ValueError: a text is no assignment.
-    """
-    values: dict[str, Any] = {}
-    for text in texts:
-        name, equals, raw = text.partition("=")
-        if not equals or not name.isidentifier():
-            raise ValueError(f"--set: expected NAME=VALUE, found {text!r}")
-        try:
-            value = raw if isinstance(known.get(name), str) else ast.literal_eval(raw)
-        except (ValueError, SyntaxError):
-            value = raw
-        if isinstance(known.get(name), tuple) and isinstance(value, str):
-            value = tuple(part for part in value.split(",") if part)
-        values[name] = value
-    return values
-
-
-def check_parameters(given: Mapping[str, Any], known: Mapping[str, Any], name: str = "notebook") -> None:
-    """Refuse parameters with an unknown name, another type than the default, or a value out of range.
-
-    Args:
-        given: values by name.
-        known: default values by name; an int is accepted for a float.
-        name: prefix of the error message.
-
-    Raises:
-        ValueError: the message names the parameter, what was expected and what was found.
-    """
-    for parameter, value in given.items():
-        if parameter not in known:
-            raise ValueError(f"{name}: unknown parameter {parameter!r}, expected {', '.join(known)}")
-        default = known[parameter]
-        fits = isinstance(value, type(default)) or (isinstance(default, float) and type(value) is int)
-        if not fits or (isinstance(value, bool) and not isinstance(default, bool)):
-            raise ValueError(
-                f"{name}: expected {parameter} to be {type(default).__name__} (as {default!r}), "
-                f"found {type(value).__name__} {value!r}"
-            )
-        if parameter == "seed" and value < 0:
-            raise ValueError(f"{name}: expected seed to be 0 or more, found {value}")
-        if parameter == "radius_um" and not 0 < value < math.inf:
-            raise ValueError(f"{name}: expected radius_um to be a positive length in microns, found {value:g}")
-
-
-def changed(settings: Settings, texts: Iterable[str]) -> Settings:
-    """Apply `NAME=VALUE` texts to settings.
-
-    Raises:
-        ValueError: a text is no assignment, or the setting is unknown, of another type or out of range.
-    """
-    known = {field.name: getattr(settings, field.name) for field in fields(settings)}
-    values = parse_assignments(texts, known)
-    check_parameters(values, known, "--set")
-    return replace(settings, **values)

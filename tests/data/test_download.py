@@ -6,7 +6,6 @@ import hashlib
 import http.server
 import io
 import os
-import tarfile
 import threading
 import zipfile
 from urllib.parse import urlsplit
@@ -156,24 +155,11 @@ def test_a_source_with_manual_steps_lists_them_and_unpacks_the_archive(tmp_path)
     assert (download(source, tmp_path) / "BCI_dataset/HE/train/x.png").is_file()
 
 
-def tar_with(path, name, kind=tarfile.REGTYPE, target=""):
-    with tarfile.open(path, "w:gz") as archive:
-        member = tarfile.TarInfo(name)
-        member.type, member.linkname = kind, target
-        archive.addfile(member)
-    return path
-
-
-def test_zip_and_tar_unpack_alike_into_a_new_or_empty_folder(tmp_path):
-    content = tmp_path / "content" / "a"
-    content.mkdir(parents=True)
-    (content / "b.txt").write_bytes(b"hello")
-    with tarfile.open(tmp_path / "x.tar.xz", "w:xz") as archive:
-        archive.add(content, "a")
+def test_a_zip_unpacks_into_a_new_or_an_empty_folder(tmp_path):
     (tmp_path / "x.zip").write_bytes(zip_of({"a/b.txt": b"hello"}))
-    (tmp_path / "x.zip-out").mkdir()
-    for name in ("x.tar.xz", "x.zip"):
-        assert (unpack(tmp_path / name, tmp_path / f"{name}-out") / "a/b.txt").read_bytes() == b"hello"
+    (tmp_path / "empty").mkdir()
+    for name in ("new", "empty"):
+        assert (unpack(tmp_path / "x.zip", tmp_path / name) / "a/b.txt").read_bytes() == b"hello"
 
 
 @pytest.mark.parametrize("name", ["../evil", "a/../../evil", "/tmp/evil", "a\\..\\evil", "C:evil"])
@@ -183,20 +169,8 @@ def test_a_member_outside_the_folder_is_refused_and_leaves_nothing(tmp_path, nam
     (home / "x.zip").write_bytes(zip_of({"good": b"1", name: b"2"}))
     with pytest.raises(ValueError, match=r"x\.zip: expected files inside the folder, found '.*evil'"):
         unpack(home / "x.zip", home / "out")
-    if name.startswith(("..", "a/")):
-        tar_with(home / "x.tar.gz", name)
-        with pytest.raises(ValueError, match=r"x\.tar\.gz: expected files inside the folder, found another member"):
-            unpack(home / "x.tar.gz", home / "out")
-        (home / "x.tar.gz").unlink()
     assert os.listdir(home) == ["x.zip"]
     assert os.listdir(tmp_path) == ["home"]
-
-
-@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE])
-def test_links_outside_the_folder_and_devices_in_a_tar_are_refused(tmp_path, kind):
-    with pytest.raises(ValueError, match=r"x\.tar\.gz: expected files inside the folder, found another member"):
-        unpack(tar_with(tmp_path / "x.tar.gz", "link", kind, "../../etc"), tmp_path / "out")
-    assert os.listdir(tmp_path) == ["x.tar.gz"]
 
 
 def test_a_link_in_a_zip_is_refused(tmp_path):
@@ -212,15 +186,9 @@ def test_damaged_archives_are_errors_of_one_line_and_leave_nothing(tmp_path):
     whole = zip_of({"a": os.urandom(5000), "b": b"2"})
     broken = bytearray(whole)
     broken[2000:2010] = bytes(10)
-    stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w:gz") as archive:
-        member = tarfile.TarInfo("a")
-        member.size = 5000
-        archive.addfile(member, io.BytesIO(os.urandom(5000)))
-    tarred = stream.getvalue()
-    for content in (whole[:3000], broken, b"", b"no archive" * 100, tarred[:3000], tarred[:30]):
+    for content in (whole[:3000], broken, b"", b"no archive" * 100):
         (tmp_path / "x").write_bytes(content)
-        with pytest.raises(ValueError, match="x: expected a complete archive, found a damaged one") as error:
+        with pytest.raises(ValueError, match="x: expected a zip, found another or a damaged file") as error:
             unpack(tmp_path / "x", tmp_path / "out")
         assert "\n" not in str(error.value)
         assert os.listdir(tmp_path) == ["x"]

@@ -57,9 +57,9 @@ def test_the_official_splits_of_pannuke_test_on_each_what_they_never_trained_on(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "found other JSON"),
-        ("[]", "found other JSON"),
-        ('{"train": ["a"]}', "found other JSON"),
+        ("{", "found another or a damaged file"),
+        ("[]", "found another or a damaged file"),
+        ('{"train": ["a"]}', "found another or a damaged file"),
         (json.dumps({"train": ["a"], "val": ["b"], "test": ["a"]}), "every group once, found a more than once"),
     ],
 )
