@@ -1,7 +1,5 @@
 """First cell of every notebook: checked parameters, folders, data sets, and saved figures."""
 
-from __future__ import annotations
-
 import ast
 import os
 import platform
@@ -89,10 +87,8 @@ def start(parameters: Mapping[str, Any]) -> Session:
     output = Path(parameters["output_dir"]).expanduser() if parameters["output_dir"] else paths.runs / size.name
     seed_everything(parameters["seed"])
     real = os.environ.get(REAL_DATA)
-    print(
-        f"histolib {__version__}, Python {platform.python_version()}, torch {torch.__version__.split('+')[0]}, "
-        f"device {best_device()}, profile {size.name}, seed {parameters['seed']}"
-    )
+    versions = f"histolib {__version__}, Python {platform.python_version()}, torch {torch.__version__.split('+')[0]}"
+    print(f"{versions}, device {best_device()}, profile {size.name}, seed {parameters['seed']}")
     return Session(size, parameters["seed"], paths.data, output, Path(real) if real else None)
 
 

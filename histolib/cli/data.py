@@ -98,16 +98,15 @@ def _verify(args: argparse.Namespace) -> int:
         open_readers(*found[0])
     if not found:
         raise FileNotFoundError(f"{args.root}: expected a data set to verify, found none of {', '.join(READERS)}")
-    total, row = 0, "{:<10}{:>9}{:>9}{:>10}{:>10}  {}"
-    table = [row.format("set", "samples", "nuclei", "warnings", "problems", "folder")]
+    row = "{:<10}{:>9}{:>9}{:>10}{:>10}  {}".format
+    total, table = 0, [row("set", "samples", "nuclei", "warnings", "problems", "folder")]
     for name, place in found:
         result = verify(name, place)
-        print(*(f"warning: {warning}\n" for warning in result.warnings), sep="", end="")
-        print(*(f"{problem}\n" for problem in result.problems), sep="", end="")
-        counts = result.samples, result.nuclei, len(result.warnings), len(result.problems)
-        table.append(row.format(name, *counts, place))
+        lines = [*(f"warning: {warning}" for warning in result.warnings), *result.problems]
+        table.append(row(name, result.samples, result.nuclei, len(result.warnings), len(result.problems), place))
         total += len(result.problems)
-    print("\n".join(table))
+        print(*lines, sep="\n", end="\n" if lines else "")
+    print(*table, sep="\n")
     if total:
         print(f"histolib data verify: found {total} problems, listed on standard output", file=sys.stderr)
     return 2 if total else 0

@@ -104,7 +104,13 @@ def run_course(
     if folder == paths.root.resolve():
         raise ValueError(f"{folder}: expected a folder for results, found the checkout with the notebooks")
     known = {file: notebook_parameters(file) for file in notebook_files(paths.root, only)}
-    given = _checked(assignments, known.values(), paths.root) | {"profile": profile, "output_dir": str(folder)}
+    fixed = {"profile": profile, "output_dir": str(folder)}
+    defaults = {name: value for here in known.values() for name, value in here.items() if name not in fixed}
+    given = parse_assignments(assignments, defaults)
+    check_parameters(given, defaults, "--set")
+    if not (paths.root / Path(given.get("data_dir", "")).expanduser()).is_dir():
+        raise FileNotFoundError(f"data_dir: expected a folder of data sets, found none at {given['data_dir']}")
+    given |= fixed
     writable_folder(folder)
     blank = {"status": "not run", "seconds": None, "cell": None, "error": None}
     entries: list[dict[str, Any]] = [{"name": file.name, **blank} for file in known]
@@ -161,16 +167,6 @@ def commit_of(root: Path) -> str:
     """The commit of the checkout, marked if there are changes; empty outside git."""
     command = ["git", "-C", str(root), "describe", "--always", "--exclude=*", "--dirty=, with changes"]
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
-
-
-def _checked(assignments: Sequence[str], known: Iterable[Mapping[str, Any]], root: Path) -> dict[str, Any]:
-    options = ("profile", "output_dir")  # set by --profile and --output
-    defaults = {name: value for here in known for name, value in here.items() if name not in options}
-    given = parse_assignments(assignments, defaults)
-    check_parameters(given, defaults, "--set")
-    if not (root / Path(given.get("data_dir", "")).expanduser()).is_dir():
-        raise FileNotFoundError(f"data_dir: expected a folder of data sets, found none at {given['data_dir']}")
-    return given
 
 
 def _execute(file: Path, copy: Path, parameters: Mapping[str, Any], root: Path) -> Path:

@@ -1,13 +1,10 @@
 """Write the tables of the README from data/results, so that no number in them is typed by hand.
 
-python -m histolib.experiments.readme_tables            # write
-python -m histolib.experiments.readme_tables --check    # exit code 2 if the README is out of date
+python -m histolib.experiments.readme_tables
 """
 
-import argparse
 import json
 import re
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import product
 from pathlib import Path
@@ -44,20 +41,13 @@ Read = Callable[[str], Any]  # content of a results file by its name
 Rows = Iterable[Mapping[str, str]]  # text of each cell by the title of its column
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Update the README, or check that it is up to date."""
-    parser = argparse.ArgumentParser(description="Write the tables of the README from data/results.")
-    parser.add_argument("--check", action="store_true", help="write nothing; exit code 2 if the README is out of date")
-    check, readme = parser.parse_args(argv).check, Paths.find().root / "README.md"
-    before = readme.read_text("utf-8")
-    after = fill(before, readme.parent / "data" / "results")
-    if before != after and check:
-        parser.error(f"{readme}: expected the tables of data/results, found others; run without --check")
-    if before != after:
-        with replacing(readme) as temporary:
-            temporary.write_text(after, "utf-8")
-    print(f"{len(MARKS.findall(after))} tables in {readme}, {'unchanged' if before == after else 'written'}")
-    return 0
+def main() -> None:
+    """Update the README."""
+    readme = Paths.find().root / "README.md"
+    text = fill(readme.read_text("utf-8"), readme.parent / "data" / "results")
+    with replacing(readme) as temporary:
+        temporary.write_text(text, "utf-8")
+    print(f"{len(MARKS.findall(text))} tables in {readme}")
 
 
 def fill(text: str, results: Path) -> str:
@@ -188,4 +178,4 @@ def _markdown(rows: Rows) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,7 +1,5 @@
 """Interactive viewers: ipywidgets around a function that draws, and a still figure where there is no browser."""
 
-from __future__ import annotations
-
 import base64
 import html
 import io
