@@ -134,15 +134,11 @@ def check_injected(history: Sequence[str]) -> None:
 
 def _literals(source: str) -> dict[str, Any]:
     """Values by name if a cell has only `name = literal` lines, else nothing."""
-    values: dict[str, Any] = {}
     try:
-        for node in ast.parse(source).body:
-            if not isinstance(node, ast.Assign) or not isinstance(node.targets[0], ast.Name):
-                return {}
-            values[node.targets[0].id] = ast.literal_eval(node.value)
-    except (SyntaxError, ValueError, TypeError):
+        lines: list[Any] = ast.parse(source).body
+        return {line.targets[0].id: ast.literal_eval(line.value) for line in lines}
+    except (SyntaxError, ValueError, TypeError, AttributeError):  # only an assignment to a name has all attributes
         return {}
-    return values
 
 
 def _show_small_figures() -> None:

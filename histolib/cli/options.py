@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 T = TypeVar("T")
 SEED = "random seed, non-negative (default: %(default)s)"
-IN_A_LOG = {"delay": 30, "mininterval": 30, "maxinterval": 60}  # seconds between two updates of a progress bar
+IN_A_LOG = {"delay": 120, "mininterval": 60, "maxinterval": 120}  # seconds before and between updates of the bar
 
 
 def documented(docstring: str | None) -> dict[str, Any]:
@@ -57,5 +57,5 @@ def number(low: float, high: float = math.inf, kind: Callable[[str], float] = fl
 
 
 def progress(items: Iterable[T], unit: str, total: int) -> Iterable[T]:
-    """Iterate with a progress bar; where stderr is no terminal, it is renewed every 30 s only."""
+    """Iterate with a progress bar; where stderr is no terminal, it appears late and is renewed every minute."""
     return tqdm(items, total=total, unit=unit, **({} if sys.stderr.isatty() else IN_A_LOG))

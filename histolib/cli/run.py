@@ -26,6 +26,8 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import papermill
+from papermill.exceptions import PapermillExecutionError
 
 from ..config import HEADLESS, Paths, check_parameters, parse_assignments
 from ..io import replacing, writable_folder, write_json
@@ -61,8 +63,6 @@ def notebook_files(root: Path, only: Iterable[str] = ()) -> list[Path]:
 
 def notebook_parameters(file: Path) -> dict[str, Any]:
     """Names and default values of a notebook's parameters (ValueError if a default is no literal)."""
-    import papermill
-
     values = {}
     for name, parameter in papermill.inspect_notebook(file).items():
         try:
@@ -170,9 +170,6 @@ def commit_of(root: Path) -> str:
 
 
 def _execute(file: Path, copy: Path, parameters: Mapping[str, Any], root: Path) -> Path:
-    import papermill
-    from papermill.exceptions import PapermillExecutionError
-
     copy.parent.mkdir(parents=True, exist_ok=True)
     copy.unlink(missing_ok=True)  # if no cell starts, an older copy would name a wrong cell
     try:
