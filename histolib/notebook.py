@@ -1,7 +1,5 @@
 """First cell of every notebook: checked parameters, folders, data sets, and saved figures."""
 
-from __future__ import annotations
-
 import ast
 import os
 import platform
@@ -89,10 +87,8 @@ def start(parameters: Mapping[str, Any]) -> Session:
     output = Path(parameters["output_dir"]).expanduser() if parameters["output_dir"] else paths.runs / size.name
     seed_everything(parameters["seed"])
     real = os.environ.get(REAL_DATA)
-    print(
-        f"histolib {__version__}, Python {platform.python_version()}, torch {torch.__version__.split('+')[0]}, "
-        f"device {best_device()}, profile {size.name}, seed {parameters['seed']}"
-    )
+    versions = f"histolib {__version__}, Python {platform.python_version()}, torch {torch.__version__.split('+')[0]}"
+    print(f"{versions}, device {best_device()}, profile {size.name}, seed {parameters['seed']}")
     return Session(size, parameters["seed"], paths.data, output, Path(real) if real else None)
 
 
@@ -138,15 +134,11 @@ def check_injected(history: Sequence[str]) -> None:
 
 def _literals(source: str) -> dict[str, Any]:
     """Values by name if a cell has only `name = literal` lines, else nothing."""
-    values: dict[str, Any] = {}
     try:
-        for node in ast.parse(source).body:
-            if not isinstance(node, ast.Assign) or not isinstance(node.targets[0], ast.Name):
-                return {}
-            values[node.targets[0].id] = ast.literal_eval(node.value)
-    except (SyntaxError, ValueError, TypeError):
+        lines: list[Any] = ast.parse(source).body
+        return {line.targets[0].id: ast.literal_eval(line.value) for line in lines}
+    except (SyntaxError, ValueError, TypeError, AttributeError):  # only an assignment to a name has all attributes
         return {}
-    return values
 
 
 def _show_small_figures() -> None:

@@ -147,7 +147,7 @@ def test_average_precision_has_a_distance_threshold_pools_images_and_is_nan_with
 
 
 def test_average_precision_refuses_unequal_sequences_and_invalid_widths():
-    with pytest.raises(ValueError, match=r"equally many images in each sequence, found \(1, 0, 1\)"):
+    with pytest.raises(ValueError, match="argument 2 is shorter"):
         keypoint_average_precision([CORNERS], [], [CORNERS], 3.0)
     with pytest.raises(ValueError, match="sigma > 0, found 0"):
         keypoint_average_precision([CORNERS], [np.ones(4)], [CORNERS], 0.0)
