@@ -5,9 +5,7 @@ its own process and times the second; the implementations alternate. Compare the
 machine; on a shared machine, compare the processor time with one thread.
 """
 
-import argparse
 import random
-import resource
 import subprocess
 import sys
 import time
@@ -19,6 +17,7 @@ from statistics import median
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
+from common import options, peak_mb
 from torch import Tensor, nn
 
 from histolib.config import profile
@@ -135,36 +134,26 @@ def measure(run: str, way: str) -> None:
         start = time.perf_counter(), time.process_time()
         step(x, y)
         end = time.perf_counter(), time.process_time()
-    print(
-        end[0] - start[0], end[1] - start[1], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
-    )  # Linux counts in KiB
+    print(end[0] - start[0], end[1] - start[1], peak_mb())
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.measure:
-        measure(*arguments.measure)
-        return
-    found: dict[tuple[str, str], list[tuple[float, ...]]] = {}
-    for _ in range(arguments.repeats):
+    found: dict[tuple[str, str], list[list[float]]] = {}
+    for _ in range(options(__doc__, repeats=3).repeats):
         for run, ways in RUNS.items():
             for way in ways:
-                command = [sys.executable, __file__, "--measure", run, way]
+                command = [sys.executable, __file__, run, way]
                 output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-                numbers = tuple(map(float, output.split()[-3:]))
-                found.setdefault((run, way), []).append(numbers)
-                print(f"{run}, {way}: " + ", ".join(f"{number:.1f}" for number in numbers), file=sys.stderr, flush=True)
+                found.setdefault((run, way), []).append([float(number) for number in output.split()[-3:]])
     cost = {key: [median(values) for values in zip(*rows, strict=True)] for key, rows in found.items()}
-    print(f"{'a step':<24}{'way':<8}{'s':>8}{'CPU s':>8}{'peak MB':>9}{'plain / ours: s':>17}{'CPU s':>8}{'MB':>8}")
-    for (run, way), ours in cost.items():
+    print(f"{'a step':<24}{'way':<8}{'s':>8}{'CPU s':>8}{'peak MB':>9}{'plain / ours: CPU s':>21}")
+    for (run, way), (wall, cpu, memory) in cost.items():
         rival = cost.get((run, "plain"), cost["identity on, float32", "plain"])
-        ratios = [theirs / own for theirs, own in zip(rival, ours, strict=True)]
-        print(f"{run:<24}{way:<8}{ours[0]:8.2f}{ours[1]:8.2f}{ours[2]:9.0f}", end="")
-        print(f"{ratios[0]:17.2f}{ratios[1]:8.2f}{ratios[2]:8.2f}")
+        print(f"{run:<24}{way:<8}{wall:8.2f}{cpu:8.2f}{memory:9.0f}{rival[1] / cpu:21.2f}")
 
 
 if __name__ == "__main__":
-    main()
+    if len(sys.argv) == 3 and sys.argv[1] in RUNS:
+        measure(*sys.argv[1:])
+    else:
+        main()

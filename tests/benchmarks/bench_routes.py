@@ -3,11 +3,10 @@
 python tests/benchmarks/bench_routes.py [--side 512] [--repeats 3]
 """
 
-import argparse
-import resource
 import time
 
 import torch
+from common import options, peak_mb, seconds
 
 from histolib.data import phantom
 from histolib.ensemble import ROUTES, Models
@@ -16,27 +15,19 @@ MPP = 0.5
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--side", type=int, default=512, help="pixels, at 0.5 microns each")
-    parser.add_argument("--repeats", type=int, default=3)
-    args = parser.parse_args()
+    args = options(__doc__, side=512, repeats=3)
     patch, models = phantom.draw(0, args.side, MPP).ihc, Models()
-    print(f"{args.side} x {args.side} px at {MPP} microns, {torch.get_num_threads()} threads, best of {args.repeats}")
-    seconds = {}
+    print(f"{args.side} x {args.side} px at {MPP} microns, {torch.get_num_threads()} threads")
+    log = 0.0
     for name, route in ROUTES.items():
         if models.missing(route.needs):
             continue
-        runs = []
-        for _ in range(args.repeats):
-            start = time.perf_counter()
-            found = route(patch, "nuclear", models)
-            runs.append(time.perf_counter() - start)
-        seconds[name] = min(runs)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(
-            f"{name:<10} {seconds[name]:7.2f} s  {seconds[name] / seconds['log']:7.1f} x log  {len(found):5d} nuclei  "
-            f"peak so far {peak:,.0f} MB"
+        count = len(route(patch, "nuclear", models))  # loads the weights
+        (cost,) = seconds(
+            lambda route=route: route(patch, "nuclear", models), repeats=args.repeats, clock=time.perf_counter
         )
+        log = log or cost
+        print(f"{name:<11} {cost:7.2f} s {cost / log:6.1f} x log {count:5d} nuclei, peak so far {peak_mb():,.0f} MB")
 
 
 if __name__ == "__main__":

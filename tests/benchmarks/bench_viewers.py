@@ -7,7 +7,6 @@ and shows the figure through IPython. The aim is checked in wall time; the ratio
 the load of the machine. Garbage collection causes the worst times.
 """
 
-import argparse
 import ast
 import os
 import runpy
@@ -22,6 +21,7 @@ from typing import Any
 
 import matplotlib as mpl
 import torch
+from common import options
 from IPython.core.pylabtools import print_figure
 
 from histolib.ensemble import Models
@@ -81,8 +81,8 @@ def plain(names: dict[str, Any], call: str, values: dict[str, Any]) -> bytes:
     return print_figure(figure, "png")
 
 
-def rows(repeats: int) -> Iterator[tuple[str, tuple[float, ...], float, float, int]]:
-    """Viewer and control, wall times, median CPU times of the viewer and of `interact`, bytes of a picture."""
+def rows(repeats: int) -> Iterator[tuple[str, tuple[float, ...], float, float]]:
+    """Viewer and control, wall times, median CPU times of the viewer and of `interact`."""
     opened: dict[str, tuple[dict[str, Any], Any]] = {}
     for viewer, name, values, call in CHANGES:
         if viewer not in opened:
@@ -100,23 +100,20 @@ def rows(repeats: int) -> Iterator[tuple[str, tuple[float, ...], float, float, i
             rival.append(timed(partial(plain, names, call, now)))
         # The first of each loads fonts and weights.
         (clock, cpu), (_, plain_cpu) = (zip(*times[1:], strict=True) for times in (ours, rival))
-        yield f"{viewer}: {name}", clock, median(cpu), median(plain_cpu), len(picture.value)
+        yield f"{viewer}: {name}", clock, median(cpu), median(plain_cpu)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=15)
-    repeats = parser.parse_args().repeats
+    repeats = options(__doc__, repeats=15).repeats
     mpl.use("agg")
     torch.set_num_threads(1)
     os.environ.pop("HISTOLIB_HEADLESS", None)
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        head = "viewer: control", "median ms", "worst ms", "CPU ms", "interact / ours", "kB"
-        print("{:<28} {:>9} {:>9} {:>7} {:>13} {:>5}".format(*head), f" aim {AIM_MS} ms")
-        for what, clock, cpu, plain_cpu, size in rows(repeats):
-            line = f"{what:<28} {median(clock):9.0f} {max(clock):9.0f} {cpu:7.0f} {plain_cpu / cpu:12.1f}x"
-            print(line, f"{size / 1e3:5.0f}  {'kept' if median(clock) < AIM_MS else 'MISSED'}", flush=True)
+        for what, clock, cpu, plain_cpu in rows(repeats):
+            kept = "kept" if median(clock) < AIM_MS else "MISSED"
+            print(f"{what:<28} {median(clock):5.0f} ms, worst {max(clock):5.0f} ms, aim {AIM_MS} ms {kept}", end="; ")
+            print(f"CPU {cpu:5.0f} ms, interact / ours {plain_cpu / cpu:.1f}x", flush=True)
 
 
 if __name__ == "__main__":
