@@ -22,29 +22,37 @@ from histolib.io import load_weights
 
 SHIPPED = Path(histolib.__file__).parent / "pretrained"
 WEIGHTS = sorted(SHIPPED.glob("*/*.safetensors"))
-CARD = ("Intended use", "Out of scope", "Data", "Licence", "Split", "Seed", "Commands", "Commit")
-RESULTS = ("Scores", "Known failures")
+CARD = (
+    "Intended use",
+    "Out of scope",
+    "Data",
+    "Licence",
+    "Split",
+    "Seed",
+    "Commands",
+    "Commit",
+    "Scores",
+    "Known failures",
+)
 
 
 def test_all_together_are_small():
-    assert WEIGHTS
-    assert sum(path.stat().st_size for path in WEIGHTS) < 25_000_000
+    assert 0 < sum(path.stat().st_size for path in WEIGHTS) < 25_000_000
 
 
 @pytest.mark.parametrize("folder", sorted({path.parent for path in WEIGHTS}), ids=lambda folder: folder.name)
 def test_every_folder_has_a_card_that_says_all(folder):
     card = (folder / "CARD.md").read_text("utf-8")
-    for heading in CARD + RESULTS:
+    for heading in CARD:
         assert re.search(rf"^\*\*{heading}\.\*\* \S", card, re.M), heading
 
 
 @pytest.mark.parametrize("path", WEIGHTS, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_no_weight_saw_data_that_may_not_ship(path):
     _, card = load_weights(path)
-    if card.get("kind") == "StainReference":
-        return
-    assert set(re.findall(r"bci|pannuke|phantom", card["trained_on"])) == set()
-    assert "consep" in card["trained_on"]
+    trained_on = card.get("trained_on", "")
+    assert not re.findall(r"bci|pannuke|phantom", trained_on)
+    assert "consep" in trained_on or card["kind"] == "StainReference"
 
 
 @pytest.mark.parametrize("marker", list(DEFAULT_ROUTES))
@@ -59,17 +67,8 @@ def test_the_default_routes_find_nuclei_on_a_real_photograph(marker):
     assert np.isfinite(found.score).all()
 
 
-RECIPES = [
-    "consep",
-    "hovernet",
-    "synthetic",
-    "cyclegan 1",
-    "cyclegan 2",
-    "cyclegan all",
-    "selftrained 1",
-    "supervised 1",
-    "supervised 2",
-]
+RECIPES = ["consep", "hovernet", "synthetic", "cyclegan 1", "cyclegan 2", "cyclegan all", "selftrained 1"]
+RECIPES += ["supervised 1", "supervised 2"]
 
 
 @pytest.fixture(scope="module")
@@ -96,9 +95,8 @@ def test_the_recipes_are_commands_that_parse_with_settings_that_exist(asked):
     for args in asked:
         settings = getattr(profile(args.profile), args.network)
         for change in args.set:
-            assert change.startswith("steps=") or changed(settings, [change]) != settings, (
-                "recipes list differences only"
-            )
+            differs = changed(settings, [change]) != settings
+            assert differs or change.startswith("steps="), "recipes list differences only"
         split = args.split if args.network == "hovernet" else args.ihc_split
         assert (SHIPPED.parent.parent / split).is_file()
 
