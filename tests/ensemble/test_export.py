@@ -11,7 +11,6 @@ from histolib.data.endonuke import read_points
 from histolib.ensemble import Nuclei, write_csv, write_geojson
 from histolib.ensemble.export import EXPORTS, write_points
 
-NOTHING = Nuclei(np.zeros((0, 2)), np.zeros(0))
 POINTS = Nuclei(np.array([[1.23456, 7.0], [0.0, 0.0]]), np.array([0.123456, 2.0]))
 SQUARE = np.array([[2.0, 2.0], [6.0, 2.0], [6.0, 5.0], [2.0, 5.0]])
 LINE = np.array([[1.0, 1.0], [3.0, 2.0], [5.0, 3.0], [3.0, 2.0]])
@@ -32,17 +31,19 @@ def strict(path):
 
 
 def test_csv_has_the_documented_columns_and_empty_cells(tmp_path):
+    header = "x_px,y_px,x_um,y_um,type,score,area_um2"
     write_csv(tmp_path / "a.csv", POINTS, 0.5)
     lines = (tmp_path / "a.csv").read_text().splitlines()
-    assert lines[0] == "x_px,y_px,x_um,y_um,type,score,area_um2"
-    assert lines[1:] == ["1.23,7.0,0.617,3.5,,0.1235,", "0.0,0.0,0.0,0.0,,2.0,"]
-
-
-def test_csv_holds_types_and_areas_where_they_are_known(tmp_path):
+    assert lines == [header, "1.23,7.0,0.617,3.5,,0.1235,", "0.0,0.0,0.0,0.0,,2.0,"]
     write_csv(tmp_path / "a.csv", FULL, 0.25)
     first, second = csv.DictReader((tmp_path / "a.csv").open())
     assert [*first.values()] == ["4.0", "3.5", "1.0", "0.875", "epithelial", "0.9", "12.0"]
     assert (second["type"], second["score"]) == ("", "")
+    nothing = Nuclei(np.zeros((0, 2)), np.zeros(0))
+    for kind, write in EXPORTS.items():
+        write(tmp_path / f"a.{kind}", nothing, 0.5)
+    assert (tmp_path / "a.csv").read_text() == f"{header}\n"
+    assert strict(tmp_path / "a.geojson") == {"type": "FeatureCollection", "features": []}
 
 
 def test_points_lie_half_a_pixel_further_on_in_geojson(tmp_path):
@@ -69,6 +70,10 @@ def test_outlines_are_closed_rings_and_lines_are_points(tmp_path):
     assert second["geometry"] == {"type": "Point", "coordinates": [3.5, 2.5]}
     assert first["properties"]["measurements"] == {"score": 0.9, "area_um2": 12.0}
     assert second["properties"]["measurements"] == {"area_um2": 0.5}, "what is not a number is left out"
+    for points in range(3):
+        one = Nuclei(np.array([[3.0, 4.0]]), np.ones(1), contours=(SQUARE[:points],))
+        write_geojson(tmp_path / "a.geojson", one, 0.5)
+        assert strict(tmp_path / "a.geojson")["features"][0]["geometry"] == {"type": "Point", "coordinates": [3.5, 4.5]}
 
 
 def test_each_type_has_one_colour_of_its_own(tmp_path):
@@ -79,20 +84,6 @@ def test_each_type_has_one_colour_of_its_own(tmp_path):
     assert classes[0] == classes[2]
     assert len({tuple(each["color"]) for each in classes}) == 3
     assert all(0 <= value <= 255 for each in classes for value in each["color"])
-
-
-@pytest.mark.parametrize("points", [0, 1, 2])
-def test_an_outline_of_too_few_points_is_a_point(tmp_path, points):
-    one = Nuclei(np.array([[3.0, 4.0]]), np.ones(1), contours=(SQUARE[:points],))
-    write_geojson(tmp_path / "a.geojson", one, 0.5)
-    assert strict(tmp_path / "a.geojson")["features"][0]["geometry"] == {"type": "Point", "coordinates": [3.5, 4.5]}
-
-
-def test_no_nuclei_still_make_both_files(tmp_path):
-    for kind, write in EXPORTS.items():
-        write(tmp_path / f"a.{kind}", NOTHING, 0.5)
-    assert (tmp_path / "a.csv").read_text() == "x_px,y_px,x_um,y_um,type,score,area_um2\n"
-    assert strict(tmp_path / "a.geojson") == {"type": "FeatureCollection", "features": []}
 
 
 @pytest.mark.parametrize("kind", list(EXPORTS))

@@ -47,15 +47,9 @@ def test_distances_equal_those_of_torch_fidelity():
     assert kernel_distance(a.numpy(), b.numpy()) == pytest.approx(theirs["kernel_inception_distance_mean"])
 
 
-def test_half_size_is_the_smallest_half_of_any_set():
-    assert half_size("aabbcc") == 2
-    assert half_size("abcd") == 2
-    assert half_size("aaaaab") == 1
-    assert half_size("aabb", "aaaabbbbcccc") == 2
-    assert half_size("aaaa") == half_size("") == half_size() == 0
-
-
-def test_constant_features_have_a_spread_without_width():
+def test_constant_features_have_a_spread_without_width_of_the_smallest_half():
+    sizes = [half_size(*sets) for sets in (("aabbcc",), ("abcd",), ("aaaaab",), ("aabb", "aaaabbbbcccc"), ("",), ())]
+    assert sizes == [2, 2, 1, 2, 0, 0]
     a, b = np.full((10, 2), 1.0), np.full((8, 2), 4.0)
     spread = feature_spread(a, b, shift, range(10), range(8))
     assert (spread.mean, spread.low, spread.high, spread.size) == (3.0, 3.0, 3.0, 4)
@@ -73,13 +67,6 @@ def test_the_spread_is_as_wide_as_that_of_repeated_experiments():
         spread = feature_spread(a, b, shift, range(60), range(60))
         widths.append(spread.high - spread.low)
     assert np.mean(widths) == pytest.approx(np.subtract(*np.percentile(repeated, [97.5, 2.5])), rel=0.15)
-
-
-@pytest.mark.parametrize("count", [10, 11])
-def test_the_halves_of_the_floor_share_no_group(count):
-    groups = np.repeat(np.arange(count), 3)
-    shared = feature_floor(groups[:, None], lambda a, b: np.intersect1d(a, b).size, groups)
-    assert (shared.mean, shared.size) == (0, 15)
 
 
 def test_the_floor_of_the_kernel_distance_is_zero_and_below_a_shift():
@@ -114,7 +101,11 @@ def test_the_frechet_distance_of_one_distribution_equals_its_floor_at_equal_size
         (8, "abcdefgh", 9, "at least 9 features"),
     ],
 )
-def test_sets_without_halves_are_refused(count, groups, size, message):
+def test_the_halves_of_the_floor_share_no_group_and_sets_without_halves_are_refused(count, groups, size, message):
+    for number in (10, 11):
+        repeated = np.repeat(np.arange(number), 3)
+        shared = feature_floor(repeated[:, None], lambda a, b: np.intersect1d(a, b).size, repeated)
+        assert (shared.mean, shared.size) == (0, 15)
     with pytest.raises(ValueError, match=message):
         feature_floor(np.zeros((count, 3)), kernel_distance, groups, size=size)
 
@@ -139,16 +130,13 @@ def fidelity(monkeypatch):
     distribution.inception_network.cache_clear()
 
 
-def test_images_of_any_size_are_passed_as_bytes_in_order(fidelity):
+def test_images_of_any_size_are_passed_as_bytes_in_order_and_others_are_refused(fidelity):
     images = [np.full((size, size, 3), (value, 0, 255), np.uint8) for value, size in enumerate([9, 9, 12] * 8)]
     np.testing.assert_array_equal(inception_features(images), [(value, 0, 255) for value in range(24)])
     assert inception_features([]).shape == (0, 2048)
-
-
-@pytest.mark.parametrize("image", [np.zeros((4, 4, 3)), np.zeros((4, 4), np.uint8), np.zeros((3, 4, 4), np.uint8)])
-def test_floats_and_other_shapes_are_refused(fidelity, image):
-    with pytest.raises(ValueError, match=r"expected uint8 \(H, W, 3\), found"):
-        inception_features([image])
+    for image in (np.zeros((4, 4, 3)), np.zeros((4, 4), np.uint8), np.zeros((3, 4, 4), np.uint8)):
+        with pytest.raises(ValueError, match=r"expected uint8 \(H, W, 3\), found"):
+            inception_features([image])
 
 
 def test_missing_weights_and_a_missing_package_are_named(fidelity, monkeypatch):

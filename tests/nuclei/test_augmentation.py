@@ -1,5 +1,3 @@
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -31,17 +29,10 @@ def test_nuclei_move_with_the_image_and_the_zoom_covers_its_range(crop):
         areas.append((moved == 1).sum() / (ids == 1).sum())
     assert min(areas) < 0.9**2
     assert 1.1**2 < max(areas) < 1.25**2
-
-
-def test_without_strength_pixels_only_move(crop):
-    image, ids = crop
-    for seed in range(10):
+    for seed in range(10):  # without strength pixels only move
         changed, moved = augment(image, ids, PLAIN, np.random.default_rng(seed))
         assert np.array_equal(np.sort(changed, axis=None), np.sort(image, axis=None))
-        assert (changed.mean(axis=2) < 180).tolist() == (moved > 0).tolist()
-
-
-def test_only_the_generator_decides_the_result(crop):
+        assert ((changed.mean(axis=2) < 180) == (moved > 0)).all()
     one, two, other = (augment(*crop, STRONG, np.random.default_rng(seed)) for seed in (3, 3, 4))
     assert all(map(np.array_equal, one, two))
     assert not np.array_equal(one[0], other[0])
@@ -66,11 +57,6 @@ def test_crops_of_any_size_without_nuclei(side):
         rng = np.random.default_rng(seed)
         assert all(paint_ihc(grey, none, mpp, rng).shape == grey.shape for mpp in (0.25, 0.5))
         assert recolour_by_density(grey, rng).shape == grey.shape
-
-
-def test_albumentations_is_imported_when_a_crop_is_drawn_and_not_before():
-    code = "import sys, histolib.nuclei; sys.exit('albumentations' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_painted_nuclei_keep_their_place_and_are_brown_or_blue(crop):

@@ -56,17 +56,14 @@ def test_a_coarse_network_is_scored_at_the_scale_of_the_annotation(tile, oracle)
     assert result["protocol"]["thresholds"] == published_thresholds(0.5)
 
 
-@pytest.mark.parametrize(("seen", "leaked"), [(("new", "x"), ["new"]), (("x",), []), (None, None)])
-def test_groups_seen_in_training_are_reported_as_leaked(tile, oracle, seen, leaked):
+def test_groups_seen_in_training_are_reported_as_leaked_and_other_type_names_are_not_scored(tile, oracle, narrow):
     net = oracle(tile.instances, types=tile.types)
-    net.provenance = Provenance("discs", seen)
-    protocol = evaluate_nuclei(net, [tile], types=TYPES)["protocol"]
-    assert (protocol["leaked"], protocol["trained_on"]) == (leaked, "discs")
-
-
-def test_other_type_names_are_not_scored(tile, oracle, narrow):
-    for net in (oracle(tile.instances), narrow("fast", None)):
-        result = evaluate_nuclei(net, [tile], types=["a", "b", "c"])
+    for seen, leaked in ((("new", "x"), ["new"]), (("x",), []), (None, None)):
+        net.provenance = Provenance("discs", seen)
+        protocol = evaluate_nuclei(net, [tile], types=TYPES)["protocol"]
+        assert (protocol["leaked"], protocol["trained_on"]) == (leaked, "discs")
+    for other in (net, narrow("fast", None)):
+        result = evaluate_nuclei(other, [tile], types=["a", "b", "c"])
         assert result["types"] == {}
         json.dumps(result, allow_nan=False)
 
@@ -80,12 +77,7 @@ def test_empty_tiles_have_no_scores_and_no_samples_are_refused(tile, oracle):
         evaluate_nuclei(oracle(empty.instances), [])
 
 
-def test_equal_choices_give_the_published_thresholds(narrow, sample):
-    empty = [sample(np.zeros((40, 40), np.int32), 0.25)] * 3
-    assert choose_thresholds(narrow(mpp=0.25), empty) == published_thresholds(0.25) | {"edge_threshold": 0.4}
-
-
-def test_chosen_thresholds_detect_more_than_the_published_ones(discs, sample, oracle):
+def test_chosen_thresholds_detect_more_than_the_published_ones_which_equal_choices_keep(discs, sample, oracle, narrow):
     rng = np.random.default_rng(0)
     tile = sample(discs((92, 92), *((x, y, 4) for x, y in rng.uniform(8, 80, (40, 2)))), 0.25)
     net = oracle(tile.instances, noise=0.2)
@@ -98,3 +90,5 @@ def test_chosen_thresholds_detect_more_than_the_published_ones(discs, sample, or
     net.thresholds = choose_thresholds(net, [tile], radius_um=0.5)
     assert hits() > published > 0
     assert {name: net.thresholds[name] for name in ("sobel_px", "min_area_px")} == {"sobel_px": 21, "min_area_px": 10}
+    empty = [sample(np.zeros((40, 40), np.int32), 0.25)] * 3
+    assert choose_thresholds(narrow(mpp=0.25), empty) == published_thresholds(0.25) | {"edge_threshold": 0.4}

@@ -1,35 +1,12 @@
 import cv2
 import numpy as np
 import pytest
-from scipy import ndimage
 from skimage.measure import regionprops
-from skimage.segmentation import watershed
 
 from histolib.nuclei import describe_instances, hover_targets, postprocess, watershed_steps
 from histolib.nuclei.postprocess import published_thresholds, thresholds_at
 
-
-def recipe(probability, horizontal, vertical):
-    """The published procedure, step by step with its own constants."""
-
-    def to_unit(values):
-        return cv2.normalize(values, None, alpha=0, beta=1, norm_type=cv2.NORM_MINMAX, dtype=cv2.CV_32F)
-
-    def without_specks(labels):
-        for number in range(1, labels.max() + 1):
-            if (labels == number).sum() < 10:
-                labels[labels == number] = 0
-        return labels
-
-    blobs = (without_specks(ndimage.label(probability >= 0.5)[0]) > 0).astype(np.int32)
-    slope_h = 1 - to_unit(cv2.Sobel(to_unit(horizontal), cv2.CV_64F, 1, 0, ksize=21))
-    slope_v = 1 - to_unit(cv2.Sobel(to_unit(vertical), cv2.CV_64F, 0, 1, ksize=21))
-    overall = np.maximum(np.maximum(slope_h, slope_v) - (1 - blobs), 0)
-    valleys = -cv2.GaussianBlur((1.0 - overall) * blobs, (3, 3), 0)
-    marker = np.maximum(blobs - (overall >= 0.4), 0)
-    marker = ndimage.binary_fill_holes(marker).astype("uint8")
-    marker = cv2.morphologyEx(marker, cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5)))
-    return watershed(valleys, markers=without_specks(ndimage.label(marker)[0]), mask=blobs)
+from .published import published_watershed
 
 
 def crowd(rng, shape, count, discs):
@@ -47,7 +24,7 @@ def test_the_label_map_is_that_of_the_published_procedure(seed, shape, count, di
     _, probability, hv = crowd(np.random.default_rng(seed), shape, count, discs)
     found = postprocess(probability, hv)
     assert found.dtype == np.int32
-    np.testing.assert_array_equal(found, recipe(probability, hv[..., 0].copy(), hv[..., 1].copy()))
+    np.testing.assert_array_equal(found, published_watershed(probability, hv))
     assert bool(found.any()) == bool(count)
 
 
@@ -87,15 +64,12 @@ def test_blank_and_flat_maps_of_any_shape_are_accepted(shape, value):
         assert describe_instances(found, found).empty
 
 
-def test_specks_are_dropped_and_thresholds_are_arguments(discs):
+def test_specks_are_dropped_thresholds_are_arguments_and_other_shapes_are_refused(discs):
     instances = discs((40, 40), (10, 10, 1), (28, 28, 8))
     maps = (instances > 0) * np.float32(0.6), hover_targets(instances)
     assert len(np.unique(postprocess(*maps))) == 2
     assert not postprocess(*maps, np_threshold=0.7).any()
     assert not postprocess(*maps, min_area_px=500).any()
-
-
-def test_maps_of_different_shapes_are_refused():
     with pytest.raises(ValueError, match=r"found \(4, 5\) and \(5, 4, 2\)"):
         postprocess(np.zeros((4, 5)), np.zeros((5, 4, 2)))
     with pytest.raises(ValueError, match=r"\(4, 5\), found \(5, 4\)"):
@@ -114,21 +88,19 @@ def test_thresholds_in_pixels_follow_the_scale():
     assert thresholds_at(chosen, 0.25, 0.5) == chosen | {"sobel_px": 11}, "1 px means no opening at any scale"
 
 
-def test_the_table_agrees_with_an_independent_measurement(discs):
-    instances, _, _ = crowd(np.random.default_rng(4), (90, 110), 30, discs)
+def test_the_table_agrees_with_an_independent_measurement_and_contours_enclose_their_nucleus(discs):
+    instances = discs((90, 110), (50, 20, 12), (3, 45, 6), (90, 60, 14), (80, 55, 9))
     instances[instances > 0] += 1000 * (instances[instances > 0] % 3)  # ids with gaps
-    table = describe_instances(instances)
-    regions = regionprops(instances)
-    assert table["id"].tolist() == [region.label for region in regions]
-    assert table["area"].tolist() == [region.area for region in regions]
-    np.testing.assert_allclose(table[["y", "x"]], [region.centroid for region in regions])
-
-
-def test_contours_enclose_their_nucleus_in_x_and_y(discs):
-    instances = discs((50, 70), (50, 20, 12), (3, 45, 6))
-    for row in describe_instances(instances).itertuples():
-        filled = cv2.fillPoly(np.zeros(instances.shape, np.uint8), [row.contour.astype(np.int32)], 1)
-        np.testing.assert_array_equal(filled > 0, instances == row.id)
+    instances[89, 2] = 65_535  # of one pixel
+    for labels in (instances, np.ones((7, 9), np.int64)):
+        table, regions = describe_instances(labels, np.zeros(labels.shape, np.uint8)), regionprops(labels)
+        assert table["id"].tolist() == [region.label for region in regions]
+        assert table["area"].tolist() == [region.area for region in regions]
+        assert {*table["type"], *table["type_prob"]} == {0, 1.0}
+        np.testing.assert_allclose(table[["y", "x"]], [region.centroid for region in regions])
+        for row in table.itertuples():
+            filled = cv2.fillPoly(np.zeros(labels.shape, np.uint8), [row.contour.astype(np.int32)], 1)
+            np.testing.assert_array_equal(filled > 0, labels == row.id)
 
 
 def test_the_type_is_the_most_frequent_one_that_is_not_background():
@@ -140,12 +112,3 @@ def test_the_type_is_the_most_frequent_one_that_is_not_background():
     table = describe_instances(instances, types)
     assert table["type"].tolist() == [2, 1, 0, 4]
     np.testing.assert_allclose(table["type_prob"], [0.3, 0.5, 1.0, 1.0])
-
-
-def test_one_pixel_and_the_whole_image_are_nuclei():
-    single = np.zeros((5, 5), np.uint16)
-    single[4, 2] = 65_535
-    for instances, area in ((single, 1), (np.ones((7, 9), np.int64), 63)):
-        (row,) = describe_instances(instances, np.zeros(instances.shape, np.uint8)).itertuples()
-        assert (row.area, row.type, row.type_prob) == (area, 0, 1.0)
-        assert row.contour.shape[1] == 2

@@ -29,16 +29,8 @@ def halve(patch: Patch) -> Patch:
     return replace(patch, image=rgb_from_density(optical_density(patch.image) / 2))
 
 
-def same(patch: Patch) -> Patch:
-    return patch
-
-
 def negative(patch: Patch) -> Patch:
     return replace(patch, image=255 - patch.image)
-
-
-def blank(patch: Patch) -> Patch:
-    return replace(patch, image=np.full_like(patch.image, 255))
 
 
 def colour(patches: list[Patch]) -> np.ndarray:
@@ -46,7 +38,12 @@ def colour(patches: list[Patch]) -> np.ndarray:
     return np.array([[*patch.image.mean((0, 1)), patch.image.std()] for patch in patches], np.float32)
 
 
-RIVALS = {"identity": same, "cyclegan": halve, "inverted": negative, "blank": blank}
+RIVALS = {
+    "identity": lambda patch: patch,
+    "cyclegan": halve,
+    "inverted": negative,
+    "blank": lambda patch: replace(patch, image=np.full_like(patch.image, 255)),
+}
 
 
 def find_blobs(patch: Patch, factor: float) -> np.ndarray:
@@ -69,11 +66,13 @@ def dark(patch: Patch) -> np.ndarray:
     return planted[(level > 105) & (level < 170)]
 
 
+def evaluate(samples: list[TranslationSample], **options) -> dict:
+    return evaluate_translations(samples, RIVALS, features={"colour": colour}, find_blobs=find_blobs, **options)
+
+
 @pytest.fixture(scope="module")
 def result():
-    return evaluate_translations(
-        paired(8), RIVALS, features={"colour": colour}, detect=dark, find_blobs=find_blobs, gain=0.5
-    )
+    return evaluate(paired(8), detect=dark, gain=0.5)
 
 
 def test_the_perfect_translation_gets_perfect_scores(result):
@@ -93,16 +92,12 @@ def test_identity_keeps_everything_and_is_no_h_and_e(result):
     assert scores["detection"]["n_pred"] == 0
 
 
-def test_the_density_correlation_detects_the_negative(result):
-    scores = result["translations"]["inverted"]
-    assert scores["correlation"]["mean"] < -0.5
-    assert scores["nuclei"]["new"] == 8
-
-
-def test_a_blank_loses_all_and_what_does_not_exist_is_none(result):
-    scores = result["translations"]["blank"]
-    assert scores["correlation"] == {"mean": None, "ci95": [None, None], "lowest": None}
-    assert (scores["nuclei"]["lost"], scores["nuclei"]["new"]) == (48, 0)
+def test_a_negative_and_a_blank_are_detected(result):
+    inverted, blank = (result["translations"][name] for name in ("inverted", "blank"))
+    assert inverted["correlation"]["mean"] < -0.5
+    assert inverted["nuclei"]["new"] == 8
+    assert blank["correlation"] == {"mean": None, "ci95": [None, None], "lowest": None}
+    assert (blank["nuclei"]["lost"], blank["nuclei"]["new"]) == (48, 0)
 
 
 def test_the_protocol_says_how_it_was_done(result):
@@ -128,19 +123,13 @@ def test_fid_needs_more_features_than_dimensions_in_a_half_sample(groups, expect
     assert sets[0].distances(sets[1])["colour"].keys() == expected
 
 
-def test_the_result_is_json_and_repeats(result):
-    again = evaluate_translations(
-        paired(8), RIVALS, features={"colour": colour}, detect=dark, find_blobs=find_blobs, gain=0.5
-    )
-    assert json.dumps(again, allow_nan=False) == json.dumps(result, allow_nan=False)
-
-
 def test_unpaired_tiles_have_no_likeness_to_a_truth_but_all_else():
     samples = [replace(sample, he=None, xy=None) for sample in paired(6)]
     he = [(halve(tile(seed)[0]), f"h{seed}") for seed in range(10, 18)]
-    result = evaluate_translations(samples, RIVALS, he=he, features={"colour": colour}, find_blobs=find_blobs, gain=0.5)
+    result = evaluate(samples, he=he)
     scores = result["translations"]["cyclegan"]
     assert (scores["images"], scores["detection"], result["ceiling"]) == ({}, None, None)
+    assert scores["nuclei"] is None, "without a gain nuclei before and after are not compared"
     kid = scores["sets"]["colour"]["kid"]
     assert kid["ci95"][0] <= kid["mean"] <= kid["ci95"][1]
     assert kid["size"] == 3
@@ -148,9 +137,19 @@ def test_unpaired_tiles_have_no_likeness_to_a_truth_but_all_else():
     assert result["protocol"]["he"] == {"images": 8, "paired": 0, "groups": 8}
 
 
-def test_without_a_gain_nuclei_before_and_after_are_skipped():
-    result = evaluate_translations(paired(1), RIVALS, find_blobs=find_blobs)
-    assert {scores["nuclei"] for scores in result["translations"].values()} == {None}
+def test_one_image_has_scores_but_no_set_and_glass_counts_no_nuclei():
+    result = evaluate(paired(1), gain=0.5)
+    scores = result["translations"]["cyclegan"]
+    assert (scores["sets"], result["floor"]) == ({}, {})
+    assert scores["images"]["ssim"]["ci95"] == pytest.approx([1, 1], abs=1e-4)
+    assert "KID" not in translation_table(result)
+    assert json.dumps(evaluate(paired(1), gain=0.5), allow_nan=False) == json.dumps(result)
+    glass = Patch(np.full((100, 100, 3), 240, np.uint8), 0.5, "glass")
+    sample = TranslationSample(glass, "g", halve(glass), np.zeros((0, 2)))
+    scores = evaluate([sample], detect=lambda patch: np.zeros((0, 2)), gain=0.5)["translations"]["cyclegan"]
+    assert (scores["nuclei"]["f1"], scores["detection"]["f1"], scores["correlation"]["mean"]) == (None, None, None)
+    with pytest.raises(ValueError, match="expected at least one sample, found none"):
+        evaluate([])
 
 
 def test_lost_and_new_nuclei_are_told_from_kept_ones():
@@ -162,31 +161,6 @@ def test_lost_and_new_nuclei_are_told_from_kept_ones():
     np.testing.assert_array_equal(changes.lost, xy[:1])
     np.testing.assert_array_equal(changes.new, [[50.0, 50.0]])
     np.testing.assert_array_equal(changes.kept, xy[1:])
-
-
-def test_a_single_image_has_scores_but_no_set():
-    result = evaluate_translations(paired(1), RIVALS, features={"colour": colour}, find_blobs=find_blobs, gain=0.5)
-    scores = result["translations"]["cyclegan"]
-    assert (scores["sets"], result["floor"]) == ({}, {})
-    assert scores["images"]["ssim"]["ci95"] == pytest.approx([1, 1], abs=1e-4)
-    assert "KID" not in translation_table(result)
-
-
-def test_no_sample_is_refused_and_no_translation_is_none():
-    with pytest.raises(ValueError, match="expected at least one sample, found none"):
-        evaluate_translations([], RIVALS)
-    assert evaluate_translations(paired(1), {})["translations"] == {}
-
-
-def test_a_patch_without_nuclei_counts_none():
-    glass = Patch(np.full((100, 100, 3), 240, np.uint8), 0.5, "glass")
-    sample = TranslationSample(glass, "g", halve(glass), np.zeros((0, 2)))
-    detect = lambda patch: np.zeros((0, 2))  # noqa: E731
-    result = evaluate_translations(
-        [sample], RIVALS, features={"colour": colour}, detect=detect, find_blobs=find_blobs, gain=0.5
-    )
-    scores = result["translations"]["cyclegan"]
-    assert (scores["nuclei"]["f1"], scores["detection"]["f1"], scores["correlation"]["mean"]) == (None, None, None)
 
 
 def test_fields_are_equal_squares_from_the_middle_and_a_patch_too_small_is_named():
