@@ -150,11 +150,3 @@ def test_the_tag_is_that_of_this_version_everywhere():
     assert f"version: {__version__}\n" in (ROOT / "CITATION.cff").read_text()
     assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == __version__
     assert f"git clone https://github.com/{REPO} " in (ROOT / "README.md").read_text("utf-8")
-
-
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_the_head_tells_how_data_and_results_stay_on_the_drive_and_what_to_do_after_a_disconnect(path):
-    told = nbformat.read(path, as_version=4).cells[0].source.splitlines()
-    (drive,), (again,) = ([line for line in told if line.startswith(f"**{t}")] for t in ("On Colab", "After a disc"))
-    assert re.findall(r'`(\w+) = "/content/drive/MyDrive/', drive) == ["data_dir", "output_dir"]
-    assert "run all again" in again

@@ -10,20 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from histolib import imaging
-from histolib.imaging import (
-    STAIN_VECTORS,
-    Patch,
-    map_points,
-    optical_density,
-    read_mpp,
-    read_patch,
-    read_rgb,
-    resample,
-    rgb_from_density,
-    separate_stains,
-    summed_density,
-    windows,
-)
+from histolib.imaging import STAIN_VECTORS, Patch, map_points, read_mpp, read_patch, read_rgb, resample, windows
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (12, 20, 3), dtype=np.uint8)
@@ -58,13 +45,10 @@ def test_map_points_is_undone_by_the_inverse_scale(points, scale_x, scale_y):
     np.testing.assert_allclose(map_points(there, (1 / scale_x, 1 / scale_y)), xy, rtol=1e-9, atol=1e-6)
 
 
-def test_map_points_keeps_borders_on_borders():
-    """The edges of the first and the last pixel lie at -0.5 and width - 0.5, at every scale."""
+def test_map_points_keeps_borders_on_borders_and_follows_what_is_marked():
+    # The edges of the first and the last pixel lie at -0.5 and width - 0.5, at every scale.
     np.testing.assert_allclose(map_points([[-0.5, 9.5], [0, 0]], 4), [[-0.5, 39.5], [1.5, 1.5]])
     assert map_points(np.zeros((0, 2)), 2).shape == (0, 2)
-
-
-def test_points_follow_what_they_mark_through_resampling():
     image = np.zeros((60, 80), np.uint8)
     image[30:34, 50:54] = 255
     for scale in (0.5, 2.0, 3.0):
@@ -72,16 +56,13 @@ def test_points_follow_what_they_mark_through_resampling():
         np.testing.assert_allclose(map_points([[51.5, 31.5]], scale), [[columns.mean(), rows.mean()]], atol=0.01)
 
 
-def test_resample_keeps_channels_and_at_least_a_pixel_and_by_one_is_the_image_itself():
+def test_resampling_keeps_channels_flat_images_and_labels():
     for image in (PIXELS, PIXELS[..., :1], PIXELS[..., 0], PIXELS[:1, :1]):
         assert resample(image, 1.0) is resample(image, (1, 1)) is image
     for scale, size in ((0.01, (1, 1)), (np.float32(2), (24, 40)), ((0.5, 2), (24, 10))):
         assert resample(PIXELS, scale).shape == (*size, 3)
         assert resample(PIXELS[..., :1], scale).shape == (*size, 1)
         assert resample(PIXELS[..., 0], scale).shape == size
-
-
-def test_resample_of_a_flat_image_is_flat_and_labels_stay_labels():
     assert (resample(np.full((9, 9, 3), 77, np.uint8), 2.3) == 77).all()
     assert (resample(np.full((9, 9, 3), 77, np.uint8), 0.4) == 77).all()
     labels = RNG.choice([0, 3, 900], (20, 20)).astype(np.int32)
@@ -90,16 +71,18 @@ def test_resample_of_a_flat_image_is_flat_and_labels_stay_labels():
 
 def test_density_falls_with_light_and_comes_back():
     levels = np.repeat(np.arange(256, dtype=np.uint8), 3).reshape(1, -1, 3)
-    density = optical_density(levels)
+    density = imaging.optical_density(levels)
     assert density.dtype == np.float32
     assert (np.diff(density[0, 1:, 0]) < 0).all()
     assert (density[0, 255, 0], density.max() < 2.41) == (0, True)
-    back = rgb_from_density(density)
+    back = imaging.rgb_from_density(density)
     assert (back[0, 1:] == levels[0, 1:]).all(), "all but black, which reads as 1"
     assert (back[0, 0] == 1).all()
-    np.testing.assert_allclose(optical_density(PIXELS.astype(float)), optical_density(PIXELS), atol=1e-6)
-    assert (optical_density(np.array([[[300.0, -5.0, 255.0]]])) == [0, np.float32(np.log10(255)), 0]).all()
-    np.testing.assert_allclose(summed_density(PIXELS), optical_density(PIXELS).sum(-1))
+    np.testing.assert_allclose(
+        imaging.optical_density(PIXELS.astype(float)), imaging.optical_density(PIXELS), atol=1e-6
+    )
+    assert (imaging.optical_density(np.array([[[300.0, -5.0, 255.0]]])) == [0, np.float32(np.log10(255)), 0]).all()
+    np.testing.assert_allclose(imaging.summed_density(PIXELS), imaging.optical_density(PIXELS).sum(-1))
 
 
 @given(st.floats(0, 0.7), st.floats(0, 0.7))
@@ -107,14 +90,14 @@ def test_separate_stains_recovers_a_known_mix(first, second):
     for names in (("hematoxylin", "dab"), ("hematoxylin", "eosin"), ("eosin", "hematoxylin"), tuple(STAIN_VECTORS)):
         amounts = [first, second, 0.3][: len(names)]
         density = sum(amount * STAIN_VECTORS[name] for amount, name in zip(amounts, names, strict=True))
-        found = separate_stains(rgb_from_density(np.broadcast_to(density, (2, 3, 3))), *names)
+        found = imaging.separate_stains(imaging.rgb_from_density(np.broadcast_to(density, (2, 3, 3))), *names)
         np.testing.assert_allclose(found, np.broadcast_to(amounts, (2, 3, len(names))), atol=0.04)
 
 
 @pytest.mark.parametrize("stains", [(), ("dab",), ("dab", "giemsa"), ("dab", "eosin", "hematoxylin", "dab")])
 def test_separate_stains_refuses_what_it_cannot_solve(stains):
     with pytest.raises(ValueError, match="expected two or three of hematoxylin, eosin, dab, found"):
-        separate_stains(PIXELS, *stains)
+        imaging.separate_stains(PIXELS, *stains)
 
 
 @settings(max_examples=60)

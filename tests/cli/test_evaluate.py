@@ -126,15 +126,6 @@ def test_results_that_cannot_be_written_are_refused_before_the_work(tmp_path, en
     assert "file: expected a writable folder" in err
 
 
-@pytest.mark.skipif("HISTOLIB_REAL_DATA" not in os.environ, reason="HISTOLIB_REAL_DATA is not set")
-def test_log_reaches_its_score_on_real_tiles(tmp_path):
-    root = Path(os.environ["HISTOLIB_REAL_DATA"]) / "endonuke"
-    assert on_endonuke(root, "--routes", "log", "--output", tmp_path / "r.json") == 0
-    scores = read(tmp_path / "r.json")["routes"]["log"]
-    assert scores["f1"] >= 0.77
-    assert scores["f1_ci95"][0] < scores["f1"] < scores["f1_ci95"][1]
-
-
 def test_a_network_is_scored_on_outlines_and_leaks_come_first(tmp_path, phantoms, weights, capsys):
     split, target = tmp_path / "split.json", tmp_path / "r.json"
     split.write_text('{"train": ["fold2"], "val": ["fold1"], "test": ["fold3"]}')

@@ -91,11 +91,6 @@ def test_splits_decide_what_is_trained_selected_and_held_out(root, tmp_path):
     assert "val_pq" in read_log(tmp_path / "net")
 
 
-def test_keypoints_become_discs(root, tmp_path):
-    assert main(hovernet(root / "endonuke", tmp_path)) == 0
-    assert HoVerNet.load(tmp_path / "hovernet.safetensors").types == tuple(EndoNuke(root / "endonuke").types.values())
-
-
 def test_a_generator_of_pairs_is_fine_tuned_on_other_stains_with_frozen_stages(root, tmp_path):
     bci, first, second = root / "bci", tmp_path / "first", tmp_path / "second"
     assert main(cyclegan(bci, bci, first, "--set=marker=membrane")) == 0

@@ -31,11 +31,15 @@ def test_arguments_decide_every_byte_and_tiles_of_a_slide_share_its_tissue_and_l
     assert len({(tile.tissue, tile.level) for tile in tiles}) == 1
 
 
-def test_the_marker_changes_the_ihc_and_nothing_of_the_h_and_e():
+def test_the_marker_changes_the_ihc_alone_and_one_tissue_is_seen_at_every_scale():
     nuclear, membrane = (phantom.draw(2, 128, marker=marker, slide=1) for marker in ("nuclear", "membrane"))
     assert np.array_equal(nuclear.he.image, membrane.he.image)
     assert np.array_equal(nuclear.instances, membrane.instances)
     assert not np.array_equal(nuclear.ihc.image, membrane.ihc.image)
+    coarse, fine = phantom.draw(5, 128, 0.5, slide=1), phantom.draw(5, 256, 0.25, slide=1)
+    nearest = np.abs(map_points(coarse.xy, 2.0)[:, None] - fine.xy[None]).max(-1).min(1)
+    assert len(coarse.xy) > 10
+    assert np.mean(nearest < 2) > 0.9
 
 
 @pytest.mark.parametrize(
@@ -60,14 +64,7 @@ def test_truth_agrees_with_itself(marker, size_px, mpp):
             assert np.allclose((y, x), np.argwhere(piece).mean(0))
 
 
-def test_one_tissue_is_seen_at_every_scale():
-    coarse, fine = phantom.draw(5, 128, 0.5, slide=1), phantom.draw(5, 256, 0.25, slide=1)
-    nearest = np.abs(map_points(coarse.xy, 2.0)[:, None] - fine.xy[None]).max(-1).min(1)
-    assert len(coarse.xy) > 10
-    assert np.mean(nearest < 2) > 0.9
-
-
-def test_nuclei_are_darker_than_what_surrounds_them_in_both_stains(nuclear, membrane):
+def test_stains_show_nuclei_in_both_images_and_brown_follows_the_marker(nuclear, membrane):
     for sample in nuclear:
         for patch in (sample.he, sample.ihc):
             density, inside = summed_density(patch.image), sample.instances > 0
@@ -76,19 +73,6 @@ def test_nuclei_are_darker_than_what_surrounds_them_in_both_stains(nuclear, memb
         inside = sample.instances > 0
         blue = separate_stains(sample.ihc.image, "hematoxylin", "dab")[..., 0]
         assert blue[inside].mean() > 1.4 * blue[~inside].mean()
-
-
-def test_brown_follows_the_grade_of_the_nucleus(nuclear):
-    brown, grade = [], []
-    for sample in nuclear:
-        dab = separate_stains(sample.ihc.image, "hematoxylin", "dab")[..., 1]
-        brown.append(ndimage.mean(dab, sample.instances, np.arange(1, len(sample.grade) + 1)))
-        grade.append(sample.grade)
-    means = [np.concatenate(brown)[np.concatenate(grade) == g].mean() for g in range(4)]
-    assert np.all(np.diff(means) > 0.05)
-
-
-def test_brown_of_a_membrane_marker_lies_around_the_nuclei_of_receptive_cells_and_not_on_them(membrane):
     for sample in membrane:
         dab = separate_stains(sample.ihc.image, "hematoxylin", "dab")[..., 1]
         cells = np.isin(np.r_[0, sample.grade][sample.instances], [2, 3])
@@ -98,7 +82,14 @@ def test_brown_of_a_membrane_marker_lies_around_the_nuclei_of_receptive_cells_an
         assert not sample.grade[np.isin(sample.types, [2, 3, 4])].any()
 
 
-def test_her2_level_orders_the_brown():
+def test_brown_follows_the_grade_of_the_nucleus_and_the_level(nuclear):
+    brown, grade = [], []
+    for sample in nuclear:
+        dab = separate_stains(sample.ihc.image, "hematoxylin", "dab")[..., 1]
+        brown.append(ndimage.mean(dab, sample.instances, np.arange(1, len(sample.grade) + 1)))
+        grade.append(sample.grade)
+    means = [np.concatenate(brown)[np.concatenate(grade) == g].mean() for g in range(4)]
+    assert np.all(np.diff(means) > 0.05)
     brown = []
     for level in range(4):
         tiles = [phantom.draw(4, 128, 0.46, "membrane", slide, 0, "Breast", level).ihc.image for slide in range(3)]

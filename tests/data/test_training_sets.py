@@ -50,13 +50,18 @@ def test_a_folder_of_another_layout_and_an_unknown_layout_are_refused(phantoms, 
         open_outlined(phantoms["pannuke"].parent / folder, layout)
 
 
-def test_patches_are_read_on_access(phantoms):
+def test_patches_are_read_on_access_and_without_a_split_the_last_run_and_fold_are_held_out(phantoms):
     tiles = EndoNuke(phantoms["endonuke"])
     patches = Patches(tiles, [0, 4])
     assert len(patches) == 2
     assert isinstance(patches[1], Patch)
     np.testing.assert_array_equal(patches[1].image, tiles[4].patch.image)
     assert [patch.name for patch in patches[:]] == [patch.name for patch in patches]
+    ihc, he = open_stain(phantoms["endonuke"], "ihc"), open_stain(phantoms["pannuke"], "he")
+    assert (len(ihc.patches), ihc.groups, ihc.validation) == (6, ("1000-1002", "2000-2002"), ())
+    assert (len(he.patches), he.groups) == (10, ("fold1", "fold2"))
+    assert training_groups(PanNuke(phantoms["pannuke"])) == ("fold1", "fold2")
+    assert he.description == "pannuke: fold1, fold2"
 
 
 @pytest.mark.parametrize("ids", [[1, 2, 3, 500, 501, 1000, 1001, 1002], [1, 1, 500, 500, 1000]])
@@ -66,14 +71,6 @@ def test_runs_and_annotations_of_a_tile_stay_together_and_one_run_cannot_be_spli
     assert sorted(train + test) == list(range(len(ids)))
     with pytest.raises(ValueError, match="at least two runs, found one run of 3 tiles"):
         split_runs([1, 2, 3])
-
-
-def test_without_a_split_the_last_run_and_the_third_fold_are_held_out(phantoms):
-    ihc, he = open_stain(phantoms["endonuke"], "ihc"), open_stain(phantoms["pannuke"], "he")
-    assert (len(ihc.patches), ihc.groups, ihc.validation) == (6, ("1000-1002", "2000-2002"), ())
-    assert (len(he.patches), he.groups) == (10, ("fold1", "fold2"))
-    assert training_groups(PanNuke(phantoms["pannuke"])) == ("fold1", "fold2")
-    assert he.description == "pannuke: fold1, fold2"
 
 
 def test_a_split_selects_training_and_validation_and_its_groups_are_seen(phantoms, tmp_path):

@@ -94,7 +94,7 @@ def test_the_interval_is_deterministic_and_independent_of_the_order_of_tiles(til
     assert low is None or 0 <= low <= high <= 1
 
 
-def test_the_interval_contains_the_estimate_and_blocks_widen_it():
+def test_blocks_widen_the_interval_and_are_ten_neighbours_of_one_run():
     tiles = [(9, 1, 1)] * 10 + [(1, 9, 9)] * 10
     low, high = interval(tiles)
     assert low < 0.5 < high
@@ -102,9 +102,6 @@ def test_the_interval_contains_the_estimate_and_blocks_widen_it():
     assert np.diff(blocked) > 2 * (high - low)
     single = interval([(3, 1, 0)])
     assert single == pytest.approx([6 / 7, 6 / 7], abs=1e-5)
-
-
-def test_blocks_are_ten_neighbours_of_one_run():
     ids = [*range(1, 13), *range(500, 503)]
     assert tile_blocks(ids) == ["0.0"] * 10 + ["0.1"] * 2 + ["1.0"] * 3
     assert tile_blocks([500, 1, 500]) == ["1.0", "0.0", "1.0"], "a tile with two annotators stays in one block"

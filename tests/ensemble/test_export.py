@@ -30,7 +30,7 @@ def strict(path):
     return json.loads(path.read_text("utf-8"), parse_constant=refuse)
 
 
-def test_csv_has_the_documented_columns_and_empty_cells(tmp_path):
+def test_csv_has_the_documented_columns_and_labels_are_read_back(tmp_path):
     header = "x_px,y_px,x_um,y_um,type,score,area_um2"
     write_csv(tmp_path / "a.csv", POINTS, 0.5)
     lines = (tmp_path / "a.csv").read_text().splitlines()
@@ -44,9 +44,14 @@ def test_csv_has_the_documented_columns_and_empty_cells(tmp_path):
         write(tmp_path / f"a.{kind}", nothing, 0.5)
     assert (tmp_path / "a.csv").read_text() == f"{header}\n"
     assert strict(tmp_path / "a.geojson") == {"type": "FeatureCollection", "features": []}
+    nuclei = Nuclei(np.array([[3.6, 7.2], [0.0, -0.4], [4.2, 7.4], [10.0, 20.0]]), np.ones(4))
+    write_points(tmp_path / "7.txt", nuclei, 0.5)
+    xy, types, problems = read_points(tmp_path / "7.txt", 200)
+    np.testing.assert_array_equal(xy, [[0, 0], [4, 7], [10, 20]])
+    assert (types.tolist(), problems) == ([0, 0, 0], ()), "two of one pixel are one"
 
 
-def test_points_lie_half_a_pixel_further_on_in_geojson(tmp_path):
+def test_geojson_points_lie_half_a_pixel_further_on_and_types_have_colours(tmp_path):
     write_geojson(tmp_path / "a.geojson", POINTS, 0.5)
     found = strict(tmp_path / "a.geojson")
     assert found["type"] == "FeatureCollection"
@@ -59,6 +64,13 @@ def test_points_lie_half_a_pixel_further_on_in_geojson(tmp_path):
         assert feature["properties"]["objectType"] == "detection"
         assert feature["properties"]["classification"]["name"] == "Nucleus"
     assert found["features"][0]["properties"]["measurements"] == {"score": 0.123456}
+    names = np.array(["b", "a", "b", "c"])
+    write_geojson(tmp_path / "a.geojson", Nuclei(np.zeros((4, 2)), np.zeros(4), names), 0.5)
+    classes = [feature["properties"]["classification"] for feature in strict(tmp_path / "a.geojson")["features"]]
+    assert [each["name"] for each in classes] == ["b", "a", "b", "c"]
+    assert classes[0] == classes[2]
+    assert len({tuple(each["color"]) for each in classes}) == 3
+    assert all(0 <= value <= 255 for each in classes for value in each["color"])
 
 
 def test_outlines_are_closed_rings_and_lines_are_points(tmp_path):
@@ -76,16 +88,6 @@ def test_outlines_are_closed_rings_and_lines_are_points(tmp_path):
         assert strict(tmp_path / "a.geojson")["features"][0]["geometry"] == {"type": "Point", "coordinates": [3.5, 4.5]}
 
 
-def test_each_type_has_one_colour_of_its_own(tmp_path):
-    names = np.array(["b", "a", "b", "c"])
-    write_geojson(tmp_path / "a.geojson", Nuclei(np.zeros((4, 2)), np.zeros(4), names), 0.5)
-    classes = [feature["properties"]["classification"] for feature in strict(tmp_path / "a.geojson")["features"]]
-    assert [each["name"] for each in classes] == ["b", "a", "b", "c"]
-    assert classes[0] == classes[2]
-    assert len({tuple(each["color"]) for each in classes}) == 3
-    assert all(0 <= value <= 255 for each in classes for value in each["color"])
-
-
 @pytest.mark.parametrize("kind", list(EXPORTS))
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path, kind, monkeypatch):
     path = tmp_path / f"a.{kind}"
@@ -100,11 +102,3 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path, 
         EXPORTS[kind](path, FULL, 0.5)
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == [path.name]
-
-
-def test_a_label_file_is_read_back_as_endonukes(tmp_path):
-    nuclei = Nuclei(np.array([[3.6, 7.2], [0.0, -0.4], [4.2, 7.4], [10.0, 20.0]]), np.ones(4))
-    write_points(tmp_path / "7.txt", nuclei, 0.5)
-    xy, types, problems = read_points(tmp_path / "7.txt", 200)
-    np.testing.assert_array_equal(xy, [[0, 0], [4, 7], [10, 20]])
-    assert (types.tolist(), problems) == ([0, 0, 0], ()), "two of one pixel are one"

@@ -76,14 +76,11 @@ def test_a_route_returns_what_the_network_finds_on_the_translation(name, models)
         np.testing.assert_array_equal(found.area_um2, table["area_um2"])
 
 
-def test_the_ensemble_is_the_fusion_of_its_members(models):
+def test_the_ensemble_fuses_its_members_and_leaks_are_what_a_network_saw(models, tmp_path):
     patch = phantom.draw(0, 200, 0.5, slide=3).ihc
     members = {name: ROUTES[name](patch, "nuclear", models) for name in ("log", "cyclegan")}
     expected = models.load("fusion")(members, patch.mpp)
     np.testing.assert_array_equal(ROUTES["ensemble"](patch, "nuclear", models).xy, expected.xy)
-
-
-def test_leaks_are_the_scored_tiles_that_a_network_of_the_route_saw(models, tmp_path):
     tiles = ["1", "3", "5"]
     assert leaks_of("log", models, tiles) == leaks_of("direct", models, tiles) == leaks_of("cyclegan", models, []) == []
     assert leaks_of("cyclegan", models, tiles) == ["1", "3"]

@@ -39,16 +39,15 @@ def test_true_maps_score_one_everywhere(tile, oracle):
     json.dumps(result, allow_nan=False)
 
 
-def test_a_wrong_type_lowers_type_scores_but_not_detection(tile, oracle):
+def test_a_wrong_type_lowers_type_scores_but_not_detection_and_a_coarse_network_is_scored_at_the_scale_of_the_truth(
+    tile, oracle
+):
     result = evaluate_nuclei(oracle(tile.instances, types=[1, 1, 1]), [tile], types=TYPES)
     assert result["detection"]["f1"] == 1
     assert result["types"]["odd"]["weighted_f1"] == 0
     assert result["types"]["round"]["plain_f1"] == pytest.approx(2 * 2 / (2 * 2 + 1))
     assert result["types"]["round"]["weighted_f1"] == pytest.approx(2 * 2 / (2 * 2 + 2))
     assert result["pannuke"]["mpq"] < result["pannuke"]["bpq"] == 1
-
-
-def test_a_coarse_network_is_scored_at_the_scale_of_the_annotation(tile, oracle):
     net = oracle(tile.instances[::2, ::2], types=tile.types, mpp=0.5)
     result = evaluate_nuclei(net, [tile], types=TYPES)
     assert result["detection"]["f1"] == 1

@@ -9,6 +9,7 @@ import torch
 
 from histolib.io import Provenance
 from histolib.nuclei import HoVerNet, predict_maps
+from histolib.nuclei.postprocess import published_thresholds
 
 MANIFEST = json.loads(gzip.decompress((Path(__file__).parent / "hovernet_state.json.gz").read_bytes()))
 CONFIGS = {"fast_types6": 6, "fast_notypes": None, "original_types5": 5, "original_notypes": None}
@@ -27,10 +28,15 @@ def test_the_state_has_the_official_names_order_and_shapes(name):
 
 
 @pytest.mark.parametrize(("mode", "inner", "outer"), [("fast", 256, 164), ("original", 270, 80)])
-def test_outputs_have_the_published_sizes(mode, inner, outer):
+def test_outputs_have_the_published_sizes_and_thresholds_follow_the_scale(mode, inner, outer):
+    net = HoVerNet(mode, 6, WIDTH).eval()
     with torch.inference_mode():
-        logits = HoVerNet(mode, 6, WIDTH).eval()(torch.rand(2, 3, inner, inner))
+        logits = net(torch.rand(2, 3, inner, inner))
     assert {n: tuple(v.shape) for n, v in logits.items()} == {n: (2, c, outer, outer) for n, c in CHANNELS.items()}
+    assert (net.mpp, net.types, net.provenance) == (0.25, (), Provenance())
+    assert net.thresholds == published_thresholds(0.25)
+    net.mpp = 0.5
+    assert net.thresholds == published_thresholds(0.5)
 
 
 @pytest.mark.parametrize(
@@ -92,11 +98,3 @@ def test_same_size_maps_equal_predicted_maps_and_are_differentiable(narrow, mode
     maps = predict_maps((images.detach()[0] * 255).round().byte().permute(1, 2, 0).numpy(), net)
     np.testing.assert_allclose(logit[0].detach().sigmoid(), maps["np"], atol=1e-4)
     np.testing.assert_allclose(hv[0].detach().permute(1, 2, 0), maps["hv"], atol=1e-3)
-
-
-def test_default_thresholds_are_the_published_ones_at_the_scale_of_the_network():
-    net = HoVerNet(width=WIDTH)
-    assert (net.mpp, net.types, net.provenance) == (0.25, (), Provenance())
-    assert net.thresholds == {"min_area_px": 10, "sobel_px": 21, "opening_px": 5}
-    net.mpp = 0.5
-    assert net.thresholds == {"min_area_px": 3, "sobel_px": 11, "opening_px": 3}

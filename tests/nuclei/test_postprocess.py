@@ -28,7 +28,7 @@ def test_the_label_map_is_that_of_the_published_procedure(seed, shape, count, di
     assert bool(found.any()) == bool(count)
 
 
-def test_the_intermediate_results_are_consistent(discs):
+def test_steps_are_consistent_and_a_thousand_touching_nuclei_come_back(discs):
     _, probability, hv = crowd(np.random.default_rng(5), (90, 120), 30, discs)
     steps = watershed_steps(probability, hv)
     np.testing.assert_array_equal(steps.instances, postprocess(probability, hv))
@@ -39,9 +39,6 @@ def test_the_intermediate_results_are_consistent(discs):
     assert (steps.instances[seeded] == steps.markers[seeded]).all()
     strict = watershed_steps(probability, hv, edge_threshold=0.2)
     assert (strict.markers > 0).sum() < (steps.markers > 0).sum()
-
-
-def test_true_maps_of_a_thousand_touching_nuclei_give_back_each_nucleus(discs):
     rng, shape = np.random.default_rng(0), (800, 800)
     instances = np.zeros(shape, np.int32)
     for number, (row, column) in enumerate(np.ndindex(32, 32), start=1):
@@ -64,7 +61,7 @@ def test_blank_and_flat_maps_of_any_shape_are_accepted(shape, value):
         assert describe_instances(found, found).empty
 
 
-def test_specks_are_dropped_thresholds_are_arguments_and_other_shapes_are_refused(discs):
+def test_thresholds_are_arguments_in_pixels_that_follow_the_scale(discs):
     instances = discs((40, 40), (10, 10, 1), (28, 28, 8))
     maps = (instances > 0) * np.float32(0.6), hover_targets(instances)
     assert len(np.unique(postprocess(*maps))) == 2
@@ -74,9 +71,6 @@ def test_specks_are_dropped_thresholds_are_arguments_and_other_shapes_are_refuse
         postprocess(np.zeros((4, 5)), np.zeros((5, 4, 2)))
     with pytest.raises(ValueError, match=r"\(4, 5\), found \(5, 4\)"):
         describe_instances(np.zeros((4, 5), int), np.zeros((5, 4), int))
-
-
-def test_thresholds_in_pixels_follow_the_scale():
     assert published_thresholds(0.25) == {"min_area_px": 10, "sobel_px": 21, "opening_px": 5}
     assert published_thresholds(0.5) == {"min_area_px": 3, "sobel_px": 11, "opening_px": 3}
     for mpp in (0.05, 0.1, 1.0, 2.0):

@@ -13,15 +13,12 @@ from histolib.nuclei.sampling import training_crops
 TINY = replace(profile("quick").hovernet, types=("round", "odd"), width=1 / 16, map_px=20, jitter=0.0)
 
 
-def test_a_crop_has_the_sizes_of_the_network(tiles):
+def test_crops_have_the_sizes_of_the_network_and_depend_on_seed_and_index(tiles):
     drawn = training_crops(tiles, TINY)(0)
     shapes = {name: tuple(value.shape) for name, value in drawn.items()}
     assert shapes == {"image": (3, 112, 112), "np": (20, 20), "hv": (2, 20, 20), "tp": (20, 20)}
     assert [drawn[name].dtype for name in ("image", "hv")] == [torch.float32] * 2
     assert set(training_crops(tiles, replace(TINY, types=()))(0)) == {"image", "np", "hv"}
-
-
-def test_crops_depend_only_on_seed_and_index(tiles):
     draw, again, other = (training_crops(tiles, replace(TINY, seed=seed)) for seed in (0, 0, 1))
     for index in (5, 0, 5):
         assert all(torch.equal(value, again(index)[name]) for name, value in draw(index).items())

@@ -62,7 +62,7 @@ def test_published_files_get_their_metadata(tmp_path, kind, mode, num_types, gro
     assert all(torch.equal(value, state[name]) for name, value in net.state_dict().items())
 
 
-def test_every_tensor_that_does_not_fit_is_named(tmp_path):
+def test_files_that_do_not_fit_name_every_tensor(tmp_path):
     state = Narrow("fast", 6).state_dict()
     state["decoder.hv.u3.conva.weight"] = torch.zeros(16, 64, 5, 5)
     state["decoder.tp.u0.conv.bias"] = torch.zeros(5)
@@ -72,9 +72,6 @@ def test_every_tensor_that_does_not_fit_is_named(tmp_path):
         Narrow.from_official(tmp_path / "mixed.tar")
     for part in ("conv_bot.weight", "surplus", "decoder.hv.u3.conva.weight", "[16, 64, 5, 5]", "tp.u0.conv.bias"):
         assert part in str(caught.value)
-
-
-def test_files_that_are_no_checkpoint_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"absent\.tar"):
         HoVerNet.from_official(tmp_path / "absent.tar")
     (tmp_path / "text.pth").write_text("no weights")

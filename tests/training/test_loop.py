@@ -85,16 +85,13 @@ def test_a_stopped_run_ends_as_if_it_never_stopped(tmp_path, stopped_at):
     assert history.equals(log)
 
 
-def test_resume_starts_without_a_checkpoint_and_changes_nothing_of_a_finished_run(tmp_path):
+def test_a_finished_run_stays_and_the_precision_may_change(tmp_path):
     first, _ = run(tmp_path, resume=True)
     again, history = run(tmp_path, resume=True)
     assert_same(first, again)
     over, _ = run(tmp_path)
     assert_same(first, over)
     assert list(history.index) == list(range(1, 9))
-
-
-def test_precision_may_change_from_run_to_run_of_one_process(tmp_path):
     full, _ = run(tmp_path / "full")
     half, _ = run(tmp_path / "half", mixed_precision="bf16")
     again, _ = run(tmp_path / "again")
@@ -110,12 +107,15 @@ def monitored(folder, **options):
     return run(folder, **options)
 
 
-def test_a_monitored_run_ends_in_its_best_weights_and_scores_join_the_log_where_they_were_taken(tmp_path):
+def test_a_monitored_run_ends_in_its_best_weights_and_logs_the_scores(tmp_path):
     best, history = monitored(tmp_path / "all")
     assert history["f1"].dropna().to_dict() == SCORES
     assert len(history) == 8
     at_four, _ = run(tmp_path / "four", steps=4)
     assert_same(best, at_four)
+    weights, history = monitored(tmp_path / "nan", validate=lambda networks, step: {"f1": float("nan")})
+    assert len(history) == 8
+    assert_same(weights, run(tmp_path / "plain")[0])
 
 
 @pytest.mark.parametrize("ema", [0.0, 0.9])
@@ -150,12 +150,6 @@ def test_the_average_is_validated_and_kept(tmp_path):
     assert not torch.equal(kept["0.weight"], last["0.weight"])
     expected = averaged[7]["0.weight"].lerp(plain[8]["0.weight"], 1 - (1 + 7) / (10 + 7))
     assert torch.allclose(averaged[8]["0.weight"], expected, atol=1e-6)
-
-
-def test_a_score_that_is_never_a_number_keeps_the_last_weights(tmp_path):
-    weights, history = monitored(tmp_path / "nan", validate=lambda networks, step: {"f1": float("nan")})
-    assert len(history) == 8
-    assert_same(weights, run(tmp_path / "plain")[0])
 
 
 def test_other_settings_damaged_checkpoints_and_missing_logs_are_named(tmp_path):

@@ -45,7 +45,7 @@ def test_glass_has_no_content_to_lose_and_a_blank_translation_loses_all():
     assert content_correlation(tissue, flat).item() == 0
 
 
-def test_the_guard_lets_a_kept_content_pass_and_stops_a_lost_one_after_the_grace():
+def test_the_guard_stops_a_lost_content_after_the_grace_and_forgives_one_bad_step():
     kept, unlimited, lost = ContentGuard(0.3, grace_steps=10), ContentGuard(-1, grace_steps=0), ContentGuard(0.3, 10)
     for _ in range(200):
         kept.update(0.9)
@@ -54,9 +54,6 @@ def test_the_guard_lets_a_kept_content_pass_and_stops_a_lost_one_after_the_grace
         lost.update(-0.8)
     with pytest.raises(ContentLost, match=r"-0\.80.*exchanged.*warm_steps"):
         lost.update(-0.8)
-
-
-def test_the_guard_notices_a_content_that_is_lost_late_and_forgives_one_bad_step():
     guard = ContentGuard(0.3, grace_steps=0)
     for correlation in [0.9] * 100 + [-1.0] + [0.0] * 15:
         guard.update(correlation)

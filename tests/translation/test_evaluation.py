@@ -75,24 +75,18 @@ def result():
     return evaluate(paired(8), detect=dark, gain=0.5)
 
 
-def test_the_perfect_translation_gets_perfect_scores(result):
+def test_perfect_identical_inverted_and_blank_translations_are_told_apart(result):
     scores = result["translations"]["cyclegan"]
     assert scores["images"]["ssim"]["mean"] == pytest.approx(1, abs=1e-4)
     assert scores["images"]["ms_gmsd"]["mean"] == pytest.approx(0, abs=1e-4)
     assert scores["correlation"]["lowest"] == pytest.approx(1, abs=0.01)
     assert scores["nuclei"] == {"f1": 1.0, "f1_ci95": [1.0, 1.0], "before": 48, "lost": 0, "new": 0}
     assert scores["detection"]["f1"] == result["ceiling"]["f1"] == 1.0
-
-
-def test_identity_keeps_everything_and_is_no_h_and_e(result):
     scores = result["translations"]["identity"]
     assert (scores["correlation"]["mean"], scores["nuclei"]["f1"]) == (1.0, 1.0)
     assert scores["images"]["psnr"]["mean"] < 30
     assert scores["sets"]["colour"]["kid"]["mean"] > result["floor"]["colour"]["kid"]["ci95"][1]
     assert scores["detection"]["n_pred"] == 0
-
-
-def test_a_negative_and_a_blank_are_detected(result):
     inverted, blank = (result["translations"][name] for name in ("inverted", "blank"))
     assert inverted["correlation"]["mean"] < -0.5
     assert inverted["nuclei"]["new"] == 8
@@ -173,14 +167,11 @@ def test_fields_are_equal_squares_from_the_middle_and_a_patch_too_small_is_named
         cut_fields(Patch(image, 0.5, "wide"), 50.0)
 
 
-def test_who_beats_whom_follows_the_direction_of_each_measure(result):
+def test_the_table_names_directions_floor_ceiling_and_who_beats_whom(result):
     assert beaten_by(result, "cyclegan") == {}
     lost = beaten_by(result, "blank")
     assert all("cyclegan" in lost[m] for m in ("psnr", "ssim", "ms_gmsd", "mdsi", "haarpsi", "kid", "detection"))
     assert not {"correlation", "nuclei"} & set(beaten_by(result, "inverted"))
-
-
-def test_the_table_names_directions_floor_ceiling_and_a_defeat(result):
     lines = translation_table(result).splitlines()
     assert [word for word in ("PSNR ↑", "MS-GMSD ↓", "MDSI ↓", "KID ↓", "F1 ↑") if word not in lines[0]] == []
     assert [line.split()[0] for line in lines[1:5]] == list(RIVALS)

@@ -7,14 +7,11 @@ def image(value: int) -> torch.Tensor:
     return torch.full((1, 3, 2, 2), float(value))
 
 
-def test_until_it_is_full_the_pool_keeps_and_returns_every_image():
+def test_a_pool_fills_up_and_then_swaps_half_of_the_images():
     pool = ImagePool(50)
     for i in range(50):
         assert pool.query(image(i)).unique().item() == i
     assert [int(kept[0, 0, 0]) for kept in pool.images] == list(range(50))
-
-
-def test_a_full_pool_swaps_half_of_the_images():
     pool = ImagePool(50)
     out = [int(pool.query(image(i)).unique()) for i in range(2050)][50:]
     swapped = [i for i, shown in enumerate(out, start=50) if shown != i]

@@ -35,7 +35,7 @@ def test_size_scale_and_name_stay(size, mpp, generator):
     assert (out.image.shape, out.mpp, out.name) == (image.shape, mpp, "a")
 
 
-def test_the_generator_runs_at_its_own_scale(generator):
+def test_the_generator_runs_at_its_own_scale_and_keeps_no_statistics(generator, large):
     seen = []
     handle = generator.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0].shape[-2:]))
     generator.mpp = 0.5
@@ -45,6 +45,12 @@ def test_the_generator_runs_at_its_own_scale(generator):
     translate(Patch(paint("dab", size=64).image, 0.25), generator)
     handle.remove()
     assert seen == [(64, 64), (32, 32), (64, 64)]
+    before = generator(to_tensor(large.image[None, :64, :64]))
+    translate(large, generator, tile_px=128)
+    assert torch.equal(generator(to_tensor(large.image[None, :64, :64])), before)
+    image = np.random.default_rng(0).integers(0, 256, (2, 5, 7, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(to_image(to_tensor(image)), image)
+    assert to_tensor(image[0]).shape == (3, 5, 7)
 
 
 def test_tiles_meet_without_seams_and_tilings_agree_with_each_other_and_the_whole_picture(generator, large):
@@ -57,12 +63,3 @@ def test_tiles_meet_without_seams_and_tilings_agree_with_each_other_and_the_whol
     assert abs(left[:, 150].astype(int) - right[:, 50]).mean() > 2, "own statistics would give a seam"
     with pytest.raises(ValueError, match="expected a tile larger than"):
         translate(large, generator, tile_px=40)
-
-
-def test_translation_leaves_no_statistics_behind_and_images_convert_back_and_forth(generator, large):
-    before = generator(to_tensor(large.image[None, :64, :64]))
-    translate(large, generator, tile_px=128)
-    assert torch.equal(generator(to_tensor(large.image[None, :64, :64])), before)
-    image = np.random.default_rng(0).integers(0, 256, (2, 5, 7, 3), dtype=np.uint8)
-    np.testing.assert_array_equal(to_image(to_tensor(image)), image)
-    assert to_tensor(image[0]).shape == (3, 5, 7)

@@ -51,7 +51,7 @@ def test_panels_fill_at_most_two_rows(count, grid):
     assert figure.get_suptitle() == "PHANTOM"
 
 
-def test_a_running_median_is_drawn_on_the_raw_values():
+def test_lines_have_a_running_median_and_a_best_point():
     history = pd.DataFrame({"a": [1.0, 9.0, 1.0, np.nan, 1.0], "b": np.arange(5.0)}, index=range(10, 15))
     figure = figure_curves({"one": history[["a"]], "two": history}, smooth=3)
     raw, median = figure.axes[0].lines
@@ -59,6 +59,12 @@ def test_a_running_median_is_drawn_on_the_raw_values():
     assert median.get_ydata().tolist() == [1, 5, 1, 1]
     assert figure.axes[0].get_legend() is None, "the title names a single line"
     assert labels(figure.axes[1].get_legend().get_texts()) == ["a", "b"]
+    groups = {"loss": {10: 3.0, 20: 2.0, 30: 1.0}, "F1": {0: 0.1, 10: 0.9, 30: 0.5}, "KID": {1: np.nan, 2: 0.5, 3: 0.4}}
+    better = {"loss": "lower", "F1": "higher", "KID": "lower"}
+    figure = figure_curves({name: {name: line} for name, line in groups.items()}, better=better)
+    best = [[line.get_xdata()[0] for line in axes.lines if line.get_marker() == "*"] for axes in figure.axes]
+    assert best == [[30], [10], [3]]
+    assert figure.axes[1].get_title().replace("\n", " ") == "F1: higher is better, best at 10"
 
 
 def test_lines_of_one_panel_differ_in_dashes_as_in_colour_and_are_named_below_and_spans_are_shaded():
@@ -71,15 +77,6 @@ def test_lines_of_one_panel_differ_in_dashes_as_in_colour_and_are_named_below_an
     axes = figure_curves({"": {"hv": np.arange(9.0)}}, spans={"nucleus 1": (2, 4), "nucleus 2": (5, 8)}).axes[0]
     assert labels(axes.texts) == ["nucleus 1", "nucleus 2"]
     assert [(each.get_x(), each.get_width()) for each in axes.patches] == [(2, 2), (5, 3)]
-
-
-def test_each_panel_marks_its_best_point_and_skips_missing_ones():
-    groups = {"loss": {10: 3.0, 20: 2.0, 30: 1.0}, "F1": {0: 0.1, 10: 0.9, 30: 0.5}, "KID": {1: np.nan, 2: 0.5, 3: 0.4}}
-    better = {"loss": "lower", "F1": "higher", "KID": "lower"}
-    figure = figure_curves({name: {name: line} for name, line in groups.items()}, better=better)
-    best = [[line.get_xdata()[0] for line in axes.lines if line.get_marker() == "*"] for axes in figure.axes]
-    assert best == [[30], [10], [3]]
-    assert figure.axes[1].get_title().replace("\n", " ") == "F1: higher is better, best at 10"
 
 
 def test_rows_are_sorted_with_their_intervals_and_missing_scores_are_dashes():

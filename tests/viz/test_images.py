@@ -30,11 +30,21 @@ def legend(figure) -> list[str]:
     return [text.get_text() for text in figure.legends[0].get_texts()]
 
 
-def test_a_grid_of_patches_names_rows_and_columns(patch):
+def test_a_grid_names_rows_and_columns_shows_edges_and_bars(patch):
     figure = figure_patches({"H&E": [patch, patch], "IHC": [patch], "none": []}, ["one", "two"], title="PHANTOM")
     assert titles(figure) == ["one", "two", "", "", "", ""]
     assert [figure.axes[i].texts[-1].get_text() for i in (0, 2, 4)] == ["H&E", "IHC", "none"]
     assert (figure.get_suptitle(), figure.legends) == ("PHANTOM", [])
+    axes = figure_patches({"": [patch]}, points={"": [{"log": [[-50, 500]]}]}).axes[0]
+    assert (axes.get_xlim(), axes.get_ylim()) == ((-0.5, 59.5), (39.5, -0.5))
+    assert axes.get_xticks().tolist() == axes.get_yticks().tolist() == []
+
+    def bars(other):
+        figure = figure_patches({"a": [patch, patch], "b": [patch, other]})
+        return ["µm" in axes.texts[0].get_text() if axes.texts else False for axes in figure.axes]
+
+    assert bars(patch) == [False, False, True, True]
+    assert bars(Patch(patch.image, 0.25)) == [True] * 4
 
 
 @pytest.mark.parametrize(
@@ -64,21 +74,6 @@ def test_one_row_is_wrapped_so_that_patches_are_large_and_each_has_its_title(cou
     figure = figure_patches({"": [tile] * count}, [str(i) for i in range(count)])
     assert figure.axes[0].get_gridspec().get_geometry() == grid
     assert titles(figure)[:count] == [str(i) for i in range(count)]
-
-
-def test_a_patch_is_shown_to_its_edges_and_marks_do_not_move_the_view(patch):
-    axes = figure_patches({"": [patch]}, points={"": [{"log": [[-50, 500]]}]}).axes[0]
-    assert (axes.get_xlim(), axes.get_ylim()) == ((-0.5, 59.5), (39.5, -0.5))
-    assert axes.get_xticks().tolist() == axes.get_yticks().tolist() == []
-
-
-def test_bars_stand_below_columns_of_one_scale_and_below_all_patches_of_several(patch):
-    def bars(other):
-        figure = figure_patches({"a": [patch, patch], "b": [patch, other]})
-        return ["µm" in axes.texts[0].get_text() if axes.texts else False for axes in figure.axes]
-
-    assert bars(patch) == [False, False, True, True]
-    assert bars(Patch(patch.image, 0.25)) == [True] * 4
 
 
 @pytest.mark.parametrize("xy", [NONE, [], [[3, 4]], np.ones((1000, 2))])

@@ -13,15 +13,12 @@ from histolib.viz import figure_counts, figure_patches, save_figure
 from histolib.viz.style import COLOURS, PALETTE, add_scale_bar, colours, contact_sheet, style, wrapped
 
 
-def test_names_have_fixed_colours_and_others_take_unused_ones():
+def test_names_have_fixed_colours_and_text_is_wrapped_around_formulas():
     assert all(map(is_color_like, COLOURS.values()))
     found = colours(["a", "missed", "b"])
     assert (found["missed"], len(set(found.values()))) == (COLOURS["missed"], 3)
     assert set(colours(map(str, range(20))).values()) == set(PALETTE)
     assert colours([]) == {}
-
-
-def test_text_is_wrapped_to_a_width_and_formulas_stay_whole():
     assert wrapped("one two three four five", 2) == "one two three\nfour five"
     assert wrapped("cycle: $|F(G(x))-x|+|G(F(y))-y|$", 1).split("\n")[1] == "$|F(G(x))-x|+|G(F(y))-y|$"
     assert wrapped("a\nb", 9) == "a\nb"

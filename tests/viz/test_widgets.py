@@ -192,7 +192,7 @@ def choose(field, name, content):
     field.set_trait("value", {name: record} if ipywidgets.__version__.startswith("7") else (record,))
 
 
-def test_an_upload_is_shown_and_its_results_can_be_downloaded(find, calls, example):
+def test_an_upload_and_a_changed_scale_or_choice_are_shown(find, calls, example):
     row, status, links, picture, _ = upload(find, example, 0.25, {}).children
     field, scale = row.children
     assert scale.value == 0.25
@@ -203,9 +203,7 @@ def test_an_upload_is_shown_and_its_results_can_be_downloaded(find, calls, examp
         assert status.value == ("a<b.png: expected an image" if fails else "")
         assert ('download="a&lt;b.png.csv"' in links.value) != fails
         assert bytes(picture.value).startswith(b"\x89PNG"), "an error leaves the last picture"
-
-
-def test_a_changed_scale_or_choice_is_used(find, calls, example):
+    calls.clear()
     row, *_ = upload(find, example, 0.3, {"marker": ["nuclear", "membrane"]}).children
     _, scale, marker = row.children
     scale.value, marker.value = 0.4, "membrane"
