@@ -138,14 +138,11 @@ def test_it_does_nothing_elsewhere_refuses_another_numpy_and_installs_what_colab
     assert (clone / "README.md").read_text() == "a reader's own words"
 
 
-def test_what_colab_brings_is_within_the_ranges():
+def test_versions_agree_everywhere_and_with_what_colab_brings():
     needed = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     ranges = {need.name: need.specifier for need in map(Requirement, needed)}
     assert ranges.keys() - BROUGHT.keys() == {MISSING, "papermill", "pooch"}, "all that the cell installs"
     assert [name for name, number in BROUGHT.items() if number not in ranges[name]] == []
-
-
-def test_the_tag_is_that_of_this_version_everywhere():
     assert f"v{__version__}" == TAG
     assert f"version: {__version__}\n" in (ROOT / "CITATION.cff").read_text()
     assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == __version__

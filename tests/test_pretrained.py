@@ -77,7 +77,7 @@ def asked(tmp_path_factory):
     return [parser.parse_args(command) for command in asked if command[0] == "train"]
 
 
-def test_the_recipes_are_commands_that_parse_with_settings_that_exist(asked):
+def test_the_recipes_parse_and_begin_with_what_an_earlier_one_wrote(asked):
     assert len(asked) == len(RECIPES) + 3, "a translation takes two trainings"
     for args in asked:
         settings = getattr(profile(args.profile), args.network)
@@ -86,9 +86,6 @@ def test_the_recipes_are_commands_that_parse_with_settings_that_exist(asked):
             assert differs or change.startswith("steps="), "recipes list differences only"
         split = args.split if args.network == "hovernet" else args.ihc_split
         assert (SHIPPED.parent.parent / split).is_file()
-
-
-def test_what_a_recipe_begins_with_an_earlier_recipe_wrote(asked):
     written = set()
     for args in asked:
         for needed in (getattr(args, name, None) for name in ("start", "detector", "consistency")):

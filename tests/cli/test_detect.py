@@ -138,14 +138,15 @@ def test_without_a_terminal_progress_is_a_line_every_tenth_but_not_within_30_sec
     assert messages[0] == "2 of 20 images (10 %) in 200 s"
 
 
-def test_an_output_that_cannot_be_written_stops_before_the_work(tmp_path, refused, route_that):
+def test_missing_weights_and_outputs_that_cannot_be_written_are_one_line(tmp_path, refused, route_that, monkeypatch):
+    err = refused("detect", draw(tmp_path / "a.png"), "--mpp", 0.5, "--route", "od", "--weights", tmp_path)
+    for part in ("route od: expected hovernet.safetensors", str(tmp_path), "histolib run --only 02,03"):
+        assert part in err
     route_that(lambda patch: pytest.fail("the work began"))
     image = draw(tmp_path / "a.png")
     err = refused("detect", image, "--mpp", 0.5, "--output", image / "below")
     assert f"histolib detect: {image / 'below'}: expected a writable folder, found none" in err
 
-
-def test_a_disk_that_fills_up_ends_the_run_with_one_line(tmp_path, refused, route_that, monkeypatch):
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
@@ -154,12 +155,6 @@ def test_a_disk_that_fills_up_ends_the_run_with_one_line(tmp_path, refused, rout
     err = refused("detect", draw(tmp_path / "a.png"), "--mpp", 0.5, "--output", tmp_path / "out")
     assert err == "histolib detect: [Errno 28] No space left on device\n"
     assert os.listdir(tmp_path / "out") == []
-
-
-def test_missing_weights_say_where_they_were_sought_and_how_to_get_them(tmp_path, refused):
-    err = refused("detect", draw(tmp_path / "a.png"), "--mpp", 0.5, "--route", "od", "--weights", tmp_path)
-    for part in ("route od: expected hovernet.safetensors", str(tmp_path), "histolib run --only 02,03"):
-        assert part in err
 
 
 def test_without_weights_the_default_is_the_simplest_route_and_that_is_said(tmp_path, caplog):

@@ -67,7 +67,7 @@ def test_every_help_states_defaults_and_has_examples_that_parse(command, capsys)
     assert_examples_parse(text, command)
     assert command or all(name in text for name in COMMANDS)
     for name, block in re.findall(r"^  (--[\w-]+)( \S.*?)(?=^  -|^\S|\Z)", text, re.M | re.S):
-        assert "default" in block or f"[{name}" not in text or "NAME=VALUE" in block, name
+        assert "default" in block or f"[{name} " not in text or "NAME=VALUE" in block, name
 
 
 @pytest.mark.parametrize("page", ["README.md", "data/README.md"])
@@ -94,5 +94,6 @@ def test_python_m_histolib_processes_good_files_and_names_the_others(tmp_path):
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ended.returncode == 2
     assert ended.stdout.startswith("good ")
-    assert ended.stderr == "histolib detect: cut.png: expected a whole image, found a damaged one\n"
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("histolib detect: cut.png: expected a whole image, found a damaged one")
     assert sorted(path.name for path in (tmp_path / "detections").iterdir()) == ["good.csv", "good.geojson"]

@@ -127,7 +127,7 @@ def done(tmp_path_factory):
     return root, original
 
 
-def test_figures_are_collected_with_manifest_and_contact_sheet(done):
+def test_figures_and_a_summary_are_collected_and_copies_have_their_parameters(done):
     figures = done[0] / "figures"
     names = {path.name for path in figures.iterdir()}
     assert names == {"01_one.png", "01_one.pdf", "manifest.json", "contact_sheet.png"}
@@ -137,9 +137,6 @@ def test_figures_are_collected_with_manifest_and_contact_sheet(done):
     assert entry == {
         "name": "01_one", "notebook": "01_a.ipynb", "commit": "", "dpi": 200, "profile": "quick", "seed": 7,
     }  # fmt: skip
-
-
-def test_the_summary_says_what_ran_how_long_and_what_it_made(done):
     root, _ = done
     made = record(root / "runs/quick")
     assert (made["status"], made["profile"], made["commit"]) == ("done", "quick", "")
@@ -149,9 +146,6 @@ def test_the_summary_says_what_ran_how_long_and_what_it_made(done):
     for entry in made["notebooks"]:
         assert (entry["status"], entry["cell"], entry["error"]) == ("done", None, None)
         assert entry["seconds"] > 0
-
-
-def test_the_executed_copy_has_the_injected_parameters_and_each_notebook_only_its_own(done):
     copies = [nbformat.read(done[0] / "runs/quick/notebooks" / name, 4) for name in ("01_a.ipynb", "02_b.ipynb")]
     injected = [cell.source for cell in copies[0].cells if "injected-parameters" in cell.metadata.get("tags", ())]
     assert "seed = 7" in injected[0]

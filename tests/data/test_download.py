@@ -122,7 +122,7 @@ def zip_of(members: dict[str, bytes]) -> bytes:
     return stream.getvalue()
 
 
-def test_an_archive_is_downloaded_and_unpacked_once_and_the_zips_of_pannuke_are_kept(server, tmp_path):
+def test_archives_are_unpacked_once_zips_kept_and_manual_steps_listed(server, tmp_path):
     server["body"] = zip_of({"dataset/images/1.png": b"1", "dataset/labels/": b""})
     archive = dataclasses.replace(sources()["endonuke"], urls=[server["url"]])
     zips = dataclasses.replace(sources()["pannuke"], urls=[server["url"], server["url"].replace("data", "more")])
@@ -132,9 +132,6 @@ def test_an_archive_is_downloaded_and_unpacked_once_and_the_zips_of_pannuke_are_
     assert (tmp_path / "endonuke/dataset/images/1.png").read_bytes() == b"1"
     assert (tmp_path / "endonuke/dataset/labels").is_dir()
     assert server["requests"] == 3
-
-
-def test_a_source_with_manual_steps_lists_them_and_unpacks_the_archive(tmp_path):
     source = sources()["bci"]
     with pytest.raises(ValueError, match=r"bci: .*\(1\) open https://drive\.google.*\(2\) .*/bci\.zip; \(3\)"):
         download(source, tmp_path)

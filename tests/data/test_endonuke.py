@@ -59,7 +59,7 @@ def test_tiles_come_in_order_of_ids_and_annotators_with_the_scale_of_their_width
     assert (tiles[0].patch.image == 255).all(), "transparency is white"
 
 
-def test_points_outside_are_dropped_and_reported(root, caplog):
+def test_points_outside_and_exact_repeats_are_dropped_and_reported(root, caplog):
     path = label(root, 100, "200 0 1\n-1 5 0\n-0.5 199.49 1\n199.5 1e9 1\n")
     tiles = EndoNuke(root)
     with caplog.at_level(logging.WARNING):
@@ -69,9 +69,6 @@ def test_points_outside_are_dropped_and_reported(root, caplog):
     assert [problem.split(": ")[0] for problem in sample.problems] == [f"{path}:{line}" for line in (1, 2, 4)]
     assert "(200, 0) is outside the tile of 200 px, dropped" in sample.problems[0]
     assert sorted(caplog.messages) == sorted(sample.problems), "each problem is logged once, however often it is read"
-
-
-def test_exact_repeats_are_collapsed_and_reported_and_other_classes_kept(root):
     label(root, 100, "5 5 1\n6 6 1\n5 5 1\n5.0 5 1\n5 5 2\n")
     sample = EndoNuke(root)[3]
     assert sample.xy.tolist() == [[5, 5], [6, 6], [5, 5]]

@@ -121,7 +121,7 @@ def test_merging_keeps_every_nucleus_of_every_channel(owner, ids):
         assert types[found - 1] == channel + 1
 
 
-def test_where_channels_overlap_the_later_one_wins():
+def test_overlaps_and_unknown_tissues_are_reported_and_fortran_order_is_read(root, caplog):
     masks = np.zeros((1, 4, 5))
     masks[0, :3, 0], masks[0, 1:, 4], masks[0, 3, 1] = 7, 7, 1
     instances, types, hidden = merge_channels(masks)
@@ -129,9 +129,6 @@ def test_where_channels_overlap_the_later_one_wins():
     assert types.tolist() == [1, 5]
     instances, types, _ = merge_channels(np.zeros((3, 3, 5)))
     assert (instances.max(), types.shape, types.dtype) == (0, (0,), np.int64)
-
-
-def test_hidden_nuclei_and_unknown_tissues_are_reported_and_fortran_order_is_read(root, caplog):
     path = root / member(MASKS)
     masks = np.load(path)
     masks[1, -4:, -4:, 4] = 8

@@ -24,13 +24,15 @@ class Five(InstanceReader):
         return InstanceSample(Patch(image, 0.25, str(index)), np.zeros((2, 2), int), np.zeros(0, int), "", "")
 
 
-def test_the_samples_of_a_group_stay_together_and_in_order():
+def test_samples_of_a_group_and_annotations_of_a_tile_stay_together():
     subset = in_groups(Five(), ["b", "c"])
     assert [sample.patch.name for sample in subset] == ["1", "3", "4"]
     assert subset.groups == ("b", "c", "b")
     assert len(in_groups(Five(), [])) == 0
     with pytest.raises(ValueError, match="expected groups out of a, b, c, found no d"):
         in_groups(Five(), ["a", "d"])
+    parts = split_ids([3, 3, 5, 9, 20, 21], {"train": ["20-21", "1-3"], "val": ["4-9"], "test": []})
+    assert parts == {"train": [0, 1, 4, 5], "val": [2, 3], "test": []}
 
 
 @pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.name)
@@ -64,11 +66,6 @@ def test_missing_and_other_json_is_refused(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(ValueError, match=rf"split\.json: .*{message}"):
         read_split(path)
-
-
-def test_annotations_of_one_tile_stay_in_one_part():
-    parts = split_ids([3, 3, 5, 9, 20, 21], {"train": ["20-21", "1-3"], "val": ["4-9"], "test": []})
-    assert parts == {"train": [0, 1, 4, 5], "val": [2, 3], "test": []}
 
 
 @pytest.mark.parametrize(

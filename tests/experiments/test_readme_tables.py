@@ -34,7 +34,7 @@ def table(name, results):
     return fill(f"<!-- table: {name} -->\n<!-- end of table -->", results).splitlines()
 
 
-def test_only_the_text_between_the_marks_changes_and_an_unknown_table_is_named(results):
+def test_tables_are_filled_between_their_marks_and_unknown_ones_named(results):
     text = "before\n<!-- table: routes -->\nold\n<!-- end of table -->\nafter\n"
     filled = fill(text, results)
     assert filled.startswith("before\n<!-- table: routes -->\n| route |")
@@ -48,9 +48,6 @@ def test_only_the_text_between_the_marks_changes_and_an_unknown_table_is_named(r
     assert "| `cyclegan` | 0.500 | – | +1.0, -5 to +7 |" in recalls
     with pytest.raises(ValueError, match=r"expected a table out of routes, .* found none"):
         table("none", results)
-
-
-def test_the_course_table_states_time_and_memory(results):
     notebooks = {name[:2]: {"seconds": 390.0, "memory_mb": 2900.0} for name in NOTEBOOKS}
     (results / "course_cost.json").write_text(json.dumps({"machine": {"cpus": 8}, "notebooks": notebooks}))
     lines = table("course", results)

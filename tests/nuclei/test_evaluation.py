@@ -39,9 +39,7 @@ def test_true_maps_score_one_everywhere(tile, oracle):
     json.dumps(result, allow_nan=False)
 
 
-def test_a_wrong_type_lowers_type_scores_but_not_detection_and_a_coarse_network_is_scored_at_the_scale_of_the_truth(
-    tile, oracle
-):
+def test_wrong_types_coarse_networks_and_empty_tiles_have_known_scores(tile, oracle):
     result = evaluate_nuclei(oracle(tile.instances, types=[1, 1, 1]), [tile], types=TYPES)
     assert result["detection"]["f1"] == 1
     assert result["types"]["odd"]["weighted_f1"] == 0
@@ -53,6 +51,12 @@ def test_a_wrong_type_lowers_type_scores_but_not_detection_and_a_coarse_network_
     assert result["detection"]["f1"] == 1
     assert result["segmentation"]["pq"] > 0.8
     assert result["protocol"]["thresholds"] == published_thresholds(0.5)
+    empty = InstanceSample(tile.patch, np.zeros((96, 96), np.int32), np.zeros(0, int), "Skin", "new")
+    result = evaluate_nuclei(oracle(empty.instances), [empty], types=TYPES)
+    assert result["detection"]["f1"] is None
+    assert result["segmentation"]["pq"] is None
+    with pytest.raises(ValueError, match="expected at least one sample, found none"):
+        evaluate_nuclei(oracle(empty.instances), [])
 
 
 def test_groups_seen_in_training_are_reported_as_leaked_and_other_type_names_are_not_scored(tile, oracle, narrow):
@@ -65,15 +69,6 @@ def test_groups_seen_in_training_are_reported_as_leaked_and_other_type_names_are
         result = evaluate_nuclei(other, [tile], types=["a", "b", "c"])
         assert result["types"] == {}
         json.dumps(result, allow_nan=False)
-
-
-def test_empty_tiles_have_no_scores_and_no_samples_are_refused(tile, oracle):
-    empty = InstanceSample(tile.patch, np.zeros((96, 96), np.int32), np.zeros(0, int), "Skin", "new")
-    result = evaluate_nuclei(oracle(empty.instances), [empty], types=TYPES)
-    assert result["detection"]["f1"] is None
-    assert result["segmentation"]["pq"] is None
-    with pytest.raises(ValueError, match="expected at least one sample, found none"):
-        evaluate_nuclei(oracle(empty.instances), [])
 
 
 def test_chosen_thresholds_detect_more_than_the_published_ones_which_equal_choices_keep(discs, sample, oracle, narrow):

@@ -72,7 +72,13 @@ def test_inference_leaves_the_network_unchanged_and_follows_every_change_of_it(n
     assert not np.array_equal(predict_maps(image, net)["np"], first)
 
 
-def test_tiles_and_orientations_out_of_range_are_refused_and_lower_precision_is_close(narrow, picture):
+def test_orientations_are_averaged_and_wrong_numbers_are_refused(narrow, picture):
+    net, image = narrow("fast", None), picture[:40, :56]
+    upright = predict_maps(image, net, orientations=8)
+    turned = predict_maps(np.ascontiguousarray(np.rot90(image)), net, orientations=8)
+    np.testing.assert_allclose(np.rot90(turned["np"], -1), upright["np"], atol=1e-5)
+    x, y = np.rot90(turned["hv"], -1).transpose(2, 0, 1)
+    np.testing.assert_allclose(np.stack([-y, x], axis=-1), upright["hv"], atol=1e-4)
     net, image = narrow(sharp=False), picture[:40, :40]
     with pytest.raises(ValueError, match="expected a tile larger than"):
         predict_maps(picture, net, tile_px=128)
@@ -81,15 +87,6 @@ def test_tiles_and_orientations_out_of_range_are_refused_and_lower_precision_is_
             predict_maps(picture, net, orientations=count)
     exact, rough = predict_maps(image, net), predict_maps(image, net, autocast=torch.bfloat16)
     assert 0 < np.abs(rough["np"] - exact["np"]).mean() < 0.1
-
-
-def test_averaged_maps_turn_with_the_image(narrow, picture):
-    net, image = narrow("fast", None), picture[:40, :56]
-    upright = predict_maps(image, net, orientations=8)
-    turned = predict_maps(np.ascontiguousarray(np.rot90(image)), net, orientations=8)
-    np.testing.assert_allclose(np.rot90(turned["np"], -1), upright["np"], atol=1e-5)
-    x, y = np.rot90(turned["hv"], -1).transpose(2, 0, 1)
-    np.testing.assert_allclose(np.stack([-y, x], axis=-1), upright["hv"], atol=1e-4)
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 8])

@@ -39,15 +39,12 @@ def test_losses_and_gradients_are_finite_on_empty_single_pixel_and_full_maps(nuc
     assert all(value.grad.isfinite().all() for value in outputs.values())
 
 
-def test_dice_of_hard_masks_is_summed_over_classes():
+def test_dice_and_gradient_terms_have_known_values():
     classes, guess = torch.zeros(2, 1, 4, 4, dtype=torch.long)
     classes[:, :2] = 1
     guess[:, 1:3] = 1
     logits = 60 * F.one_hot(guess, 2).permute(0, 3, 1, 2).float()
     assert dice_loss(logits, classes).item() == pytest.approx(2 * 0.5, abs=1e-3)
-
-
-def test_the_gradient_term_is_a_masked_mean_along_each_map_and_counts_double():
     """Of an error that grows by `a` a pixel along its map, the 5 x 5 kernel sees a times the sum of its weights."""
     offsets = np.argwhere(np.ones((5, 5))) - 2
     weight = sum(dx * dx / (dx * dx + dy * dy) for dy, dx in offsets if dx or dy)

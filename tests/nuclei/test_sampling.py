@@ -13,7 +13,7 @@ from histolib.nuclei.sampling import training_crops
 TINY = replace(profile("quick").hovernet, types=("round", "odd"), width=1 / 16, map_px=20, jitter=0.0)
 
 
-def test_crops_have_the_sizes_of_the_network_and_depend_on_seed_and_index(tiles):
+def test_crops_have_the_sizes_of_the_network_and_what_does_not_fit_is_named(tiles, sample):
     drawn = training_crops(tiles, TINY)(0)
     shapes = {name: tuple(value.shape) for name, value in drawn.items()}
     assert shapes == {"image": (3, 112, 112), "np": (20, 20), "hv": (2, 20, 20), "tp": (20, 20)}
@@ -24,6 +24,13 @@ def test_crops_have_the_sizes_of_the_network_and_depend_on_seed_and_index(tiles)
         assert all(torch.equal(value, again(index)[name]) for name, value in draw(index).items())
     assert any(not torch.equal(draw(i)["image"], other(i)["image"]) for i in range(5))
     assert len({draw(i)["image"].numpy().tobytes() for i in range(20)}) > 10
+    with pytest.raises(ValueError, match="train_hovernet: expected at least one sample, found none"):
+        training_crops([], TINY)
+    with pytest.raises(ValueError, match=r"map_px: expected a multiple of 8 plus 4 such as 28, found 24"):
+        training_crops(tiles, replace(TINY, map_px=24))
+    unknown = sample(np.ones((30, 30), int) * (np.arange(30) > 9), types=[3], name="tile 7")
+    with pytest.raises(ValueError, match=r"tile 7: expected types 1 to 2 \(round, odd\), found 3"):
+        training_crops([unknown], TINY)(0)
 
 
 @pytest.mark.parametrize(("shape", "mpp"), [((70, 64), 0.5), ((140, 128), 0.25), ((9, 40), 0.5), ((1, 1), 0.5)])
@@ -60,13 +67,3 @@ def test_all_eight_orientations_are_drawn_and_distances_refer_to_the_whole_nucle
     draw = training_crops([sample(discs((120, 120), (60, 60, 40)))], TINY)
     inside = [drawn["hv"].abs().max() for drawn in map(draw, range(30)) if drawn["np"].all()]
     assert 0 < max(inside) < 1
-
-
-def test_samples_and_sizes_that_do_not_fit_are_named(tiles, sample):
-    with pytest.raises(ValueError, match="train_hovernet: expected at least one sample, found none"):
-        training_crops([], TINY)
-    with pytest.raises(ValueError, match=r"map_px: expected a multiple of 8 plus 4 such as 28, found 24"):
-        training_crops(tiles, replace(TINY, map_px=24))
-    unknown = sample(np.ones((30, 30), int) * (np.arange(30) > 9), types=[3], name="tile 7")
-    with pytest.raises(ValueError, match=r"tile 7: expected types 1 to 2 \(round, odd\), found 3"):
-        training_crops([unknown], TINY)(0)

@@ -100,7 +100,7 @@ def test_detections_are_matched_missed_or_false_and_differ_in_shape(patch):
     assert [len(xy) for empty in (NONE, []) for xy in outcomes(empty, empty, [], []).values()] == [0] * 6
 
 
-def test_outlines_enclose_each_nucleus_at_its_border_in_the_colour_of_its_type(patch, instances):
+def test_outlines_and_maps_are_drawn_in_the_right_place_and_colour(patch, instances):
     names = ["neoplastic", "dead", "never seen", "connective"]
     figure = figure_patches({"": [patch, patch]}, outlines={"": [(instances, names), (instances * 0, [])]})
     (lines,), (none,) = (axes.collections for axes in figure.axes)
@@ -112,9 +112,6 @@ def test_outlines_enclose_each_nucleus_at_its_border_in_the_colour_of_its_type(p
     alike = figure_patches({"": [patch]}, outlines={"": [(instances, None)]})
     assert len(set(hexes(alike.axes[0].collections[0]))) == 1
     assert alike.legends == []
-
-
-def test_maps_are_drawn_by_their_values(patch, instances):
     signed = np.linspace(-1, 1, 2400).reshape(40, 60)
     maps = {"np": np.full((40, 60), 0.2), "hv": signed, "ids": instances, "mask": signed > 0, "depth": signed - 1}
     figure = figure_maps(patch, maps, title="PHANTOM")

@@ -45,7 +45,7 @@ def test_the_bar_is_a_round_number_of_microns_below_the_image(mpp, width, length
     assert axes.texts[0].get_window_extent().y1 < axes.get_window_extent().y0
 
 
-def test_a_figure_is_saved_as_a_16_9_png_and_as_pdf(tmp_path, patch):
+def test_a_figure_is_saved_as_a_16_9_png_and_pdf_with_a_note_below(tmp_path, patch):
     about = {"profile": "quick", "seed": 0}
     paths = save_figure(figure_patches({"a": [patch]}), "name", tmp_path / "new", about)
     assert paths == [tmp_path / "new" / "name.png", tmp_path / "new" / "name.pdf"]
@@ -58,9 +58,6 @@ def test_a_figure_is_saved_as_a_16_9_png_and_as_pdf(tmp_path, patch):
     content = paths[1].read_bytes()
     assert content.startswith(b"%PDF-")
     assert content.rstrip().endswith(b"%%EOF")
-
-
-def test_a_note_is_in_the_saved_picture_below_the_legend_and_not_in_the_figure(tmp_path, patch):
     figure = figure_patches({"": [patch] * 2}, points={"": [{"log": [[3, 4]]}] * 2})
     plain, _ = save_figure(figure, "plain", tmp_path)
     noted, _ = save_figure(figure, "noted", tmp_path, note="quick profile " * 5)
