@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -77,12 +78,17 @@ def test_points_outside_and_exact_repeats_are_dropped_and_reported(root, caplog)
     assert "100.txt:3: point (5, 5) of class 1 repeats line 1, dropped" in sample.problems[0]
 
 
-@pytest.mark.parametrize("line", ["5 5", "5 5 1 9", "5,5,1", "5 five 1", "nan 5 1", "5 5 3", "5 5 stroma", "5 5 1.0"])
-def test_a_bad_line_is_named_by_file_and_number(root, line):
-    path = label(root, 100, f"1 1 0\n\n{line}\n")
-    with pytest.raises(ValueError, match="expected") as error:
-        EndoNuke(root)[3]
-    assert str(error.value) == f"{path}:3: expected x and y in pixels and a class of 0, 1, 2, found {line!r}"
+def test_a_bad_line_and_a_file_name_other_than_an_id_are_named(root):
+    for line in ("5 5", "5 5 1 9", "5,5,1", "5 five 1", "nan 5 1", "5 5 3", "5 5 stroma", "5 5 1.0"):
+        path = label(root, 100, f"1 1 0\n\n{line}\n")
+        with pytest.raises(ValueError, match="expected") as error:
+            EndoNuke(root)[3]
+        assert str(error.value) == f"{path}:3: expected x and y in pixels and a class of 0, 1, 2, found {line!r}"
+    for write in (lambda: tile(root, "scan_1"), lambda: label(root, "scan_1", "")):
+        path = write()
+        with pytest.raises(ValueError, match=f"{re.escape(str(path))}.*expected a tile id as name"):
+            EndoNuke(root)
+        path.unlink()
 
 
 @pytest.mark.parametrize("size", [(300, 300), (200, 400), (1, 1)])
@@ -97,14 +103,6 @@ def test_a_tile_of_another_size_and_damaged_files_are_errors(root, size):
     label(root, 100, "").write_bytes(b"\x89PNG\xff\xfe")
     with pytest.raises(ValueError, match=r"100\.txt: expected a text file"):
         EndoNuke(root)[3]
-
-
-@pytest.mark.parametrize("write", [lambda root: tile(root, "scan_1"), lambda root: label(root, "scan_1", "")])
-def test_a_file_name_other_than_an_id_is_an_error(root, write):
-    path = write(root)
-    with pytest.raises(ValueError, match="expected a tile id as name") as error:
-        EndoNuke(root)
-    assert str(path) in str(error.value)
 
 
 def test_missing_folders_and_images_are_named_beside_existing_ones(root, tmp_path):

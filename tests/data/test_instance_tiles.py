@@ -75,33 +75,33 @@ def test_missing_partners_types_and_tables_are_named(root):
         InstanceTiles(root)
 
 
-@pytest.mark.parametrize("types", [{"700": 4}, {"700": 4, "65535": 1, "8": 2}])
-def test_ids_that_only_label_or_table_has_are_an_error(root, types):
-    (root / "types.json").write_text(json.dumps({"train_10_000": {}, "train_2_000": types}))
-    with pytest.raises(ValueError, match=r"labels/train_2_000\.png: .* found ids (8|65535) in only one"):
-        InstanceTiles(root)[1]
-
-
-@pytest.mark.parametrize(
-    "text", ["{", "[1, 2]", '{"t": 3}', '{"t": {"a": 1}}', '{"t": {"1": 0}}', '{"t": {"1": "x"}}', '{"t": {"1": 2.5}}']
-)
-def test_a_table_of_another_form_is_an_error(root, text):
-    (root / "types.json").write_text(text)
-    with pytest.raises(ValueError, match=r"types\.json: expected a "):
-        InstanceTiles(root)
-
-
-def test_a_label_of_another_form_is_an_error(root):
-    path = root / "labels" / "train_2_000.png"
+def test_tables_and_labels_of_another_form_and_ids_of_only_one_are_errors(root):
+    tiles, table, path = InstanceTiles(root), root / "types.json", root / "labels" / "train_2_000.png"
+    for ids in ({"700": 4}, {"700": 4, "65535": 1, "8": 2}):
+        table.write_text(json.dumps({"train_10_000": {}, "train_2_000": ids}))
+        with pytest.raises(ValueError, match=r"labels/train_2_000\.png: .* found ids (8|65535) in only one"):
+            InstanceTiles(root)[1]
     Image.new("RGB", (8, 5)).save(path)
     with pytest.raises(ValueError, match=r"train_2_000\.png: expected one channel of integer ids, found uint8"):
-        InstanceTiles(root)[1]
+        tiles[1]
     path.write_text("no image")
     with pytest.raises(ValueError, match=r"train_2_000\.png: expected a PNG of instance ids"):
-        InstanceTiles(root)[1]
+        tiles[1]
     Image.fromarray(np.zeros((5, 9), np.uint16)).save(path)
     with pytest.raises(ValueError, match=r"train_2_000\.png: expected \(5, 8\) px like its image, found \(5, 9\)"):
-        InstanceTiles(root)[1]
+        tiles[1]
+    for text in (
+        "{",
+        "[1, 2]",
+        '{"t": 3}',
+        '{"t": {"a": 1}}',
+        '{"t": {"1": 0}}',
+        '{"t": {"1": "x"}}',
+        '{"t": {"1": 2.5}}',
+    ):
+        table.write_text(text)
+        with pytest.raises(ValueError, match=r"types\.json: expected a "):
+            InstanceTiles(root)
 
 
 def cut(whole: np.ndarray) -> list[np.ndarray]:

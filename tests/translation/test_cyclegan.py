@@ -7,7 +7,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from histolib.imaging import Patch
-from histolib.translation import ContentLost, CycleGAN, StainReference, recolour_od, to_tensor
+from histolib.translation import CycleGAN, StainReference, recolour_od, to_tensor
 from histolib.translation.content import DENSITY_BINS
 from histolib.translation.cyclegan import DIRECTIONS
 from histolib.translation.inference import to_image
@@ -35,35 +35,23 @@ def test_a_term_of_zero_weight_is_not_computed(off, accelerator):
     assert {"adversarial", "discriminator_he", "discriminator_ihc"} <= losses.keys()
 
 
-class Scaled(nn.Module):
-    """The image, or its negative, with a weight of its own."""
+class Fixed(nn.Module):
+    """A generator that returns its image, or a discriminator that scores every patch with a quarter."""
 
-    def __init__(self, invert: bool = False) -> None:
+    def __init__(self, generates: bool) -> None:
         super().__init__()
-        self.zero, self.invert = nn.Parameter(torch.zeros(())), invert
+        self.generates, self.zero = generates, nn.Parameter(torch.zeros(()))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return (1 - x if self.invert else x) + self.zero
-
-
-class Constant(Scaled):
-    """The score of every patch is a quarter."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return (self.zero + 0.25).expand(len(x), 1, 2, 2)
-
-
-def with_generators(settings, invert: bool = False) -> CycleGAN:
-    task = CycleGAN(settings)
-    for name in task.generators:
-        task.modules[name] = task.generators[name] = Scaled(invert)
-    return task
+        return (x if self.generates else torch.full((len(x), 1, 2, 2), 0.25)) + self.zero
 
 
 def test_losses_are_those_of_the_paper_for_networks_that_do_nothing(accelerator):
-    task = with_generators(replace(SMALL, label_smoothing=0.1))
+    task = CycleGAN(replace(SMALL, label_smoothing=0.1))
+    for name in task.generators:
+        task.modules[name] = task.generators[name] = Fixed(True)
     for domain in task.discriminators:
-        task.modules[f"discriminator_{domain}"] = task.discriminators[domain] = Constant()
+        task.modules[f"discriminator_{domain}"] = task.discriminators[domain] = Fixed(False)
     losses = {name: value.item() for name, value in task.step(batch(), accelerator).items()}
     nothing = {"cycle": 0.0, "identity": 0.0, "correlation": 1.0, "adversarial": 2 * 0.75**2}
     discriminators = {f"discriminator_{domain}": (0.65**2 + 0.25**2) / 2 for domain in ("he", "ihc")}
@@ -116,33 +104,17 @@ def test_on_od_both_generators_begin_as_the_classical_recolouring(marker, tissue
 
 
 def test_consistency_is_computed_for_ihc_only_and_trains_its_generator(accelerator):
-    asked = []
+    asked, sample = [], batch()
 
     def agree(ihc, translated):
         asked.append(ihc)
         return translated.mean()
 
     task = CycleGAN(replace(SMALL, consistency=1e6, content_limit=-1.0), consistency=agree)
-    sample = batch()
-    losses = task.step(sample, accelerator)
-    assert torch.equal(asked[0], sample["ihc"])
-    assert len(asked) == 1
-    means = [losses["consistency"].item()]
-    means += [task.step(sample, accelerator)["consistency"].item() for _ in range(5)]
+    means = [task.step(sample, accelerator)["consistency"].item() for _ in range(6)]
     assert means[-1] < means[0]
     CycleGAN(SMALL, consistency=agree).step(sample, accelerator)
     assert len(asked) == 6
+    assert all(torch.equal(ihc, sample["ihc"]) for ihc in asked)
     with pytest.raises(ValueError, match="expected a loss for consistency=1, found none"):
         CycleGAN(replace(SMALL, consistency=1.0))
-
-
-@pytest.mark.parametrize("inverts", [True, False])
-def test_a_run_that_inverts_is_stopped_and_one_that_keeps_content_is_not(inverts, accelerator):
-    task = with_generators(replace(SMALL, grace_steps=3), inverts)
-    for seed in range(3):
-        task.step(batch(seed), accelerator)
-    if inverts:
-        with pytest.raises(ContentLost, match="after 4 adversarial steps"):
-            task.step(batch(3), accelerator)
-    else:
-        assert task.step(batch(3), accelerator)["correlation"] > 0.99
