@@ -10,13 +10,21 @@ import pytest
 from histolib.config import PROFILES, Paths, changed, check_parameters, parse_assignments, profile, seed_everything
 
 
-def test_profiles_are_found_by_name_and_the_full_one_does_more():
+def test_profiles_are_found_and_settings_change_by_assignments():
     quick, full = profile("quick"), profile("full")
     assert all(name == each.name for name, each in PROFILES.items())
     assert full.hovernet.steps > quick.hovernet.steps
     assert full.cyclegan.steps > quick.cyclegan.steps > quick.cyclegan.warm_steps
     with pytest.raises(ValueError, match="expected one of quick, full, pretrained, found 'fast'"):
         profile("fast")
+    settings = PROFILES["quick"].cyclegan
+    assert changed(settings, ["freeze=encoder,blocks", "width=8", "cycle=2"]) == replace(
+        settings, freeze=("encoder", "blocks"), width=8, cycle=2
+    )
+    with pytest.raises(ValueError, match=r"expected shares that sum to at most 1, found 0.6 \+ 0.6"):
+        replace(PROFILES["quick"].hovernet, painted=0.6, recoloured=0.6)
+    known = {"data_dir": "", "seed": 0}
+    assert parse_assignments(["data_dir=2024", "seed=3", "seed=4"], known) == {"data_dir": "2024", "seed": 4}
 
 
 def test_the_checkout_is_found_from_inside_it_else_the_folder_itself_is_the_root(tmp_path, monkeypatch):
@@ -76,17 +84,6 @@ def test_every_number_has_a_checked_range(kind):
 def test_a_bad_setting_is_refused_by_name(kind, text, message):
     with pytest.raises(ValueError, match=f"^{message}"):
         changed(getattr(PROFILES["quick"], kind), [text])
-
-
-def test_settings_change_by_assignments():
-    settings = PROFILES["quick"].cyclegan
-    assert changed(settings, ["freeze=encoder,blocks", "width=8", "cycle=2"]) == replace(
-        settings, freeze=("encoder", "blocks"), width=8, cycle=2
-    )
-    with pytest.raises(ValueError, match=r"expected shares that sum to at most 1, found 0.6 \+ 0.6"):
-        replace(PROFILES["quick"].hovernet, painted=0.6, recoloured=0.6)
-    known = {"data_dir": "", "seed": 0}
-    assert parse_assignments(["data_dir=2024", "seed=3", "seed=4"], known) == {"data_dir": "2024", "seed": 4}
 
 
 @pytest.mark.parametrize(

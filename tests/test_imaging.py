@@ -143,17 +143,6 @@ def test_lossless_files_come_back_as_they_were(tmp_path, suffix):
     assert (two_tone.shape, set(np.unique(two_tone))) == (PIXELS.shape, {0, 255})
 
 
-def test_cmyk_turned_and_many_paged_files_are_read(tmp_path):
-    flat = Image.new("RGB", (16, 16), (200, 120, 40))
-    read = read_rgb(save(tmp_path, flat.convert("CMYK"), "cmyk.jpg", quality=95))
-    assert np.abs(read.astype(int) - (200, 120, 40)).max() <= 3
-    exif = Image.Exif()
-    exif[0x0112] = 6  # turn by 90 degrees to show: pixels stay where the file stores them
-    assert read_rgb(save(tmp_path, Image.fromarray(PIXELS), "turned.jpg", exif=exif)).shape == PIXELS.shape
-    pages = [Image.fromarray(PIXELS), Image.new("RGB", (3, 3))]
-    assert (read_rgb(save(tmp_path, pages[0], "pages.tif", save_all=True, append_images=pages[1:])) == PIXELS).all()
-
-
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
 def test_transparency_is_composited_on_white(tmp_path, mode):
     image = Image.fromarray(PIXELS).convert(mode)
@@ -167,13 +156,21 @@ def test_transparency_is_composited_on_white(tmp_path, mode):
     assert np.abs(read[:, 10:] - (opaque[:, 10:] + 255) / 2).max() <= 2
 
 
-def test_transparent_colours_of_a_palette_and_of_rgb_become_white(tmp_path):
+def test_palettes_cmyk_turned_and_many_paged_files_are_read(tmp_path):
     palette = Image.fromarray((np.arange(12) % 3).astype(np.uint8).reshape(3, 4)).convert("P")
     palette.putpalette([200, 0, 0, 0, 200, 0, 0, 0, 200])
     read = read_rgb(save(tmp_path, palette, "palette.png", transparency=1))
     assert (read[0, :3] == [[200, 0, 0], [255, 255, 255], [0, 0, 200]]).all()
     rgb = Image.fromarray(np.array([[[1, 2, 3], [4, 5, 6]]], np.uint8))
     assert read_rgb(save(tmp_path, rgb, "key.png", transparency=(1, 2, 3))).tolist() == [[[255] * 3, [4, 5, 6]]]
+    flat = Image.new("RGB", (16, 16), (200, 120, 40))
+    read = read_rgb(save(tmp_path, flat.convert("CMYK"), "cmyk.jpg", quality=95))
+    assert np.abs(read.astype(int) - (200, 120, 40)).max() <= 3
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees to show: pixels stay where the file stores them
+    assert read_rgb(save(tmp_path, Image.fromarray(PIXELS), "turned.jpg", exif=exif)).shape == PIXELS.shape
+    pages = [Image.fromarray(PIXELS), Image.new("RGB", (3, 3))]
+    assert (read_rgb(save(tmp_path, pages[0], "pages.tif", save_all=True, append_images=pages[1:])) == PIXELS).all()
 
 
 @pytest.mark.parametrize("name", ["rgb.png", "rgba.png", "grey.png", "rgb.tif", "grey.tif", "float.tif"])
@@ -204,14 +201,11 @@ def test_a_file_that_is_no_image_is_named_with_its_head(tmp_path, content):
     assert read_mpp(path) is None
 
 
-def test_missing_files_and_folders_are_told_apart(tmp_path):
+def test_missing_unreadable_and_too_large_files_are_told_apart(tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError, match=r"no\.png: expected an image file, found nothing"):
         read_rgb(tmp_path / "no.png")
     with pytest.raises(FileNotFoundError, match="expected an image file, found a folder"):
         read_rgb(tmp_path)
-
-
-def test_an_image_beyond_the_limit_is_refused_in_words(tmp_path, monkeypatch):
     path = save(tmp_path, Image.fromarray(PIXELS), "large.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with pytest.raises(ValueError, match=r"large\.png: expected at most 200 pixels, found more"):
@@ -220,8 +214,6 @@ def test_an_image_beyond_the_limit_is_refused_in_words(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 200)
     assert read_rgb(path).shape == PIXELS.shape, "Pillow's warning below the limit is not the reader's"
 
-
-def test_a_file_without_permission_is_said_to_be_so(tmp_path, monkeypatch):
     def denied(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 

@@ -19,26 +19,54 @@ HELPS = ["", *COMMANDS, "train cyclegan", "train hovernet"]
 HELPS += [f"data {action}" for action in ("list", "download", "verify", "prepare", "phantom")]
 
 
-@pytest.mark.parametrize(
-    ("argv", "message"),
-    [
-        ("", "the following arguments are required: COMMAND"),
-        ("paint", "invalid choice: 'paint'"),
-        ("--loud", "required: COMMAND"),
-        ("data", "required"),
-        ("data eat", "invalid choice: 'eat'"),
-        ("data download", "required"),
-        ("data download imagenet", "invalid choice: 'imagenet'"),
-        ("data verify imagenet", "invalid choice: 'imagenet'"),
-        ("data prepare bci", "invalid choice: 'bci'"),
-        ("detect", "the following arguments are required: IMAGE"),
-        ("detect good.png --bright", "unrecognized arguments: --bright"),
-        ("detect -- -x.png", "-x.png: expected an image file or a folder, found nothing"),
-        ("evaluate set", "--dataset"),
-        ("evaluate set --dataset magic", "invalid choice: 'magic'"),
-    ],
-)
-def test_wrong_usage_is_one_line(refused, argv, message):
+DETECT = "detect a.png --mpp 0.5"
+PHANTOM = "evaluate --dataset phantom --weights w"
+REFUSED = [
+    ("", "the following arguments are required: COMMAND"),
+    ("paint", "invalid choice: 'paint'"),
+    ("--loud", "required: COMMAND"),
+    ("data", "required"),
+    ("data eat", "invalid choice: 'eat'"),
+    ("data download", "required"),
+    ("data download imagenet", "invalid choice: 'imagenet'"),
+    ("data verify imagenet", "invalid choice: 'imagenet'"),
+    ("data prepare bci", "invalid choice: 'bci'"),
+    ("detect", "the following arguments are required: IMAGE"),
+    ("detect -- -x.png", "-x.png: expected an image file or a folder, found nothing"),
+    ("detect a.png", "a.png: expected a scale in microns per pixel, found no usable resolution tag"),
+    ("detect a.png --mpp 0", "expected a number, 0.05 to 2, found '0'"),
+    ("detect a.png --mpp wide", "found 'wide'"),
+    (f"{DETECT} --bright", "unrecognized arguments: --bright"),
+    (f"{DETECT} --marker brown", "--marker: invalid choice: 'brown'"),
+    (f"{DETECT} --route magic", "invalid choice: 'magic'"),
+    (f"{DETECT} --format pdf", "unknown format 'pdf', expected csv, geojson, txt"),
+    (f"{DETECT} --format ,", "unknown format ','"),
+    (f"{DETECT} --weights gone", "gone: expected a folder of weights, found nothing"),
+    ("evaluate w", "--dataset"),
+    ("evaluate w --dataset magic", "invalid choice: 'magic'"),
+    ("evaluate --dataset bci --weights w", "--dataset bci: expected a folder, found none"),
+    ("evaluate gone --dataset bci --weights w", "gone: expected a folder, found nothing"),
+    ("evaluate a.png --dataset endonuke --weights w", "a.png: expected a folder, found a file"),
+    ("evaluate gone --dataset pannuke --weights w", "gone: expected a folder 'Fold 1'"),
+    ("evaluate somewhere --dataset phantom", "--dataset phantom: expected no folder, found somewhere"),
+    ("evaluate --dataset phantom --weights gone", "gone: expected a folder of weights, found nothing"),
+    (f"{PHANTOM} --he x", "--he: expected --dataset endonuke"),
+    (f"{PHANTOM} --routes magic", "unknown route 'magic', expected log"),
+    (f"{PHANTOM} --features magic", "unknown features 'magic', expected encoder, inception"),
+    (f"{PHANTOM} --tissue Elbow", "expected a tissue of"),
+    (f"{PHANTOM} --images 0", "expected a whole number, 1 or more, found '0'"),
+    (f"{PHANTOM} --seed -1", "--seed"),
+    (f"{PHANTOM} --radius-um 0", "expected a number, 1e-06 or more, found '0'"),
+    (f"{PHANTOM} --orientations 9", "expected a whole number, 1 to 8, found '9'"),
+    (f"{PHANTOM} --output .", "expected a JSON file to write, found a folder"),
+]
+
+
+@pytest.mark.parametrize(("argv", "message"), REFUSED)
+def test_wrong_usage_is_one_line(tmp_path, monkeypatch, refused, argv, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "w").mkdir()
+    Image.new("RGB", (64, 64)).save("a.png")
     assert message in refused(*argv.split())
 
 

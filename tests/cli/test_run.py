@@ -48,7 +48,7 @@ def record(folder):
 # --- before a run ---
 
 
-def test_notebooks_come_in_order_and_by_number(checkout, tmp_path):
+def test_notebooks_come_in_order_and_parameters_are_literals(checkout, tmp_path):
     with pytest.raises(FileNotFoundError, match="expected the notebooks of the course, found none"):
         notebook_files(tmp_path)
     root = checkout(_02_b=notebook(), _01_a=notebook(), _10_c=notebook(), _1_d=notebook(), _notes=notebook())
@@ -57,9 +57,6 @@ def test_notebooks_come_in_order_and_by_number(checkout, tmp_path):
     for wrong in ("1", "03", "", "01_a"):
         with pytest.raises(FileNotFoundError, match=rf"number of a notebook \(01, 02, 10\), found '{wrong}'"):
             notebook_files(root, ["01", wrong])
-
-
-def test_parameters_are_the_literals_of_the_tagged_cell(checkout):
     file = (
         checkout(_01_a=notebook("x = 1", parameters="names = ('a', 'b')\nlow = -1.5  # a note\n"))
         / "notebooks/01_a.ipynb"
@@ -152,7 +149,7 @@ def test_figures_and_a_summary_are_collected_and_copies_have_their_parameters(do
     assert not any("seed" in cell.source for cell in copies[1].cells)
 
 
-def test_a_notebook_written_back_differs_by_its_outputs_alone(done):
+def test_a_notebook_written_back_differs_by_its_outputs_and_the_hash_is_of_the_code(done):
     root, original = done
     text = (root / "notebooks/01_a.ipynb").read_text("utf-8")
     after = nbformat.reads(text, 4)
@@ -169,9 +166,6 @@ def test_a_notebook_written_back_differs_by_its_outputs_alone(done):
     assert (result.data["text/plain"], result.execution_count) == ("7", 2)
     assert code[2].outputs == [], "no view of a widget that is gone"
     assert not list((root / "notebooks").glob(".*")), "no temporary file"
-
-
-def test_the_hash_is_of_the_code_alone(done):
     after = nbformat.read(done[0] / "notebooks/01_a.ipynb", 4)
     before = code_hash(after)
     after.cells[0].source = "# Another title"

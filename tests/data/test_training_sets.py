@@ -50,7 +50,7 @@ def test_a_folder_of_another_layout_and_an_unknown_layout_are_refused(phantoms, 
         open_outlined(phantoms["pannuke"].parent / folder, layout)
 
 
-def test_patches_are_read_on_access_and_without_a_split_the_last_run_and_fold_are_held_out(phantoms):
+def test_splits_select_training_and_validation_else_the_last_run_and_fold_are_held_out(phantoms, tmp_path):
     tiles = EndoNuke(phantoms["endonuke"])
     patches = Patches(tiles, [0, 4])
     assert len(patches) == 2
@@ -62,18 +62,6 @@ def test_patches_are_read_on_access_and_without_a_split_the_last_run_and_fold_ar
     assert (len(he.patches), he.groups) == (10, ("fold1", "fold2"))
     assert training_groups(PanNuke(phantoms["pannuke"])) == ("fold1", "fold2")
     assert he.description == "pannuke: fold1, fold2"
-
-
-@pytest.mark.parametrize("ids", [[1, 2, 3, 500, 501, 1000, 1001, 1002], [1, 1, 500, 500, 1000]])
-def test_runs_and_annotations_of_a_tile_stay_together_and_one_run_cannot_be_split(ids):
-    train, test = split_runs(ids)
-    assert {ids[i] for i in test} == {i for i in ids if i >= 1000}
-    assert sorted(train + test) == list(range(len(ids)))
-    with pytest.raises(ValueError, match="at least two runs, found one run of 3 tiles"):
-        split_runs([1, 2, 3])
-
-
-def test_a_split_selects_training_and_validation_and_its_groups_are_seen(phantoms, tmp_path):
     split = tmp_path / "split.json"
     split.write_text(json.dumps({"train": ["1000-1002"], "val": ["2000-2002"], "test": ["3000-3002"]}))
     chosen = open_stain(phantoms["endonuke"], "ihc", split)
@@ -83,6 +71,15 @@ def test_a_split_selects_training_and_validation_and_its_groups_are_seen(phantom
     assert chosen.description == "endonuke: 1000-1002; validation: 2000-2002"
     split.write_text(json.dumps({"train": ["fold3"], "val": [], "test": ["fold1"]}))
     assert open_stain(phantoms["pannuke"], "he", split).groups == ("fold3",)
+
+
+@pytest.mark.parametrize("ids", [[1, 2, 3, 500, 501, 1000, 1001, 1002], [1, 1, 500, 500, 1000]])
+def test_runs_and_annotations_of_a_tile_stay_together_and_one_run_cannot_be_split(ids):
+    train, test = split_runs(ids)
+    assert {ids[i] for i in test} == {i for i in ids if i >= 1000}
+    assert sorted(train + test) == list(range(len(ids)))
+    with pytest.raises(ValueError, match="at least two runs, found one run of 3 tiles"):
+        split_runs([1, 2, 3])
 
 
 @pytest.mark.parametrize("stain", ["ihc", "he"])

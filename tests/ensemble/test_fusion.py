@@ -20,7 +20,7 @@ def test_what_both_see_is_one_nucleus_whatever_the_order():
     assert np.allclose(one.xy[order[0]], other.xy[order[1]])
 
 
-def test_threshold_scale_and_route_decide_what_is_merged():
+def test_threshold_scale_and_route_decide_what_is_merged_and_outlines_are_kept():
     def count(a, b, threshold=0.0, mpp=0.5):
         return len(Fusion({"a": 1, "b": 1}, threshold)({"a": at(*a), "b": at(*b)}, mpp))
 
@@ -32,9 +32,6 @@ def test_threshold_scale_and_route_decide_what_is_merged():
     assert [count(*near, mpp=0.25), count(*near, mpp=0.5)] == [1, 2], "in microns and not in pixels"
     assert count([(10, 10), (13, 10)], [(11, 10)]) == 2, "two nuclei of one route are never merged"
     assert count([], []) == count([], [(3, 4)], 0.6) == 0
-
-
-def test_the_member_with_an_outline_tells_what_the_nucleus_is_like():
     ring = np.array([[0.0, 0.0], [4.0, 0.0], [4.0, 4.0]])
     outlined = at((2, 2), score=0.5, area_um2=np.array([8.0]), contours=(ring,), type=np.array(["round"], object))
     merged = Fusion({"log": 1, "b": 1}, 0.0)({"log": at((2, 2), (60, 60), score=5.0), "b": outlined}, 0.5)
@@ -46,7 +43,7 @@ def test_the_member_with_an_outline_tells_what_the_nucleus_is_like():
     assert len(merged.contours[1 - near]) == 0
 
 
-def test_the_good_route_is_chosen_alone_noise_is_voted_down_and_the_choice_survives_a_file(tmp_path):
+def test_the_best_weights_are_chosen_and_survive_a_file(tmp_path):
     rng = np.random.default_rng(1)
     truth = [rng.uniform(0, 400, (30, 2)) for _ in range(4)]
     good = [{"good": at(*xy), "noise": at(*rng.uniform(0, 400, (60, 2)))} for xy in truth]
@@ -57,9 +54,6 @@ def test_the_good_route_is_chosen_alone_noise_is_voted_down_and_the_choice_survi
     (tmp_path / "fusion.json").write_text('{"votes": 3}')
     with pytest.raises(ValueError, match="expected a fusion"):
         Fusion.load(tmp_path / "fusion.json")
-
-
-def test_two_that_err_in_different_places_are_better_together():
     rng = np.random.default_rng(2)
     found, truth = [], []
     for _ in range(4):

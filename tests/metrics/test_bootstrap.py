@@ -16,7 +16,7 @@ def test_blocks_are_summed_in_order_and_equal_ones_give_no_width():
     assert np.isnan(bootstrap_f1([[0, 0, 0]] * 3)).all()
 
 
-def test_intervals_equal_resampling_by_hand():
+def test_intervals_equal_resampling_by_hand_and_differences_are_paired_by_block():
     counts = np.array([[9, 1, 1], [1, 9, 9], [5, 0, 3]])
     rng = np.random.default_rng(7)
     sums = counts[rng.integers(0, 3, (200_000, 3))].sum(axis=1)
@@ -30,9 +30,6 @@ def test_intervals_equal_resampling_by_hand():
     assert bootstrap_mean([5.0], ["a"]) == (5.0, 5.0)
     assert np.isnan(bootstrap_mean([], [])).all()
     assert np.isnan(bootstrap_mean([np.nan], ["a"])).all()
-
-
-def test_a_difference_is_paired_by_block():
     rng = np.random.default_rng(0)
     hits = rng.integers(10, 100, 12)
     reference = np.stack([hits, 100 - hits, 100 - hits], axis=1)

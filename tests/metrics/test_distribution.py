@@ -92,7 +92,7 @@ def fidelity(monkeypatch):
     distribution.inception_network.cache_clear()
 
 
-def test_images_of_any_size_are_passed_as_bytes_in_order_and_others_are_refused(fidelity):
+def test_inception_gets_bytes_and_missing_parts_are_named(fidelity, monkeypatch):
     images = [np.full((size, size, 3), (value, 0, 255), np.uint8) for value, size in enumerate([9, 9, 12] * 8)]
     np.testing.assert_array_equal(inception_features(images), [(value, 0, 255) for value in range(24)])
     assert inception_features([]).shape == (0, 2048)
@@ -100,8 +100,8 @@ def test_images_of_any_size_are_passed_as_bytes_in_order_and_others_are_refused(
         with pytest.raises(ValueError, match=r"expected uint8 \(H, W, 3\), found"):
             inception_features([image])
 
+    distribution.inception_network.cache_clear()
 
-def test_missing_weights_and_a_missing_package_are_named(fidelity, monkeypatch):
     def offline(*_):
         raise URLError("no route to host")
 

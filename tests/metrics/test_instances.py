@@ -84,7 +84,7 @@ def test_each_type_scores_as_if_its_nuclei_were_alone(pred, true, code):
         assert quality[kind] == pytest.approx(expected, abs=1e-9, nan_ok=True)
 
 
-def test_typed_quality_of_wrong_types_and_empty_maps():
+def test_typed_quality_and_its_averages_by_tissue_have_known_values():
     true = np.zeros((8, 8), int)
     true[:3, :4], true[5:, :4] = 1, 2
     quality = typed_quality(true, [1, 2], true, [1, 1], 4)
@@ -92,9 +92,6 @@ def test_typed_quality_of_wrong_types_and_empty_maps():
     assert np.isnan(typed_quality(EMPTY, NO_TYPES, EMPTY, NO_TYPES, 3)).all()
     assert np.isnan(typed_quality(ONE, [1], EMPTY, NO_TYPES, 3)).all()
     np.testing.assert_array_equal(typed_quality(EMPTY, NO_TYPES, ONE, [2], 3), [0.0, np.nan, 0.0])
-
-
-def test_pannuke_averages_types_then_images_then_tissues():
     nan = np.nan
     quality = np.array(
         [

@@ -62,7 +62,7 @@ def test_many_points_chains_and_coincident_points_are_matched_exactly():
     assert (len(match.pred), match.distance.sum()) == (30, 0.0)
 
 
-def test_detection_scores_at_the_radius_and_of_empty_sets_and_no_hit_is_traded_for_a_far_pair():
+def test_scores_of_known_and_empty_sets():
     assert detection_scores([[0, 0]], [[3, 0]], 3.0)["tp"] == 1
     assert detection_scores([[0, 0]], [[3.0001, 0]], 3.0)["tp"] == 0
     neither = detection_scores(NONE, NONE, 3.0)
@@ -73,9 +73,6 @@ def test_detection_scores_at_the_radius_and_of_empty_sets_and_no_hit_is_traded_f
     far_pred, far_true = np.array([[0.0, 0.0], [10.0, 0.0]]), np.array([[2.0, 0.0], [-9.0, 0.0]])
     assert count_points(far_pred, far_true, 3.0).counts == (1, 1, 1)
     assert count_points(far_pred, far_true, 3.0, match_points_then_threshold).counts == (0, 2, 2)
-
-
-def test_counts_scores_and_sums_of_known_cases():
     pred, true = [[0, 0], [10, 0], [50, 50]], [[1, 0], [10, 2], [90, 0], [0, 90]]
     expected = {"tp": 2, "fp": 1, "fn": 2, "precision": 2 / 3, "recall": 1 / 2, "f1": 4 / 7, "loc_error": 1.5}
     assert detection_scores(pred, true, 3.0) == pytest.approx(expected)

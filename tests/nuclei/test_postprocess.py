@@ -28,7 +28,7 @@ def test_the_label_map_is_that_of_the_published_procedure(seed, shape, count, di
     assert bool(found.any()) == bool(count)
 
 
-def test_the_intermediate_results_are_consistent(discs):
+def test_the_steps_are_consistent_and_thresholds_follow_the_scale(discs):
     _, probability, hv = crowd(np.random.default_rng(5), (90, 120), 30, discs)
     steps = watershed_steps(probability, hv)
     np.testing.assert_array_equal(steps.instances, postprocess(probability, hv))
@@ -39,19 +39,6 @@ def test_the_intermediate_results_are_consistent(discs):
     assert (steps.instances[seeded] == steps.markers[seeded]).all()
     strict = watershed_steps(probability, hv, edge_threshold=0.2)
     assert (strict.markers > 0).sum() < (steps.markers > 0).sum()
-
-
-@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (40, 1), (50, 60)])
-@pytest.mark.parametrize("value", [0.0, 1.0])
-def test_blank_and_flat_maps_of_any_shape_are_accepted(shape, value):
-    found = postprocess(np.full(shape, value, np.float32), np.zeros((*shape, 2), np.float32))
-    assert found.shape == shape
-    assert found.any() <= bool(value)
-    if not value:
-        assert describe_instances(found, found).empty
-
-
-def test_thresholds_are_arguments_in_pixels_that_follow_the_scale(discs):
     instances = discs((40, 40), (10, 10, 1), (28, 28, 8))
     maps = (instances > 0) * np.float32(0.6), hover_targets(instances)
     assert len(np.unique(postprocess(*maps))) == 2
@@ -70,6 +57,16 @@ def test_thresholds_are_arguments_in_pixels_that_follow_the_scale(discs):
     chosen = {"np_threshold": 0.6, "edge_threshold": 0.45, "opening_px": 1, "sobel_px": 21}
     assert thresholds_at(chosen, 0.25, 0.25) == chosen
     assert thresholds_at(chosen, 0.25, 0.5) == chosen | {"sobel_px": 11}, "1 px means no opening at any scale"
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (40, 1), (50, 60)])
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_blank_and_flat_maps_of_any_shape_are_accepted(shape, value):
+    found = postprocess(np.full(shape, value, np.float32), np.zeros((*shape, 2), np.float32))
+    assert found.shape == shape
+    assert found.any() <= bool(value)
+    if not value:
+        assert describe_instances(found, found).empty
 
 
 def test_the_table_agrees_with_an_independent_measurement_and_contours_enclose_their_nucleus(discs):

@@ -70,15 +70,12 @@ def test_a_killed_run_resumes_to_the_same_bytes(tmp_path):
     assert whole.read_bytes() == killed.read_bytes()
 
 
-def test_seed_and_ema_decide_the_weights(trained):
+def test_seed_ema_and_earlier_weights_decide_the_result(trained, tmp_path):
     short = replace(TINY, steps=2)
     one = trained("one", short)
     assert equal(one, trained("two", short))
     assert not equal(one, trained("other", replace(short, seed=1)))
     assert not equal(one, trained("averaged", replace(short, ema=0.9)))
-
-
-def test_fine_tuning_starts_from_earlier_weights_and_records_them(tmp_path, trained):
     first = trained("first", replace(TINY, steps=1))
     begun = tmp_path / "first" / WEIGHTS
     slow = replace(TINY, steps=1, learning_rate=1e-9)

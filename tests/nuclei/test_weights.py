@@ -15,7 +15,7 @@ class Narrow(HoVerNet):
         super().__init__(mode, num_types, width)
 
 
-def test_saved_networks_load_with_their_metadata(tmp_path, narrow):
+def test_saved_networks_load_with_their_metadata_and_misfits_are_listed(tmp_path, narrow):
     net = narrow("original", 3)
     net.mpp, net.types, net.thresholds = 0.5, ("round", "odd"), {"edge_threshold": 0.5}
     net.provenance = Provenance("discs", ("a", "b"), {"settings": {"steps": 4}})
@@ -27,9 +27,6 @@ def test_saved_networks_load_with_their_metadata(tmp_path, narrow):
     assert all(torch.equal(value, net.state_dict()[name]) for name, value in loaded.state_dict().items())
     _, card = load_weights(tmp_path / "net.safetensors")
     assert card["config"] == {"mode": "original", "num_types": 3, "width": WIDTH}
-
-
-def test_weights_that_do_not_fit_their_metadata_are_listed(tmp_path, narrow):
     narrow("fast", 3).save(tmp_path / "net.safetensors")
     state, card = load_weights(tmp_path / "net.safetensors")
     save_weights(tmp_path / "types.safetensors", state, card | {"config": card["config"] | {"num_types": 6}})

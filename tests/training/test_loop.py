@@ -107,7 +107,7 @@ def monitored(folder, **options):
     return run(folder, **options)
 
 
-def test_a_monitored_run_ends_in_its_best_weights_and_logs_the_scores(tmp_path):
+def test_the_best_or_averaged_weights_are_kept_and_scores_logged(tmp_path):
     best, history = monitored(tmp_path / "all")
     assert history["f1"].dropna().to_dict() == SCORES
     assert len(history) == 8
@@ -116,6 +116,21 @@ def test_a_monitored_run_ends_in_its_best_weights_and_logs_the_scores(tmp_path):
     weights, history = monitored(tmp_path / "nan", validate=lambda networks, step: {"f1": float("nan")})
     assert len(history) == 8
     assert_same(weights, run(tmp_path / "plain")[0])
+
+    def watched(name, **options):
+        seen = {}
+
+        def validate(networks, step):
+            seen[step] = {name: value.clone() for name, value in networks["net"].state_dict().items()}
+            return {}
+
+        return run(tmp_path / name, validate=validate, validate_every=1, **options)[0], seen
+
+    (kept, averaged), (last, plain) = watched("ema", ema=0.9), watched("plain")
+    assert_same(kept, averaged[8])
+    assert not torch.equal(kept["0.weight"], last["0.weight"])
+    expected = averaged[7]["0.weight"].lerp(plain[8]["0.weight"], 1 - (1 + 7) / (10 + 7))
+    assert torch.allclose(averaged[8]["0.weight"], expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("ema", [0.0, 0.9])
@@ -133,23 +148,6 @@ def test_a_resumed_run_restores_the_best_weights_and_the_average(tmp_path, stopp
     resumed, log = monitored(tmp_path / "stopped", ema=ema, resume=True)
     assert_same(unbroken, resumed)
     assert history.equals(log)
-
-
-def test_the_average_is_validated_and_kept(tmp_path):
-    def watched(name, **options):
-        seen = {}
-
-        def validate(networks, step):
-            seen[step] = {name: value.clone() for name, value in networks["net"].state_dict().items()}
-            return {}
-
-        return run(tmp_path / name, validate=validate, validate_every=1, **options)[0], seen
-
-    (kept, averaged), (last, plain) = watched("ema", ema=0.9), watched("plain")
-    assert_same(kept, averaged[8])
-    assert not torch.equal(kept["0.weight"], last["0.weight"])
-    expected = averaged[7]["0.weight"].lerp(plain[8]["0.weight"], 1 - (1 + 7) / (10 + 7))
-    assert torch.allclose(averaged[8]["0.weight"], expected, atol=1e-6)
 
 
 def test_other_settings_damaged_checkpoints_and_missing_logs_are_named(tmp_path):

@@ -94,7 +94,7 @@ def test_perfect_identical_inverted_and_blank_translations_are_told_apart(result
     assert (blank["nuclei"]["lost"], blank["nuclei"]["new"]) == (48, 0)
 
 
-def test_the_protocol_says_how_it_was_done(result):
+def test_the_protocol_and_the_table_say_how_it_was_done_and_who_beats_whom(result):
     protocol = result["protocol"]
     assert (protocol["samples"], protocol["groups"], protocol["radius_um"], protocol["gain"]) == (8, 8, 3.0, 0.5)
     assert (protocol["image_px"], protocol["mpp"]) == (["100 x 100"], [0.5])
@@ -106,6 +106,18 @@ def test_the_protocol_says_how_it_was_done(result):
     )
     sizes = {scores["sets"]["colour"]["kid"]["size"] for scores in result["translations"].values()}
     assert sizes == {result["floor"]["colour"]["kid"]["size"]} == {4}
+    assert beaten_by(result, "cyclegan") == {}
+    lost = beaten_by(result, "blank")
+    assert all("cyclegan" in lost[m] for m in ("psnr", "ssim", "ms_gmsd", "mdsi", "haarpsi", "kid", "detection"))
+    assert not {"correlation", "nuclei"} & set(beaten_by(result, "inverted"))
+    lines = translation_table(result).splitlines()
+    assert [word for word in ("PSNR ↑", "MS-GMSD ↓", "MDSI ↓", "KID ↓", "F1 ↑") if word not in lines[0]] == []
+    assert [line.split()[0] for line in lines[1:5]] == list(RIVALS)
+    assert lines[5].startswith("real against real, 4 fields each: KID")
+    assert lines[6] == "F1 on the true H&E: 1.000 (1.000 to 1.000)"
+    assert lines[7] == "cyclegan beats every rival in PSNR, SSIM, MS-GMSD, MDSI, HaarPSI, KID, F1"
+    defeat = translation_table(result, "identity")
+    assert "identity does not beat every rival in PSNR (cyclegan" in defeat
 
 
 @pytest.mark.parametrize(("groups", "expected"), [(10, {"kid", "fid"}), (8, {"kid"})])
@@ -165,18 +177,3 @@ def test_fields_are_equal_squares_from_the_middle_and_a_patch_too_small_is_named
     np.testing.assert_array_equal(squares[-1].image, image[35:65, 70:100])
     with pytest.raises(ValueError, match=r"wide: expected sides of at least 50 microns .* found 55 x 35"):
         cut_fields(Patch(image, 0.5, "wide"), 50.0)
-
-
-def test_the_table_names_directions_floor_ceiling_and_who_beats_whom(result):
-    assert beaten_by(result, "cyclegan") == {}
-    lost = beaten_by(result, "blank")
-    assert all("cyclegan" in lost[m] for m in ("psnr", "ssim", "ms_gmsd", "mdsi", "haarpsi", "kid", "detection"))
-    assert not {"correlation", "nuclei"} & set(beaten_by(result, "inverted"))
-    lines = translation_table(result).splitlines()
-    assert [word for word in ("PSNR ↑", "MS-GMSD ↓", "MDSI ↓", "KID ↓", "F1 ↑") if word not in lines[0]] == []
-    assert [line.split()[0] for line in lines[1:5]] == list(RIVALS)
-    assert lines[5].startswith("real against real, 4 fields each: KID")
-    assert lines[6] == "F1 on the true H&E: 1.000 (1.000 to 1.000)"
-    assert lines[7] == "cyclegan beats every rival in PSNR, SSIM, MS-GMSD, MDSI, HaarPSI, KID, F1"
-    defeat = translation_table(result, "identity")
-    assert "identity does not beat every rival in PSNR (cyclegan" in defeat

@@ -61,7 +61,7 @@ def test_other_weights_are_no_generator(tmp_path, card):
         Generator.load(tmp_path / "x.safetensors")
 
 
-def test_the_published_networks_have_their_number_of_weights_and_bounded_layers():
+def test_layers_are_those_of_torch_with_the_published_number_of_weights():
     weights = [p for p in Generator().parameters() if p.ndim > 1]
     assert sum(p.numel() for p in weights) == 11_378_179 - (64 + 128 + 256 + 18 * 256 + 128 + 64 + 3)
     assert torch.cat([p.flatten() for p in weights]).std().item() == pytest.approx(0.02, rel=0.01)
@@ -72,6 +72,13 @@ def test_the_published_networks_have_their_number_of_weights_and_bounded_layers(
     for layer in network.layers:
         if isinstance(layer, nn.Conv2d):
             assert torch.linalg.matrix_norm(layer.weight.flatten(1), 2).item() == pytest.approx(1, abs=0.05)
+    x = 3 * torch.rand(2, 5, 7, 4) - 1
+    torch.testing.assert_close(InstanceNorm()(x), nn.InstanceNorm2d(5)(x), atol=1e-5, rtol=0)
+    layer = Enlargement(3, 2)
+    for size in ((1, 1), (5, 4)):
+        x, kernel = torch.rand(2, 3, *size), layer.weight.flip(2, 3).transpose(0, 1)
+        expected = torch.nn.functional.conv2d(torch.nn.functional.interpolate(x, scale_factor=2), kernel, padding=1)
+        torch.testing.assert_close(layer(x), expected)
 
 
 def support(network: nn.Module, size: int, pick) -> tuple[int, int]:
@@ -111,16 +118,6 @@ def test_held_statistics_are_those_of_the_sample_and_end_with_the_context():
     assert not torch.allclose(other, network(sample * 0.5), atol=1e-3)
     assert torch.equal(network(sample), proper)
     assert all(m.held is None for m in network.modules() if isinstance(m, InstanceNorm))
-
-
-def test_instance_norm_is_that_of_torch_and_an_enlargement_is_resizing_and_convolving():
-    x = 3 * torch.rand(2, 5, 7, 4) - 1
-    torch.testing.assert_close(InstanceNorm()(x), nn.InstanceNorm2d(5)(x), atol=1e-5, rtol=0)
-    layer = Enlargement(3, 2)
-    for size in ((1, 1), (5, 4)):
-        x, kernel = torch.rand(2, 3, *size), layer.weight.flip(2, 3).transpose(0, 1)
-        expected = torch.nn.functional.conv2d(torch.nn.functional.interpolate(x, scale_factor=2), kernel, padding=1)
-        torch.testing.assert_close(layer(x), expected)
 
 
 def test_on_od_black_and_white_stay_in_range_and_its_table_travels_with_the_weights():

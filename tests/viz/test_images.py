@@ -30,7 +30,7 @@ def legend(figure) -> list[str]:
     return [text.get_text() for text in figure.legends[0].get_texts()]
 
 
-def test_a_grid_names_rows_and_columns_shows_edges_and_bars(patch):
+def test_grids_have_rows_columns_bars_and_detections_of_three_shapes(patch):
     figure = figure_patches({"H&E": [patch, patch], "IHC": [patch], "none": []}, ["one", "two"], title="PHANTOM")
     assert titles(figure) == ["one", "two", "", "", "", ""]
     assert [figure.axes[i].texts[-1].get_text() for i in (0, 2, 4)] == ["H&E", "IHC", "none"]
@@ -45,6 +45,13 @@ def test_a_grid_names_rows_and_columns_shows_edges_and_bars(patch):
 
     assert bars(patch) == [False, False, True, True]
     assert bars(Patch(patch.image, 0.25)) == [True] * 4
+    pred, true = np.array([[1.0, 1], [2, 2], [3, 3]]), np.array([[1.0, 1.5], [9, 9]])
+    found = outcomes(pred, true, np.array([0]), np.array([0]))
+    expected = {"matched": [[1, 1]], "missed": [[9, 9]], "false": [[2, 2], [3, 3]]}
+    assert {name: xy.tolist() for name, xy in found.items()} == expected
+    drawn = figure_patches({"": [patch]}, points={"": [found]}).axes[0].collections
+    assert len({len(each.get_paths()[0]) for each in drawn}) == 3
+    assert [len(xy) for empty in (NONE, []) for xy in outcomes(empty, empty, [], []).values()] == [0] * 6
 
 
 @pytest.mark.parametrize(
@@ -88,16 +95,6 @@ def test_points_are_drawn_where_they_are_and_changes_are_hollow(patch, xy):
     lost, new, found = figure_patches({"": [patch]}, points={"": [sets]}).axes[0].collections
     assert [len(each.get_facecolors()) for each in (lost, new, found)] == [0, 0, 1]
     assert len(lost.get_paths()[0]) != len(new.get_paths()[0])
-
-
-def test_detections_are_matched_missed_or_false_and_differ_in_shape(patch):
-    pred, true = np.array([[1.0, 1], [2, 2], [3, 3]]), np.array([[1.0, 1.5], [9, 9]])
-    found = outcomes(pred, true, np.array([0]), np.array([0]))
-    expected = {"matched": [[1, 1]], "missed": [[9, 9]], "false": [[2, 2], [3, 3]]}
-    assert {name: xy.tolist() for name, xy in found.items()} == expected
-    drawn = figure_patches({"": [patch]}, points={"": [found]}).axes[0].collections
-    assert len({len(each.get_paths()[0]) for each in drawn}) == 3
-    assert [len(xy) for empty in (NONE, []) for xy in outcomes(empty, empty, [], []).values()] == [0] * 6
 
 
 def test_outlines_and_maps_are_drawn_in_the_right_place_and_colour(patch, instances):
