@@ -38,12 +38,9 @@ def test_a_writable_folder_is_made_and_left_empty_and_others_are_named(tmp_path)
     for below in (".", "sub", "sub/sub"):
         with pytest.raises(OSError, match=r"out.*: expected a writable folder, found none \("):
             writable_folder(tmp_path / "out" / below)
-
-
-@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="/proc is a folder that takes no files")
-def test_a_folder_that_refuses_files_is_refused():
-    with pytest.raises(OSError, match=r"^/proc: expected a writable folder, found none \("):
-        writable_folder(Path("/proc"))
+    if Path("/proc/self").is_dir():  # a folder that takes no files
+        with pytest.raises(OSError, match=r"^/proc: expected a writable folder, found none \("):
+            writable_folder(Path("/proc"))
 
 
 def test_numbers_become_plain_and_missing_ones_null(tmp_path):

@@ -23,7 +23,7 @@ def begin(tmp_path, monkeypatch):
     return lambda **changes: start({"profile": "quick", "output_dir": "", "seed": 3, "In": [""], **changes})
 
 
-def test_results_go_to_the_run_folder_or_to_output_dir(begin, tmp_path, monkeypatch):
+def test_results_go_to_the_run_folder_or_to_output_dir_and_wrong_parameters_are_named(begin, tmp_path, monkeypatch):
     run = begin()
     assert (run.output, run.real) == (tmp_path / "runs" / "quick", None)
     assert run.folder("a") == run.folder("a")
@@ -31,6 +31,12 @@ def test_results_go_to_the_run_folder_or_to_output_dir(begin, tmp_path, monkeypa
     monkeypatch.setenv("HISTOLIB_REAL_DATA", str(tmp_path))
     run = begin(output_dir=str(tmp_path / "drive"))
     assert (run.output, run.real) == (tmp_path / "drive", tmp_path)
+    with pytest.raises(ValueError, match="expected one of quick, full, pretrained, found 'fast'"):
+        begin(profile="fast")
+    with pytest.raises(ValueError, match=r"expected radius_um to be .* found nan"):
+        begin(radius_um=float("nan"))
+    with pytest.raises(ValueError, match="unknown parameter 'sead'"):
+        begin(In=["", "seed = 0\n", "# Parameters\nsead = 1\n"])
 
 
 def test_a_figure_is_saved_twice_and_returned_and_only_those_of_the_quick_profile_carry_a_note(begin):
@@ -42,15 +48,6 @@ def test_a_figure_is_saved_twice_and_returned_and_only_those_of_the_quick_profil
     quick, results = (plt.imread(run.output / "figures" / f"{name}.png") for name in ("01_quick", "01_results"))
     assert quick.min() < results.min() == 1
     plt.close(figure)
-
-
-def test_a_wrong_parameter_is_named(begin):
-    with pytest.raises(ValueError, match="expected one of quick, full, pretrained, found 'fast'"):
-        begin(profile="fast")
-    with pytest.raises(ValueError, match=r"expected radius_um to be .* found nan"):
-        begin(radius_um=float("nan"))
-    with pytest.raises(ValueError, match="unknown parameter 'sead'"):
-        begin(In=["", "seed = 0\n", "# Parameters\nsead = 1\n"])
 
 
 # --- data sets ---

@@ -77,7 +77,7 @@ def asked(tmp_path_factory):
     return [parser.parse_args(command) for command in asked if command[0] == "train"]
 
 
-def test_the_recipes_parse_and_begin_with_what_an_earlier_one_wrote(asked):
+def test_the_recipes_parse_and_begin_with_what_an_earlier_one_wrote_and_unknown_ones_list_all(asked):
     assert len(asked) == len(RECIPES) + 3, "a translation takes two trainings"
     for args in asked:
         settings = getattr(profile(args.profile), args.network)
@@ -91,9 +91,6 @@ def test_the_recipes_parse_and_begin_with_what_an_earlier_one_wrote(asked):
         for needed in (getattr(args, name, None) for name in ("start", "detector", "consistency")):
             assert needed is None or {Path(needed), Path(needed).parent} & written, needed
         written.add(Path(args.output))
-
-
-def test_a_recipe_that_does_not_exist_lists_those_that_do():
     done = subprocess.run(["bash", SHIPPED / "recipes.sh", "soup"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "supervised FOLD" in done.stdout

@@ -87,12 +87,10 @@ def milliseconds(patches: PanNuke, indices: np.ndarray) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=500, help="patches of the fold (default: 500)")
-    parser.add_argument("--forms", default="folder,zip", help="default: folder,zip")
     parser.add_argument("--no-rival", action="store_true", help="a whole fold loaded at once takes 14 GB")
-    parser.add_argument("--folder", type=Path, help="where to write 5 MB a patch (default: a temporary folder)")
     args = parser.parse_args()
-    for form in args.forms.split(","):
-        with tempfile.TemporaryDirectory(dir=args.folder) as name:
+    for form in ("folder", "zip"):
+        with tempfile.TemporaryDirectory() as name:
             root = Path(name)
             write_fold(root, args.images, form == "zip")
             for way, script in (("row by row", OURS), ("at once", AT_ONCE))[: 1 if args.no_rival else 2]:

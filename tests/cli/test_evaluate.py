@@ -83,20 +83,6 @@ def test_scores_of_routes_are_written_with_their_protocol_split_and_radius(tmp_p
     assert (results["protocol"]["radius_um"], results["routes"]["planted"]["recall"]) == (4.0, 0.75)
 
 
-def test_what_cannot_be_computed_is_null_and_a_dash(tmp_path, endonuke, monkeypatch, capsys, refused):
-    labels = list((endonuke / "dataset/labels/bulk/ann").iterdir())
-    for label in labels:
-        label.write_text("")
-    monkeypatch.setitem(ROUTES, "log", Route("finds nothing", lambda *_: plant([])))
-    assert on_endonuke(endonuke, "--routes", "log", "--output", tmp_path / "r.json") == 0
-    scores = read(tmp_path / "r.json")["routes"]["log"]
-    assert (scores["f1"], scores["f1_ci95"], scores["n_true"]) == (None, [None, None], 0)
-    assert capsys.readouterr().out.splitlines()[1].split() == ["log", "-", "-", "-", "-", "to", "-", "-", "0.000"]
-    for label in labels:
-        label.unlink()
-    assert "set: expected annotated tiles, found none" in refused("evaluate", endonuke, "--dataset", "endonuke")
-
-
 def test_without_routes_all_with_weights_are_scored_and_the_others_named(tmp_path, endonuke, caplog):
     with caplog.at_level(logging.WARNING):
         assert on_endonuke(endonuke, "--weights", tmp_path, "--output", tmp_path / "r.json") == 0
@@ -118,12 +104,25 @@ def test_weights_are_named_by_role_and_digest_and_leaks_are_marked(tmp_path, end
     assert "LEAKED: route cyclegan was trained or selected on 3 of the groups: 1, 2, 3" in capsys.readouterr().out
 
 
-def test_results_that_cannot_be_written_are_refused_before_the_work(tmp_path, endonuke, refused, monkeypatch):
+def test_unwritable_results_are_refused_and_undefined_scores_are_null_and_a_dash(
+    tmp_path, endonuke, refused, monkeypatch, capsys
+):
     monkeypatch.setitem(ROUTES, "log", Route("fails", lambda *_: pytest.fail("the work began")))
     (tmp_path / "file").touch()
     target = tmp_path / "file/r.json"
     err = refused("evaluate", endonuke, "--dataset", "endonuke", "--routes", "log", "--output", target)
     assert "file: expected a writable folder" in err
+    labels = list((endonuke / "dataset/labels/bulk/ann").iterdir())
+    for label in labels:
+        label.write_text("")
+    monkeypatch.setitem(ROUTES, "log", Route("finds nothing", lambda *_: plant([])))
+    assert on_endonuke(endonuke, "--routes", "log", "--output", tmp_path / "r.json") == 0
+    scores = read(tmp_path / "r.json")["routes"]["log"]
+    assert (scores["f1"], scores["f1_ci95"], scores["n_true"]) == (None, [None, None], 0)
+    assert capsys.readouterr().out.splitlines()[1].split() == ["log", "-", "-", "-", "-", "to", "-", "-", "0.000"]
+    for label in labels:
+        label.unlink()
+    assert "set: expected annotated tiles, found none" in refused("evaluate", endonuke, "--dataset", "endonuke")
 
 
 def test_a_network_is_scored_on_outlines_and_leaks_come_first(tmp_path, phantoms, weights, capsys):

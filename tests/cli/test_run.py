@@ -114,9 +114,6 @@ def done(tmp_path_factory):
     (root / "pyproject.toml").touch()
     nbformat.write(original, root / "notebooks/01_a.ipynb")
     nbformat.write(notebook("radius_um", parameters="radius_um = 3.0"), root / "notebooks/02_b.ipynb")
-    (root / "data/results").mkdir(parents=True)
-    costs = {"notebooks": {"01": {"seconds": 90, "memory_mb": 1500}}}
-    (root / "data/results/course_cost.json").write_text(json.dumps(costs))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HISTOLIB_ROOT", str(root))
         patch.setenv("HISTOLIB_HEADLESS", "")

@@ -26,7 +26,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_pairs_come_in_order_of_names_with_scale_and_level(root):
+def test_pairs_come_in_order_and_damaged_ones_are_errors_on_access(root):
     pairs = BCI(root, "train")
     assert [type(pair) for pair in pairs] == [PairSample, PairSample]
     assert [pair.name for pair in pairs] == ["00000_train_0", "00001_train_3+"]
@@ -36,6 +36,16 @@ def test_pairs_come_in_order_of_names_with_scale_and_level(root):
     assert first.he.image.shape == first.ihc.image.shape == (4, 6, 3)
     assert (first.he.image[0, 0, 0], first.ihc.image[0, 0, 0]) == (10, 11)
     assert first.he.mpp == first.ihc.mpp == 0.46
+    with pytest.raises(ValueError, match="split train or test, found 'val'"):
+        BCI(root, "val")
+    write(root / "IHC/train/00000_train_0.png", size=(5, 4))
+    pairs = BCI(root)
+    assert pairs[1].level == "3+"
+    with pytest.raises(ValueError, match=r"IHC/train/00000_train_0\.png: expected 6 x 4 px like its H&E .*found 5 x 4"):
+        pairs[0]
+    (root / "HE/train/00000_train_0.png").write_text("no image")
+    with pytest.raises(ValueError, match=r"HE/train/00000_train_0\.png: expected an 8-bit image"):
+        pairs[0]
 
 
 def test_without_a_split_both_are_read_hidden_files_are_skipped_and_indices_are_those_of_a_list(root):
@@ -82,19 +92,6 @@ def test_missing_partners_and_wrong_names_are_refused_on_opening(root, harm, err
     harm(root)
     with pytest.raises(error, match=message):
         BCI(root)
-
-
-def test_a_wrong_split_is_named_and_damaged_pairs_are_errors_on_access(root):
-    with pytest.raises(ValueError, match="split train or test, found 'val'"):
-        BCI(root, "val")
-    write(root / "IHC/train/00000_train_0.png", size=(5, 4))
-    pairs = BCI(root)
-    assert pairs[1].level == "3+"
-    with pytest.raises(ValueError, match=r"IHC/train/00000_train_0\.png: expected 6 x 4 px like its H&E .*found 5 x 4"):
-        pairs[0]
-    (root / "HE/train/00000_train_0.png").write_text("no image")
-    with pytest.raises(ValueError, match=r"HE/train/00000_train_0\.png: expected an 8-bit image"):
-        pairs[0]
 
 
 @pytest.mark.skipif("HISTOLIB_REAL_DATA" not in os.environ, reason="HISTOLIB_REAL_DATA is not set")

@@ -121,7 +121,7 @@ def test_merging_keeps_every_nucleus_of_every_channel(owner, ids):
         assert types[found - 1] == channel + 1
 
 
-def test_overlaps_and_unknown_tissues_are_reported_and_fortran_order_is_read(root, caplog):
+def test_overlaps_are_reported_and_missing_folds_and_files_named(root, caplog, tmp_path):
     masks = np.zeros((1, 4, 5))
     masks[0, :3, 0], masks[0, 1:, 4], masks[0, 3, 1] = 7, 7, 1
     instances, types, hidden = merge_channels(masks)
@@ -138,9 +138,6 @@ def test_overlaps_and_unknown_tissues_are_reported_and_fortran_order_is_read(roo
     save(root, member(TYPES), np.array(["Breast", "Tail"]))
     assert PanNuke(root).tissues == ("Breast", "Tail")
     assert "expected one of 19 tissues, found Tail" in caplog.text
-
-
-def test_missing_folds_and_files_are_named(root, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nowhere: expected a folder 'Fold 1' or fold_1\.zip, found neither"):
         PanNuke(tmp_path / "nowhere")
     with pytest.raises(FileNotFoundError, match=r"expected the folder 'Fold 2' or fold_2\.zip, found neither"):

@@ -24,7 +24,7 @@ class Five(InstanceReader):
         return InstanceSample(Patch(image, 0.25, str(index)), np.zeros((2, 2), int), np.zeros(0, int), "", "")
 
 
-def test_samples_of_a_group_and_annotations_of_a_tile_stay_together():
+def test_groups_stay_together_and_official_folds_test_each_tile_once():
     subset = in_groups(Five(), ["b", "c"])
     assert [sample.patch.name for sample in subset] == ["1", "3", "4"]
     assert subset.groups == ("b", "c", "b")
@@ -33,16 +33,6 @@ def test_samples_of_a_group_and_annotations_of_a_tile_stay_together():
         in_groups(Five(), ["a", "d"])
     parts = split_ids([3, 3, 5, 9, 20, 21], {"train": ["20-21", "1-3"], "val": ["4-9"], "test": []})
     assert parts == {"train": [0, 1, 4, 5], "val": [2, 3], "test": []}
-
-
-@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.name)
-def test_every_committed_split_keeps_its_parts_apart(path):
-    split = read_split(path)
-    assert split["train"]
-    assert path.stem.endswith("_all") or all(split.values()), "only pretrained weights use all groups"
-
-
-def test_the_official_folds_test_each_tile_once():
     splits = [read_split(path) for path in COMMITTED if path.stem.startswith("pannuke")]
     folds = [" ".join(split["train"] + split["val"] + split["test"]) for split in splits]
     assert folds == ["fold1 fold2 fold3", "fold2 fold1 fold3", "fold3 fold2 fold1"]
@@ -50,6 +40,13 @@ def test_the_official_folds_test_each_tile_once():
     folds = [split_ids(ids, read_split(path)) for path in COMMITTED if path.stem.startswith("endonuke")]
     assert sorted(position for fold in folds for position in fold["test"]) == list(range(8))
     assert all(sorted(position for part in fold.values() for position in part) == list(range(8)) for fold in folds)
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.name)
+def test_every_committed_split_keeps_its_parts_apart(path):
+    split = read_split(path)
+    assert split["train"]
+    assert path.stem.endswith("_all") or all(split.values()), "only pretrained weights use all groups"
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ def test_scores_are_those_of_the_hand_computed_case():
         evaluate(TILES, {"planted": FOUND[:2]})
 
 
-def test_undefined_numbers_are_null_in_valid_json():
+def test_undefined_numbers_are_null_and_points_beyond_the_border_have_its_stain():
     results = evaluate([sample([])], {"none": [at()]}, details=True, classes=CLASSES)
     scores = json.loads(json.dumps(results, allow_nan=False))["routes"]["none"]
     assert [scores[key] for key in ("precision", "recall", "f1", "loc_error_um")] == [None] * 4
@@ -77,6 +77,9 @@ def test_undefined_numbers_are_null_in_valid_json():
     assert (scores["count_bias"], scores["n_true"], scores["n_pred"]) == (0.0, 0, 0)
     missed = evaluate([sample([(1, 1)])], {"none": [at()]})["routes"]["none"]
     assert (missed["f1"], missed["f1_ci95"], missed["loc_error_um"], missed["count_bias"]) == (0, [0, 0], None, -1)
+    image = np.full((20, 20, 3), BROWN, np.uint8)
+    assert is_brown(Patch(image, 0.5), np.array([[-3, 5], [19, 30]])).all()
+    assert is_brown(Patch(image, 0.5), np.zeros((0, 2))).shape == (0,)
 
 
 def test_blocks_widen_the_interval_and_are_ten_neighbours_of_one_run():
@@ -122,9 +125,3 @@ def test_every_detail_is_the_one_counted_by_hand():
     assert log["average_precision"] == pytest.approx(2 / 6, abs=1e-5)
     assert shifted["f1_by_radius"] == {"1": 0, "1.5": 0, "2": 0, "2.5": 0, "3": 0, "4": 1, "5": 1, "6": 1}
     assert shifted["average_precision"] == 1, "the similarity at 3.5 microns is just above a half"
-
-
-def test_points_beyond_the_border_have_the_stain_of_the_border():
-    image = np.full((20, 20, 3), BROWN, np.uint8)
-    assert is_brown(Patch(image, 0.5), np.array([[-3, 5], [19, 30]])).all()
-    assert is_brown(Patch(image, 0.5), np.zeros((0, 2))).shape == (0,)

@@ -21,7 +21,7 @@ def tile(discs):
     return InstanceSample(patch, ids, np.array([1, 2, 1]), "Colon", "new")
 
 
-def test_true_maps_score_one_everywhere(tile, oracle):
+def test_true_maps_score_one_and_errors_have_known_scores(tile, oracle):
     result = evaluate_nuclei(oracle(tile.instances, types=tile.types), iter([tile, tile]), types=TYPES)
     assert set(result["segmentation"]) == {"dice", "aji", "aji_plus", "dq", "sq", "pq"}
     assert set(result["segmentation"].values()) == {1.0}
@@ -37,9 +37,6 @@ def test_true_maps_score_one_everywhere(tile, oracle):
     scores = dict.fromkeys(("weighted_f1", "plain_f1", "equation_f1"), 1.0)
     assert result["types"]["odd"] == {**scores, "n_true": 2, "n_pred": 2}
     json.dumps(result, allow_nan=False)
-
-
-def test_wrong_types_coarse_networks_and_empty_tiles_have_known_scores(tile, oracle):
     result = evaluate_nuclei(oracle(tile.instances, types=[1, 1, 1]), [tile], types=TYPES)
     assert result["detection"]["f1"] == 1
     assert result["types"]["odd"]["weighted_f1"] == 0

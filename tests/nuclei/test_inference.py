@@ -20,7 +20,7 @@ def test_stitched_maps_equal_those_of_the_whole_image(narrow, picture, mode):
         np.testing.assert_allclose(tiled[name], whole[name], atol=1e-6)
 
 
-def test_maps_are_the_logits_of_the_mirrored_image(narrow, picture):
+def test_maps_are_the_logits_of_the_mirrored_image_and_follow_every_change_of_the_network(narrow, picture):
     net, image = narrow().double(), picture[:20, :28]  # sizes that the output of the network fits exactly
     padded = np.pad(image, ((46, 46), (46, 46), (0, 0)), mode="reflect")
     with torch.inference_mode():
@@ -30,21 +30,6 @@ def test_maps_are_the_logits_of_the_mirrored_image(narrow, picture):
     np.testing.assert_allclose(maps["hv"], logits["hv"][0].permute(1, 2, 0), atol=1e-6)
     np.testing.assert_array_equal(maps["tp"], logits["tp"][0].argmax(0))
     assert {name: values.dtype for name, values in maps.items()} == {"np": np.float32, "hv": np.float32, "tp": np.uint8}
-
-
-@pytest.mark.parametrize("mode", ["fast", "original"])
-@pytest.mark.parametrize("shape", [(1, 1), (1, 37), (9, 2), (13, 51)])
-def test_images_of_any_size_have_maps_and_a_table(narrow, picture, mode, shape):
-    image, net, untyped = picture[: shape[0], : shape[1]], narrow(mode), narrow(mode, None)
-    maps = predict_maps(image, net)
-    assert {name: values.shape for name, values in maps.items()} == {"np": shape, "hv": (*shape, 2), "tp": shape}
-    assert all(np.isfinite(values).all() for values in maps.values())
-    patch = Patch(image, 0.5)
-    assert {"x", "y", "area", "contour", "type", "score", "area_um2"} <= set(find_nuclei(patch, net))
-    assert not {"tp", "type"} & {*predict_maps(image, untyped), *find_nuclei(patch, untyped)}
-
-
-def test_inference_leaves_the_network_unchanged_and_follows_every_change_of_it(narrow, picture):
     net, image = narrow().train(), picture[:16, :16]
     before = {name: (value.clone(), value.stride()) for name, value in net.state_dict().items()}
     evaluated = predict_maps(image, narrow())
@@ -70,6 +55,18 @@ def test_inference_leaves_the_network_unchanged_and_follows_every_change_of_it(n
     net(torch.rand(1, 3, 96, 96))["np"].square().mean().backward()
     optimizer.step()
     assert not np.array_equal(predict_maps(image, net)["np"], first)
+
+
+@pytest.mark.parametrize("mode", ["fast", "original"])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 37), (9, 2), (13, 51)])
+def test_images_of_any_size_have_maps_and_a_table(narrow, picture, mode, shape):
+    image, net, untyped = picture[: shape[0], : shape[1]], narrow(mode), narrow(mode, None)
+    maps = predict_maps(image, net)
+    assert {name: values.shape for name, values in maps.items()} == {"np": shape, "hv": (*shape, 2), "tp": shape}
+    assert all(np.isfinite(values).all() for values in maps.values())
+    patch = Patch(image, 0.5)
+    assert {"x", "y", "area", "contour", "type", "score", "area_um2"} <= set(find_nuclei(patch, net))
+    assert not {"tp", "type"} & {*predict_maps(image, untyped), *find_nuclei(patch, untyped)}
 
 
 def test_orientations_are_averaged_and_wrong_numbers_are_refused(narrow, picture):

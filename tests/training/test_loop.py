@@ -85,7 +85,7 @@ def test_a_stopped_run_ends_as_if_it_never_stopped(tmp_path, stopped_at):
     assert history.equals(log)
 
 
-def test_a_finished_run_stays_and_the_precision_may_change(tmp_path):
+def test_a_finished_run_stays_and_other_settings_and_damage_are_named(tmp_path):
     first, _ = run(tmp_path, resume=True)
     again, history = run(tmp_path, resume=True)
     assert_same(first, again)
@@ -97,6 +97,14 @@ def test_a_finished_run_stays_and_the_precision_may_change(tmp_path):
     again, _ = run(tmp_path / "again")
     assert_same(full, again)
     assert not torch.equal(full["0.weight"], half["0.weight"])
+    run(tmp_path)
+    with pytest.raises(ValueError, match=r"width 4 in the file, 8 in this run"):
+        run(tmp_path, resume=True, settings={**SETTINGS, "width": 8})
+    (tmp_path / "checkpoint.pt").write_bytes(b"not a checkpoint")
+    with pytest.raises(ValueError, match=r"checkpoint\.pt: expected a checkpoint"):
+        run(tmp_path, resume=True)
+    with pytest.raises(FileNotFoundError, match=r"log\.csv"):
+        read_log(tmp_path / "none")
 
 
 SCORES = {2: 0.1, 4: 0.7, 6: 0.4, 8: 0.6}
@@ -148,17 +156,6 @@ def test_a_resumed_run_restores_the_best_weights_and_the_average(tmp_path, stopp
     resumed, log = monitored(tmp_path / "stopped", ema=ema, resume=True)
     assert_same(unbroken, resumed)
     assert history.equals(log)
-
-
-def test_other_settings_damaged_checkpoints_and_missing_logs_are_named(tmp_path):
-    run(tmp_path)
-    with pytest.raises(ValueError, match=r"width 4 in the file, 8 in this run"):
-        run(tmp_path, resume=True, settings={**SETTINGS, "width": 8})
-    (tmp_path / "checkpoint.pt").write_bytes(b"not a checkpoint")
-    with pytest.raises(ValueError, match=r"checkpoint\.pt: expected a checkpoint"):
-        run(tmp_path, resume=True)
-    with pytest.raises(FileNotFoundError, match=r"log\.csv"):
-        read_log(tmp_path / "none")
 
 
 ENDED = """

@@ -158,7 +158,7 @@ def test_one_image_has_scores_but_no_set_and_glass_counts_no_nuclei():
         evaluate([])
 
 
-def test_lost_and_new_nuclei_are_told_from_kept_ones():
+def test_changed_nuclei_and_fields_are_in_the_right_place():
     before, xy = tile(0)
     image = before.image.copy()
     image[:40, :40] = 250  # covers the first nucleus
@@ -167,9 +167,6 @@ def test_lost_and_new_nuclei_are_told_from_kept_ones():
     np.testing.assert_array_equal(changes.lost, xy[:1])
     np.testing.assert_array_equal(changes.new, [[50.0, 50.0]])
     np.testing.assert_array_equal(changes.kept, xy[1:])
-
-
-def test_fields_are_equal_squares_from_the_middle_and_a_patch_too_small_is_named():
     image = np.arange(70 * 110 * 3).reshape(70, 110, 3).astype(np.uint8)
     squares = cut_fields(Patch(image, 0.5, "wide"), 15.0)
     assert [square.image.shape for square in squares] == [(30, 30, 3)] * 6

@@ -35,7 +35,16 @@ def test_size_scale_and_name_stay(size, mpp, generator):
     assert (out.image.shape, out.mpp, out.name) == (image.shape, mpp, "a")
 
 
-def test_the_generator_runs_at_its_own_scale_and_keeps_no_statistics(generator, large):
+def test_tiles_meet_without_seams_and_the_generator_runs_at_its_own_scale(generator, large):
+    tilings = [translate(large, generator, tile_px=size).image.astype(int) for size in (128, 200, 299)]
+    for other in tilings[1:]:
+        assert abs(other - tilings[0]).max() <= 1
+    whole = translate(large, generator).image
+    assert abs(tilings[0] - whole).mean() < 4, "statistics of a sample stand for those of the whole"
+    left, right = (translate(Patch(large.image[:, cut], 0.5), generator).image for cut in (np.s_[:200], np.s_[100:]))
+    assert abs(left[:, 150].astype(int) - right[:, 50]).mean() > 2, "own statistics would give a seam"
+    with pytest.raises(ValueError, match="expected a tile larger than"):
+        translate(large, generator, tile_px=40)
     seen = []
     handle = generator.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0].shape[-2:]))
     generator.mpp = 0.5
@@ -51,15 +60,3 @@ def test_the_generator_runs_at_its_own_scale_and_keeps_no_statistics(generator, 
     image = np.random.default_rng(0).integers(0, 256, (2, 5, 7, 3), dtype=np.uint8)
     np.testing.assert_array_equal(to_image(to_tensor(image)), image)
     assert to_tensor(image[0]).shape == (3, 5, 7)
-
-
-def test_tiles_meet_without_seams_and_tilings_agree_with_each_other_and_the_whole_picture(generator, large):
-    tilings = [translate(large, generator, tile_px=size).image.astype(int) for size in (128, 200, 299)]
-    for other in tilings[1:]:
-        assert abs(other - tilings[0]).max() <= 1
-    whole = translate(large, generator).image
-    assert abs(tilings[0] - whole).mean() < 4, "statistics of a sample stand for those of the whole"
-    left, right = (translate(Patch(large.image[:, cut], 0.5), generator).image for cut in (np.s_[:200], np.s_[100:]))
-    assert abs(left[:, 150].astype(int) - right[:, 50]).mean() > 2, "own statistics would give a seam"
-    with pytest.raises(ValueError, match="expected a tile larger than"):
-        translate(large, generator, tile_px=40)
