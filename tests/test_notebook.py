@@ -50,9 +50,6 @@ def test_a_figure_is_saved_twice_and_returned_and_only_those_of_the_quick_profil
     plt.close(figure)
 
 
-# --- data sets ---
-
-
 def test_phantoms_are_drawn_once_and_found_again_and_a_folder_without_sets_is_refused(tmp_path):
     size = replace(PROFILES["quick"], pannuke_per_fold=2, endonuke_runs=(2, 2), bci_pairs=(1, 1), bci_px=64)
     drawn = tmp_path / "drawn"
@@ -66,9 +63,6 @@ def test_phantoms_are_drawn_once_and_found_again_and_a_folder_without_sets_is_re
     real = open_datasets(tmp_path / "unused", size, data_dir=str(sets.pannuke.root.parent))
     assert (real.phantom, len(real.pannuke)) == (False, 6)
     assert not (tmp_path / "unused").exists()
-
-
-# --- parameters that papermill injected ---
 
 
 def injected(**given):

@@ -45,9 +45,6 @@ def record(folder):
     return json.loads((folder / "summary.json").read_text("utf-8"))
 
 
-# --- before a run ---
-
-
 def test_notebooks_come_in_order_and_parameters_are_literals(checkout, tmp_path):
     with pytest.raises(FileNotFoundError, match="expected the notebooks of the course, found none"):
         notebook_files(tmp_path)
@@ -88,8 +85,6 @@ def test_wrong_usage_is_one_line_and_nothing_runs(checkout, monkeypatch, refused
     assert message in refused("run", *options)
     assert sorted(root.rglob("*")) == before
 
-
-# --- a run that ends well ---
 
 FIGURES = """
 import os, sys
@@ -186,9 +181,6 @@ def test_results_and_figures_go_to_output_and_expected_cost_is_logged(checkout, 
     assert not (root / "figures").exists()
     copy = nbformat.read(root / "out/notebooks/01_a.ipynb", 4)
     assert copy.cells[-1].outputs[0].text == "2024\n", "text stays text where the default is text"
-
-
-# --- a run that fails ---
 
 
 def test_a_failing_cell_stops_the_run_and_is_named(checkout, capsys):
