@@ -6,28 +6,24 @@ import socket
 import subprocess
 import sys
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 import torch
 
 from histolib.cli.main import main
 from histolib.config import CycleGANSettings, HoverNetSettings
-from histolib.data import EndoNuke, PanNuke, phantom
+from histolib.data import EndoNuke, PanNuke, Patches
 from histolib.ensemble import Models
 from histolib.nuclei import HoVerNet
 from histolib.training import load_checkpoint, read_log
-from histolib.translation import Generator
+from histolib.translation import Generator, StainReference
 
 SMALL_CYCLEGAN = ["width=4", "patch_px=32", "blocks=1", "discriminator_width=4", "steps=2", "warm_steps=1",
                   "content_limit=-1.0"]  # fmt: skip
+LOSES_CONTENT = [f"--set={change}" for change in ("steps=5", "warm_steps=0", "grace_steps=1", "content_limit=0.9999")]
+SPLIT = Path(__file__).parents[2] / "data/splits/consep.json"
 SMALL_HOVERNET = ["steps=2", "width=0.0625", "map_px=36", "batch_size=1"]
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("sets")
-    phantom.write_all(folder, per_fold=3, runs=(3, 3, 3), pairs=(1, 1), bci_px=128)
-    return folder
 
 
 def cyclegan(ihc, he, output, *options):
@@ -39,6 +35,11 @@ def cyclegan(ihc, he, output, *options):
 def hovernet(data, output, *options):
     small = [f"--set={change}" for change in SMALL_HOVERNET]
     return ["train", "hovernet", "--data", str(data), "--output", str(output), *small, *map(str, options)]
+
+
+@pytest.fixture
+def root(phantoms):
+    return phantoms["bci"].parent
 
 
 def write_split(path, train, val, test):
@@ -90,11 +91,6 @@ def test_splits_decide_what_is_trained_selected_and_held_out(root, tmp_path):
     assert "val_pq" in read_log(tmp_path / "net")
 
 
-def test_keypoints_become_discs(root, tmp_path):
-    assert main(hovernet(root / "endonuke", tmp_path)) == 0
-    assert HoVerNet.load(tmp_path / "hovernet.safetensors").types == tuple(EndoNuke(root / "endonuke").types.values())
-
-
 def test_a_generator_of_pairs_is_fine_tuned_on_other_stains_with_frozen_stages(root, tmp_path):
     bci, first, second = root / "bci", tmp_path / "first", tmp_path / "second"
     assert main(cyclegan(bci, bci, first, "--set=marker=membrane")) == 0
@@ -106,51 +102,40 @@ def test_a_generator_of_pairs_is_fine_tuned_on_other_stains_with_frozen_stages(r
     assert {key.split(".")[0] for key, value in before.state_dict().items() if not value.equal(new[key])} == {"decoder"}
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["--detector", "x.safetensors"], "--detector: expected --ihc-split with validation tiles"),
-        (["--he-split", "gone.json"], "gone.json: expected a split"),
-        (["--set", "width=-1"], "width: expected 1 to 4096, found -1"),
-        (["--set", "marker=brown"], "marker: expected one of nuclear, membrane, cytoplasm, found 'brown'"),
-        (["--set", "freeze=strided"], "freeze: expected"),
-        (["--set", "seed=-1"], "expected seed to be 0 or more, found -1"),
-    ],
-)
-def test_unusable_options_of_the_cyclegan_are_refused_with_one_line(root, tmp_path, capsys, options, message):
-    assert main(cyclegan(root / "endonuke", root / "pannuke", tmp_path, *options)) == 2
-    err = capsys.readouterr().err
-    assert message in err
-    assert err.count("\n") == 1
+def test_consistency_needs_two_networks_at_the_scale_of_the_cyclegan(root, tmp_path, capsys):
+    he, ihc, other = (save_network(tmp_path / f"{name}.safetensors", mpp) for name, mpp in
+                      (("he", 0.5), ("ihc", 0.5), ("other", 0.25)))  # fmt: skip
+    StainReference.fit(Patches(PanNuke(root / "pannuke")), "he").save(tmp_path / "he_reference.safetensors")
+    options = ["--detector", he, "--set=consistency=1.0", "--set=patch_px=64", "--set=mpp=0.5"]
+    command = cyclegan(root / "endonuke", root / "pannuke", tmp_path / "out", *options)
+    assert main([*command, "--consistency", str(ihc)]) == 0
+    log = read_log(tmp_path / "out")
+    assert "consistency" in log
+    assert "val_f1" not in log
+    assert main([*command, "--consistency", str(other)]) == 2
+    assert "expected 0.5 microns per pixel as the CycleGAN, found 0.25" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("network", "options", "message"),
     [
-        ("wdith=4", "unknown parameter 'wdith'"),
-        ("width=wide", "expected width to be float"),
-        ("steps=1.5", "expected steps to be int"),
-        ("steps", "expected NAME=VALUE"),
-        ("painted=2", "painted: expected 0 to 1, found 2"),
+        (cyclegan, ["--detector", "x.safetensors"], "--detector: expected --ihc-split with validation tiles"),
+        (cyclegan, ["--consistency", "x.safetensors"], "--consistency: expected --detector"),
+        (cyclegan, ["--he-split", "gone.json"], "gone.json: expected a split"),
+        (cyclegan, ["--set", "width=-1"], "width: expected 1 to 4096, found -1"),
+        (cyclegan, ["--set", "seed=-1"], "expected seed to be 0 or more, found -1"),
+        (cyclegan, [*LOSES_CONTENT], "correlation"),
+        (hovernet, ["--set", "wdith=4"], "unknown parameter 'wdith'"),
+        (hovernet, ["--split", SPLIT], "found no train_1"),
     ],
 )
-def test_an_unknown_or_unusable_setting_is_named(root, tmp_path, capsys, change, message):
-    assert main(hovernet(root / "pannuke", tmp_path, "--set", change)) == 2
-    assert message in capsys.readouterr().err
+def test_unusable_options_are_refused_with_one_line(root, tmp_path, refused, network, options, message):
+    sets = [root / "endonuke", root / "pannuke"][network is hovernet :]
+    assert message in refused(*network(*sets, tmp_path, *options))
 
 
-def test_a_split_of_another_data_set_is_refused(root, tmp_path, capsys):
-    split = write_split(tmp_path / "split.json", "train_1", "train_2", "test_1")
-    assert main(hovernet(root / "pannuke", tmp_path, "--split", split)) == 2
-    assert "found no train_1" in capsys.readouterr().err
-    assert main(cyclegan(root / "bci", root / "pannuke", tmp_path, "--ihc-split", split)) == 2
-    assert "BCI" in capsys.readouterr().err
-
-
-def test_a_run_that_loses_the_content_ends_with_its_message(root, tmp_path, capsys):
-    limits = ["--set=warm_steps=0", "--set=steps=5", "--set=grace_steps=1", "--set=content_limit=0.9999"]
-    assert main(cyclegan(root / "endonuke", root / "pannuke", tmp_path, *limits)) == 2
-    assert "correlation" in capsys.readouterr().err.lower()
+def test_a_split_of_bci_is_refused_because_it_has_its_own(root, tmp_path, refused):
+    assert "BCI" in refused(*cyclegan(root / "bci", root / "pannuke", tmp_path, "--ihc-split", SPLIT))
 
 
 @pytest.mark.parametrize(("network", "kind"), [("cyclegan", CycleGANSettings), ("hovernet", HoverNetSettings)])
@@ -162,15 +147,16 @@ def test_the_help_names_every_setting(network, kind, capsys):
 
 
 def test_two_processes_train_and_save_one_checkpoint(root, tmp_path):
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
-    with socket.socket() as free:  # torch 2.6 does not choose a free port for port 0
+    with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", port]
-    command = cyclegan(root / "endonuke", root / "pannuke", tmp_path / "two", "--set=ema=0.9")
-    # `launch --cpu` starts only one process, so the launcher for several is told not to use a GPU.
-    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-    subprocess.run([*launch, "--module", "histolib", *command], env=environment, check=True, capture_output=True)
+    command = [sys.executable, "-m", "histolib"]
+    command += cyclegan(root / "endonuke", root / "pannuke", tmp_path / "two", "--set=ema=0.9")
+    # What `accelerate launch` sets for each of two processes without a GPU.
+    shared = {"ACCELERATE_USE_CPU": "true", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2"}
+    environments = [os.environ | shared | {"OMP_NUM_THREADS": "1", "RANK": rank, "LOCAL_RANK": rank} for rank in "01"]
+    ranks = [subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) for environment in environments]
+    assert [rank.wait() for rank in ranks] == [0, 0]
     files = ["checkpoint.pt", "he_to_ihc.safetensors", "ihc_reference.safetensors", "ihc_to_he.safetensors", "log.csv"]
     assert sorted(file.name for file in (tmp_path / "two").iterdir()) == files
     state = load_checkpoint(tmp_path / "two/checkpoint.pt")
