@@ -1,33 +1,54 @@
-"""Seconds and memory of each route with the pretrained weights, relative to `log`, on one field of phantom tissue.
+"""Seconds per mm² and memory of routes with the pretrained weights, relative to `log`, on one field of phantom tissue.
 
-python tests/benchmarks/bench_routes.py [--side 512] [--repeats 3]
+python tests/benchmarks/bench_routes.py [--side 2048] [--routes log,watershed,selftrained] [--repeats 1]
+
+Each route runs in bfloat16, where the processor has it, and in float32, after one run on a small field.
 """
 
+import argparse
+import resource
 import time
 
 import torch
-from common import options, peak_mb, seconds
 
 from histolib.data import phantom
 from histolib.ensemble import ROUTES, Models
+from histolib.ensemble.models import best_precision
+from histolib.imaging import Patch
 
 MPP = 0.5
 
 
 def main() -> None:
-    args = options(__doc__, side=512, repeats=3)
-    patch, models = phantom.draw(0, args.side, MPP).ihc, Models()
-    print(f"{args.side} x {args.side} px at {MPP} microns, {torch.get_num_threads()} threads")
-    log = 0.0
-    for name, route in ROUTES.items():
-        if models.missing(route.needs):
-            continue
-        count = len(route(patch, "nuclear", models))  # loads the weights
-        (cost,) = seconds(
-            lambda route=route: route(patch, "nuclear", models), repeats=args.repeats, clock=time.perf_counter
-        )
-        log = log or cost
-        print(f"{name:<11} {cost:7.2f} s {cost / log:6.1f} x log {count:5d} nuclei, peak so far {peak_mb():,.0f} MB")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--side", type=int, default=512, help="pixels, at 0.5 microns each")
+    parser.add_argument("--routes", default=",".join(ROUTES))
+    parser.add_argument("--repeats", type=int, default=3)
+    args = parser.parse_args()
+    patch = phantom.draw(0, args.side, MPP).ihc
+    small = Patch(patch.image[:256, :256], MPP)
+    print(f"{args.side} x {args.side} px at {MPP} microns, {torch.get_num_threads()} threads, best of {args.repeats}")
+    reference = None
+    for name in args.routes.split(","):
+        for precision in dict.fromkeys([best_precision(), torch.float32]):
+            models = Models(precision=precision)
+            if models.missing(ROUTES[name].needs):
+                continue
+            ROUTES[name](small, "nuclear", models)
+            runs = []
+            for _ in range(args.repeats):
+                start = time.perf_counter()
+                found = ROUTES[name](patch, "nuclear", models)
+                runs.append((time.perf_counter() - start) / patch.area_mm2)
+            reference = reference or min(runs)
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            print(
+                f"{name:<12} {str(precision).removeprefix('torch.'):<9} {min(runs):7.2f} s per mm²  "
+                f"{min(runs) / reference:7.1f} x  {len(found):6d} nuclei  peak so far {peak:,.0f} MB",
+                flush=True,
+            )
+            if not ROUTES[name].needs:
+                break
 
 
 if __name__ == "__main__":

@@ -13,11 +13,11 @@ import torch
 
 from histolib.cli.main import main
 from histolib.config import CycleGANSettings, HoverNetSettings
-from histolib.data import EndoNuke, PanNuke, Patches
+from histolib.data import EndoNuke, PanNuke
 from histolib.ensemble import Models
 from histolib.nuclei import HoVerNet
 from histolib.training import load_checkpoint, read_log
-from histolib.translation import Generator, StainReference
+from histolib.translation import Generator
 
 SMALL_CYCLEGAN = ["width=4", "patch_px=32", "blocks=1", "discriminator_width=4", "steps=2", "warm_steps=1",
                   "content_limit=-1.0"]  # fmt: skip
@@ -102,25 +102,10 @@ def test_a_generator_of_pairs_is_fine_tuned_on_other_stains_with_frozen_stages(r
     assert {key.split(".")[0] for key, value in before.state_dict().items() if not value.equal(new[key])} == {"decoder"}
 
 
-def test_consistency_needs_two_networks_at_the_scale_of_the_cyclegan(root, tmp_path, capsys):
-    he, ihc, other = (save_network(tmp_path / f"{name}.safetensors", mpp) for name, mpp in
-                      (("he", 0.5), ("ihc", 0.5), ("other", 0.25)))  # fmt: skip
-    StainReference.fit(Patches(PanNuke(root / "pannuke")), "he").save(tmp_path / "he_reference.safetensors")
-    options = ["--detector", he, "--set=consistency=1.0", "--set=patch_px=64", "--set=mpp=0.5"]
-    command = cyclegan(root / "endonuke", root / "pannuke", tmp_path / "out", *options)
-    assert main([*command, "--consistency", str(ihc)]) == 0
-    log = read_log(tmp_path / "out")
-    assert "consistency" in log
-    assert "val_f1" not in log
-    assert main([*command, "--consistency", str(other)]) == 2
-    assert "expected 0.5 microns per pixel as the CycleGAN, found 0.25" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize(
     ("network", "options", "message"),
     [
         (cyclegan, ["--detector", "x.safetensors"], "--detector: expected --ihc-split with validation tiles"),
-        (cyclegan, ["--consistency", "x.safetensors"], "--consistency: expected --detector"),
         (cyclegan, ["--he-split", "gone.json"], "gone.json: expected a split"),
         (cyclegan, ["--set", "width=-1"], "width: expected 1 to 4096, found -1"),
         (cyclegan, ["--set", "seed=-1"], "expected seed to be 0 or more, found -1"),

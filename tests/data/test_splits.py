@@ -52,7 +52,7 @@ def test_every_committed_split_keeps_its_parts_apart(path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        *((text, "found other JSON") for text in ("{", "[]", '{"train": ["a"]}')),
+        *((text, "found another or a damaged file") for text in ("{", "[]", '{"train": ["a"]}')),
         ('{"train": ["a"], "val": ["b"], "test": ["a"]}', "every group once, found a more than once"),
     ],
 )

@@ -69,6 +69,33 @@ def test_images_of_any_size_have_maps_and_a_table(narrow, picture, mode, shape):
     assert not {"tp", "type"} & {*predict_maps(image, untyped), *find_nuclei(patch, untyped)}
 
 
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_tiles_on_two_threads_have_the_maps_of_one(narrow, picture, two_threads):
+    net = narrow()
+    parallel = predict_maps(picture, net, tile_px=216)
+    assert torch.get_num_threads() == 2
+    torch.set_num_threads(1)
+    for name, values in predict_maps(picture, net, tile_px=216).items():
+        np.testing.assert_allclose(parallel[name], values, atol=1e-5)
+
+
+@pytest.mark.parametrize("by", ["argument", "network"])
+def test_lower_precision_is_close(narrow, picture, by):
+    net, image = narrow(sharp=False), picture[:60, :60]
+    exact = predict_maps(image, net)
+    if by == "network":
+        net.precision = torch.bfloat16
+    rough = predict_maps(image, net, autocast=torch.bfloat16 if by == "argument" else None)
+    assert 0 < np.abs(rough["np"] - exact["np"]).mean() < 0.1
+
+
 def test_orientations_are_averaged_and_wrong_numbers_are_refused(narrow, picture):
     net, image = narrow("fast", None), picture[:40, :56]
     upright = predict_maps(image, net, orientations=8)

@@ -8,7 +8,7 @@ from skimage.segmentation import clear_border
 
 from histolib.config import profile
 from histolib.nuclei import hover_targets
-from histolib.nuclei.sampling import training_crops
+from histolib.nuclei.sampling import mixed_crops, training_crops
 
 TINY = replace(profile("quick").hovernet, types=("round", "odd"), width=1 / 16, map_px=20, jitter=0.0)
 
@@ -67,3 +67,8 @@ def test_all_eight_orientations_are_drawn_and_distances_refer_to_the_whole_nucle
     draw = training_crops([sample(discs((120, 120), (60, 60, 40)))], TINY)
     inside = [drawn["hv"].abs().max() for drawn in map(draw, range(30)) if drawn["np"].all()]
     assert 0 < max(inside) < 1
+
+
+def test_mixed_crops_take_the_sources_in_turn():
+    first, second = (lambda i: {"of": torch.tensor((1, i))}), (lambda i: {"of": torch.tensor((2, i))})
+    assert [mixed_crops([first, second])(i)["of"].tolist() for i in range(3)] == [[1, 0], [2, 1], [1, 2]]
