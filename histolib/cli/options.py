@@ -2,9 +2,11 @@
 
 import argparse
 import inspect
+import logging
 import math
 import sys
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,7 +14,9 @@ from tqdm import tqdm
 
 T = TypeVar("T")
 SEED = "random seed, non-negative (default: %(default)s)"
-IN_A_LOG = {"delay": 120, "mininterval": 60, "maxinterval": 120}  # seconds before and between updates of the bar
+LOG_SHARE, LOG_SECONDS = 0.1, 30.0  # least progress and least time between two lines in a log
+
+logger = logging.getLogger(__name__)
 
 
 def documented(docstring: str | None) -> dict[str, Any]:
@@ -56,6 +60,16 @@ def number(low: float, high: float = math.inf, kind: Callable[[str], float] = fl
     return parse
 
 
-def progress(items: Iterable[T], unit: str, total: int) -> Iterable[T]:
-    """Iterate with a progress bar; where stderr is no terminal, it appears late and is renewed every minute."""
-    return tqdm(items, total=total, unit=unit, **({} if sys.stderr.isatty() else IN_A_LOG))
+def progress(items: Iterable[T], unit: str, total: int) -> Iterator[T]:
+    """Iterate with a progress bar on a terminal, else with a log line every 10 % or 30 s, whichever is later."""
+    if sys.stderr.isatty():
+        yield from tqdm(items, total=total, unit=unit)
+        return
+    start = logged = time.monotonic()
+    share = 0.0
+    for done, item in enumerate(items, 1):
+        yield item
+        now = time.monotonic()
+        if done / total - share >= LOG_SHARE - 1e-9 and now - logged >= LOG_SECONDS:
+            logged, share = now, done / total
+            logger.info("%d of %d %ss (%.0f %%) in %.0f s", done, total, unit, 100 * share, now - start)

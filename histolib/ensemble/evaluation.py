@@ -20,7 +20,7 @@ RADII_UM = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0)
 SIMILARITY_SIGMA_UM = 2.98  # keypoint similarity of EndoNet (Ushakov et al. 2023, arXiv:2308.11562)
 LIMITS = 1.96  # standard deviations of the limits of agreement (Bland & Altman 1986)
 STAIN_UM = 1.5  # radius around a point in which its stain is measured
-REFERENCES = ("log", "od")  # routes that the others are compared with
+REFERENCES = ("log", "watershed", "od")  # routes that the others are compared with
 
 
 def evaluate(
