@@ -91,7 +91,7 @@ def evaluate_nuclei(
     pannuke = metrics.instances.pannuke_scores(np.stack(quality), tissues)
     result = {
         "segmentation": pd.DataFrame(segmentation).mean().to_dict(),
-        **{name: _detection(counts[name], candidates[unit]) for name in MATCHERS},
+        **{name: metrics.bootstrap.pooled_scores(counts[name], candidates[unit]) for name in MATCHERS},
         "pannuke": pannuke,
         "types": {},
         "protocol": {
@@ -142,16 +142,3 @@ def choose_thresholds(net: HoVerNet, samples: Sequence[InstanceSample], radius_u
             totals[row] += count_points(map_points(centres, found.scale) * mpp, sample.xy * mpp, radius_um)
     f1 = np.nan_to_num([total.scores()["f1"] for total in totals])
     return choices[int(np.argmax(f1 >= f1.max() - TOLERANCE))]
-
-
-def _detection(counts: Sequence[PointCounts], blocks: Sequence[Any]) -> dict[str, Any]:
-    """Pooled detection scores, with a bootstrap interval over blocks of images."""
-    total = sum(counts, PointCounts())
-    scores = total.scores()
-    sums = metrics.bootstrap.block_sums(np.array([image.counts for image in counts]), blocks)
-    numbers = {"n_true": total.tp + total.fn, "n_pred": total.tp + total.fp}
-    return {
-        **{n: scores[n] for n in ("precision", "recall", "f1")},
-        "f1_ci95": list(metrics.bootstrap_f1(sums)),
-        **numbers,
-    }

@@ -9,8 +9,8 @@ import numpy as np
 
 from ..imaging import Patch, optical_density
 from ..io import plain
-from ..metrics import bootstrap_f1, image_scores, match_points
-from ..metrics.bootstrap import block_sums, bootstrap_mean
+from ..metrics import image_scores, match_points
+from ..metrics.bootstrap import bootstrap_mean, pooled_scores
 from ..metrics.distribution import half_size
 from ..metrics.image_quality import IMAGE_SCORE_DIRECTION, density_correlation
 from ..metrics.points import PointCounts, count_points
@@ -201,6 +201,5 @@ def _pooled(rows: Rows, measure: str, seed: int, names: Mapping[str, str] = DETE
     if not counts:
         return None
     total = sum(counts, PointCounts())
-    interval = list(bootstrap_f1(block_sums(np.array([each.counts for each in counts]), groups), seed))
-    known = {**total.scores(), "f1_ci95": interval, "n_true": total.tp + total.fn, "n_pred": total.tp + total.fp}
+    known = {**pooled_scores(counts, groups, seed), "fp": total.fp, "fn": total.fn}
     return {name: known[score] for name, score in names.items()}
