@@ -9,9 +9,8 @@ The results hold no pixel of a data set. Sets without a folder are left out.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -21,54 +20,46 @@ from scipy.ndimage import uniform_filter
 from skimage.registration import phase_cross_correlation
 from skimage.segmentation import clear_border
 
-from .. import __version__
-from ..data import BCI, BRCAM2C, EndoNuke, InstanceSample, KeypointSample, consep_images, id_runs
-from ..data.samples import PairSample
+from ..data import BCI, BRCAM2C, EndoNuke, InstanceSample, InstanceTiles, consep_images, id_runs
 from ..imaging import Patch, separate_stains, summed_density
 from ..io import write_json
 from ..metrics.points import count_points
 from ..nuclei import detect_log
 
 EDGES = np.linspace(0.0, 4.8, 33)  # 32 bins of summed optical density; the last one holds all higher values
-RADIUS_UM = 3.0  # two nuclei coincide
-BLOCK_PX = 256
+RADIUS_UM, BLOCK_PX = 3.0, 256  # two nuclei coincide within the radius; shifts are measured on blocks
+READERS: dict[str, Any] = {"endonuke": EndoNuke, "consep": consep_images, "brca": BRCAM2C, "bci": BCI}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Describe the data sets that are given and write the JSON."""
-    how = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser("exploration", description=__doc__, formatter_class=how)
-    for name in ("endonuke", "consep", "brca", "bci"):
+    parser = argparse.ArgumentParser(description="Describe the real data sets in numbers for the charts of notebook 1.")
+    for name in READERS:
         parser.add_argument(f"--{name}", type=Path, metavar="FOLDER", help="folder in the layout of the reader")
     parser.add_argument("--output", type=Path, default=Path("data/results/exploration.json"))
-    args = parser.parse_args(argv)
-    results: dict[str, Any] = {"histolib": __version__, "density_edges": EDGES.tolist(), "sets": {}}
-    sets = results["sets"]
-    if args.endonuke:
-        tiles = EndoNuke(args.endonuke)
-        sets["EndoNuke"] = described(list(tiles), tiles.types) | staining(list(tiles), tiles.ids)
-    if args.consep:
-        images = consep_images(args.consep)
-        sets["CoNSeP"] = described(list(images), images.tiles.types) | sizes(images)
-    if args.brca:
-        sets["BRCA-M2C"] = described(list(BRCAM2C(args.brca)), BRCAM2C.types)
-    if args.bci:
-        pairs = list(BCI(args.bci))
-        sets |= {"BCI H&E": colours([pair.he for pair in pairs]), "BCI IHC": colours([pair.ihc for pair in pairs])}
-        results["bci_registration"] = registration(pairs)
-    write_json(args.output, results)
-    print(f"{', '.join(sets)}: {args.output}")
+    args = vars(parser.parse_args(argv))
+    data = {name: READERS[name](args[name]) for name in READERS if args[name]}
+    results: dict[str, Any] = {name: described(data[name]) for name in data if name != "bci"}
+    if "endonuke" in data:
+        results["endonuke"] |= staining(data["endonuke"])
+    if "consep" in data:
+        results["consep"] |= sizes(data["consep"])
+    if "bci" in data:
+        for stain in ("he", "ihc"):
+            results[f"bci_{stain}"] = colours([getattr(pair, stain) for pair in data["bci"]])
+        results["bci_registration"] = registration(data["bci"])
+    write_json(args["output"], {"density_edges": EDGES.tolist(), "sets": results})
     return 0
 
 
-def described(samples: Sequence[InstanceSample | KeypointSample], types: Mapping[int, str]) -> dict[str, Any]:
+def described(data: Any) -> dict[str, Any]:
     """Colours, nuclei per mm² of an image, and the number of nuclei of each class."""
+    samples, types = list(data), getattr(data, "types", InstanceTiles.types)
     kinds = np.concatenate([sample.types for sample in samples])
-    return colours([sample.patch for sample in samples]) | {
-        "nuclei": len(kinds),
-        "nuclei_per_mm2": spread([len(sample.types) / sample.patch.area_mm2 for sample in samples]),
-        "classes": {name: int((kinds == kind).sum()) for kind, name in types.items()},
-    }
+    density = spread([len(sample.types) / sample.patch.area_mm2 for sample in samples])
+    classes = {name: int((kinds == kind).sum()) for kind, name in types.items()}
+    about = colours([sample.patch for sample in samples])
+    return about | {"nuclei": len(kinds), "nuclei_per_mm2": density, "classes": classes}
 
 
 def colours(patches: Sequence[Patch]) -> dict[str, Any]:
@@ -87,33 +78,31 @@ def sizes(samples: Iterable[InstanceSample]) -> dict[str, Any]:
     return {"area_um2": spread(area), "diameter_um": spread(2 * np.sqrt(area / np.pi))}
 
 
-def staining(tiles: Sequence[KeypointSample], ids: Sequence[int]) -> dict[str, Any]:
-    """DAB optical density at annotated points (mean of 3 x 3 px), by class and by run of ids, and distance of mean RGB."""
-    runs = {i: f"ids {run[0]}-{run[-1]}" for run in id_runs(ids) for i in run}
-    groups, between = defaultdict(list), defaultdict(list)
-    for tile, i in zip(tiles, ids, strict=True):
-        dab = uniform_filter(separate_stains(tile.patch.image, "hematoxylin", "dab")[..., 1], 3)
+def staining(tiles: EndoNuke) -> dict[str, Any]:
+    """DAB optical density at annotated points by class and by run of ids, and distances of the mean RGB of two tiles.
+
+    The density is the mean of 3 x 3 pixels. Neighbours are tiles whose ids differ by at most 2.
+    """
+    runs = {i: f"ids {run[0]}-{run[-1]}" for run in id_runs(tiles.ids) for i in run}
+    dab, distance, rgb = defaultdict(list), defaultdict(list), []
+    for tile, i in zip(tiles, tiles.ids, strict=True):
+        density = uniform_filter(separate_stains(tile.patch.image, "hematoxylin", "dab")[..., 1], 3)
         for (x, y), kind in zip(np.rint(tile.xy).astype(int), tile.types, strict=True):
-            for name in ("all", EndoNuke.types[kind], runs[i]):
-                groups[name].append(dab[y, x])
-    rgb = np.array([tile.patch.image.mean(axis=(0, 1)) for tile in tiles])
-    for a, b in combinations(range(len(ids)), 2):
-        near = (
-            "neighbours" if abs(ids[a] - ids[b]) <= 2 else "same run" if runs[ids[a]] == runs[ids[b]] else "other run"
-        )
-        between[near].append(np.linalg.norm(rgb[a] - rgb[b]))
-    measured = {"dab_at_points": groups, "colour_distance": between}
-    return {key: {name: spread(values) for name, values in table.items()} for key, table in measured.items()}
+            for name in ("all", tiles.types[kind], runs[i]):
+                dab[name].append(density[y, x])
+        rgb.append(tile.patch.image.mean(axis=(0, 1)))
+    for (i, colour), (j, other) in combinations(zip(tiles.ids, rgb, strict=True), 2):
+        name = "neighbours" if abs(i - j) <= 2 else "same run" if runs[i] == runs[j] else "other run"
+        distance[name].append(np.linalg.norm(colour - other))
+    tables = {"dab_at_points": dab, "colour_distance": distance}
+    return {key: {name: spread(values) for name, values in table.items()} for key, table in tables.items()}
 
 
-def registration(pairs: Sequence[PairSample]) -> dict[str, Any]:
+def registration(pairs: BCI) -> dict[str, Any]:
     """How well H&E and IHC of a pair coincide, beside H&E and the IHC of another pair as a control."""
-    about: dict[str, Any] = {"pairs": [pair.name for pair in pairs], "radius_um": RADIUS_UM, "block_px": BLOCK_PX}
-    for name, step in (("same place", 0), ("another place", -1)):
-        measured = [coincidence(pair.he, pairs[i + step].ihc) for i, pair in enumerate(pairs)]
-        about[name] = {key: [row[key] for row in measured] for key in measured[0]}
-        about[name] |= {f"{key}_spread": spread(values) for key, values in list(about[name].items())}
-    return about
+    same = [coincidence(pair.he, pair.ihc) for pair in pairs]
+    other = [coincidence(pair.he, pairs[i - 1].ihc) for i, pair in enumerate(pairs)]
+    return {"pairs": list(pairs.names), "same place": same, "another place": other}
 
 
 def coincidence(he: Patch, ihc: Patch) -> dict[str, float]:
@@ -144,4 +133,4 @@ def spread(values: Any) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())
