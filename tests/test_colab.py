@@ -19,8 +19,10 @@ from histolib import __version__
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-CELL = nbformat.read(NOTEBOOKS[0], as_version=4).cells[1].source
-REPO, TAG = re.search(r'REPO, TAG = "(.+?)", "(.+?)"', CELL).groups()
+SOURCE = nbformat.read(NOTEBOOKS[0], as_version=4).cells[1].source
+REPO, TAG = re.search(r'REPO, TAG = "(.+?)", "(.+?)"', SOURCE).groups()
+HOME = "someone/histolib"
+CELL = SOURCE.replace(REPO, HOME)
 HEAVY = ("numpy", "torch", "torchvision")
 MISSING = "piqa"  # what the environment lacks, as Colab does; a stand-in of this name can be installed
 # What a Colab of June 2026 brings and has partly imported before the first cell: to replace it would ask for a restart.
@@ -75,7 +77,7 @@ def colab(tmp_path, remote):
     (tmp_path / "cell.txt").write_text(CELL.replace("/content/", f"{tmp_path / 'content'}/"))
     (tmp_path / "session.py").write_text(SESSION)
     (tmp_path / "gitconfig").write_text(
-        f'[safe]\n\tdirectory = *\n[url "file://{remote}"]\n\tinsteadOf = https://github.com/{REPO}\n'
+        f'[safe]\n\tdirectory = *\n[url "file://{remote}"]\n\tinsteadOf = https://github.com/{HOME}\n'
     )
     wheel(tmp_path / "wheels", MISSING, "99")
     wheel(tmp_path / "wheels", "numpy", "99")
@@ -135,6 +137,13 @@ def test_a_package_that_wants_another_numpy_is_refused(colab):
         session(colab, "colab")
     assert "'-m', 'pip', 'install'" in error.value.stderr
     assert installed(colab) == before
+
+
+def test_without_an_owner_it_says_what_to_replace(colab):
+    (colab / "cell.txt").write_text(CELL.replace(HOME, "OWNER/histolib"))
+    with pytest.raises(subprocess.CalledProcessError) as error:
+        session(colab, "colab")
+    assert "replace OWNER in this cell" in error.value.stderr
 
 
 def test_elsewhere_it_does_nothing(colab):
