@@ -7,7 +7,7 @@ import nbformat
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "data/README.md", *sorted(ROOT.glob("histolib/pretrained/**/*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "data/README.md", *sorted(ROOT.glob("histolib/pretrained/**/*.md"))]
 PAGES += [*sorted(ROOT.glob("data/results/*.md")), *sorted(ROOT.glob("notebooks/*.ipynb"))]
 
 
