@@ -171,9 +171,7 @@ def test_every_help_has_examples_that_parse(whole):
             assert build_parser(words[0]).parse_args(words).run, words
 
 
-@pytest.mark.parametrize(
-    "page", ["README.md", "data/README.md", "CONTRIBUTING.md", "histolib/pretrained/README.md"]
-)
+@pytest.mark.parametrize("page", ["README.md", "data/README.md", "CONTRIBUTING.md", "histolib/pretrained/README.md"])
 def test_commands_of_a_page_parse(page):
     blocks = re.findall(r"```bash\n(.*?)```", (ROOT / page).read_text("utf-8"), re.S)
     commands = examples("\n".join(blocks))

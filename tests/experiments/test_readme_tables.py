@@ -1,12 +1,11 @@
-"""The README's tables equal those of the committed results."""
+"""The tables of the README and of the report equal those of the committed results."""
 
 import json
-import re
 from pathlib import Path
 
 import pytest
 
-from histolib.experiments.readme_tables import MARKS, NOTEBOOKS, TABLES, fill, main
+from histolib.experiments.readme_tables import MARKS, NOTEBOOKS, PAGES, TABLES, fill, main
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "data" / "results"
@@ -25,13 +24,18 @@ def results(tmp_path):
     return tmp_path
 
 
-def test_the_readme_is_up_to_date():
-    readme = (ROOT / "README.md").read_text("utf-8")
-    assert {name for _, name, _ in MARKS.findall(readme)} == set(TABLES)
-    assert fill(readme, RESULTS) == readme
+def test_the_pages_are_up_to_date_and_short():
+    texts = [(ROOT / page).read_text("utf-8") for page in PAGES]
+    assert {name for text in texts for _, name, _ in MARKS.findall(text)} == set(TABLES)
+    assert [fill(text, RESULTS) for text in texts] == texts
+    assert len(texts[0].encode()) <= 18_000
 
 
-def test_only_the_text_between_the_marks_changes(results):
+def table(name, results):
+    return fill(f"<!-- table: {name} -->\n<!-- end of table -->", results).splitlines()
+
+
+def test_tables_are_filled_between_their_marks_and_unknown_ones_named(results):
     text = "before\n<!-- table: routes -->\nold\n<!-- end of table -->\nafter\n"
     filled = fill(text, results)
     assert filled.startswith("before\n<!-- table: routes -->\n| route |")
@@ -40,57 +44,44 @@ def test_only_the_text_between_the_marks_changes(results):
     lines = filled.splitlines()
     assert lines[4].startswith("| `cyclegan` | 0.800 | 0.900 | 0.850 | 0.800 to 0.900 | +0.050 (-0.010 to +0.100) |")
     assert lines[5].startswith("| `log` |")
-
-
-def test_an_unknown_table_is_named(results):
+    recalls = "\n".join(table("recalls", results))
+    assert "stroma (1,200)" in recalls
+    assert "| `cyclegan` | 0.500 | – | +1.0, -5 to +7 |" in recalls
     with pytest.raises(ValueError, match=r"expected a table out of routes, .* found none"):
-        fill("<!-- table: none -->\n<!-- end of table -->", results)
-
-
-def test_recalls_state_the_number_of_nuclei(results):
-    filled = fill("<!-- table: recalls -->\n<!-- end of table -->", results)
-    assert "stroma (1,200)" in filled
-    assert "| `cyclegan` | 0.500 | – | +1.0, -5 to +7 |" in filled
-
-
-def test_the_course_table_states_time_and_memory(results):
+        table("none", results)
     notebooks = {name[:2]: {"seconds": 390.0, "memory_mb": 2900.0} for name in NOTEBOOKS}
     (results / "course_cost.json").write_text(json.dumps({"machine": {"cpus": 8}, "notebooks": notebooks}))
-    lines = fill("<!-- table: course -->\n<!-- end of table -->", results).splitlines()
+    lines = table("course", results)
     assert lines[1].endswith("| quick profile, 8 CPU cores |")
     assert lines[4].startswith("| [2 · CycleGAN](notebooks/02_cyclegan_training.ipynb) | can unpaired")
     assert lines[4].endswith("| 6.5 min, 2.9 GB |")
     assert [f"{name}.ipynb" for name in NOTEBOOKS] == sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
 
 
-def test_published_hovernet_scores_name_their_source_and_images():
-    lines = fill("<!-- table: hovernet -->\n<!-- end of table -->", RESULTS).splitlines()
-    assert lines[1].endswith("official PyTorch code, 14 test images | the paper's TensorFlow code, 14 test images |")
-    published = {line.split(" | ")[0].strip("| "): re.findall(r"[\d.–]+(?= \|)", line)[-2:] for line in lines[3:-1]}
-    assert published["detection F1, 3 µm, assigned, then thresholded"] == ["0.756", "0.748"]
-    assert [published[name] for name in ("Dice", "AJI", "PQ")] == [
-        ["0.850", "0.853"], ["0.601", "0.600"], ["0.546", "0.548"]
-    ]  # fmt: skip
-
-
 @pytest.mark.parametrize("name", TABLES)
 def test_every_table_has_rows_of_one_width(name):
-    rows = fill(f"<!-- table: {name} -->\n<!-- end of table -->", RESULTS).splitlines()[1:-1]
+    rows = table(name, RESULTS)[1:-1]
     assert len(rows) > 2
     assert len({row.count("|") for row in rows}) == 1
 
 
-def test_the_script_checks_and_writes(results, tmp_path, monkeypatch, capsys):
+def test_the_table_of_laboratories_sorts_by_the_lowest_f1(results):
+    scores = {"log": 0.5, "cyclegan": 0.9, "macenko": 0.7, "selftrained": 0.8}
+    others = {name: {"f1": f1, "f1_ci95": [0.4, 0.95]} for name, f1 in scores.items()}
+    endonuke = {"cyclegan": {"f1": 0.6, "f1_ci95": [0.5, 0.7]}, "log": {"f1": 0.7, "f1_ci95": [0.6, 0.8]}}
+    found = {"endonuke": endonuke, "ki67_other_labs": others, "brca_m2c_val": {"hovernet": others["log"]}}
+    (results / "laboratories.json").write_text(json.dumps(found))
+    rows = table("laboratories", results)[3:-1]
+    assert [row.split("`")[1] for row in rows] == ["selftrained", "macenko", "cyclegan", "log", "hovernet"]
+    assert rows[2] == "| `cyclegan` | 0.600 (0.500 to 0.700) | 0.900 (0.400 to 0.950) |  | 0.600 |"
+
+
+def test_the_script_writes_both_pages(results, tmp_path, monkeypatch, capsys):
     (tmp_path / "data").mkdir()
     (tmp_path / "data/results").symlink_to(results)
-    readme = tmp_path / "README.md"
-    readme.write_text("<!-- table: routes -->\n<!-- end of table -->\n")
+    for page in PAGES:
+        (tmp_path / page).write_text("<!-- table: routes -->\n<!-- end of table -->\n")
     monkeypatch.setenv("HISTOLIB_ROOT", str(tmp_path))
-    with pytest.raises(SystemExit) as stop:
-        main(["--check"])
-    assert stop.value.code == 2
-    assert "README.md: expected the tables of data/results, found others" in capsys.readouterr().err
-    assert main([]) == 0
-    assert "`cyclegan`" in readme.read_text("utf-8")
-    assert main(["--check"]) == 0
-    assert "1 tables" in capsys.readouterr().out
+    main()
+    assert all("`cyclegan`" in (tmp_path / page).read_text("utf-8") for page in PAGES)
+    assert capsys.readouterr().out.count("1 tables") == 2
