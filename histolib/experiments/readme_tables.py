@@ -29,7 +29,7 @@ ANSWER = {
     "log": "Laplacian of Gaussian, no learning",
     "macenko": "stain normalisation, then HoVer-Net for H&E",
     "cyclegan": "translation by the CycleGAN, then HoVer-Net for H&E",
-    "selftrained": "HoVer-Net trained on painted H&E and unlabelled IHC (default)",
+    "selftrained": "HoVer-Net on painted H&E and unlabelled IHC (default)",
 }
 LABORATORIES = {
     "endonuke": "EndoNuke, ER/PR",
@@ -87,8 +87,8 @@ def fill(text: str, results: Path) -> str:
 def _answer(read: Read) -> Rows:
     endonuke, others = read("endonuke.json")["routes"], read("laboratories.json")["ki67_other_labs"]
     for name, method in ANSWER.items():
-        row = {"route": f"`{name}`", "method": method, "F1, EndoNuke (ER/PR, 188 tiles)": _cell(endonuke[name])}
-        yield row | {"F1, other laboratories (Ki-67, 6 fields)": _cell(others[name])}
+        row = {"route": f"`{name}`", "method": method, "EndoNuke, ER/PR, 188 tiles": _cell(endonuke[name])}
+        yield row | {"other laboratories, Ki-67, 6 fields": _cell(others[name])}
 
 
 def _laboratories(read: Read) -> Rows:
