@@ -47,7 +47,7 @@ def test_tables_are_filled_between_their_marks_and_unknown_ones_named(results):
     recalls = "\n".join(table("recalls", results))
     assert "stroma (1,200)" in recalls
     assert "| `cyclegan` | 0.500 | – | +1.0, -5 to +7 |" in recalls
-    with pytest.raises(ValueError, match=r"expected a table out of routes, .* found none"):
+    with pytest.raises(ValueError, match=r"expected a table out of answer, .* found none"):
         table("none", results)
     notebooks = {name[:2]: {"seconds": 390.0, "memory_mb": 2900.0} for name in NOTEBOOKS}
     (results / "course_cost.json").write_text(json.dumps({"machine": {"cpus": 8}, "notebooks": notebooks}))
