@@ -53,16 +53,6 @@ def test_a_figure_is_saved_twice_and_returned_and_only_those_of_the_quick_profil
 
 def test_phantoms_are_drawn_once_and_found_again_and_a_folder_without_sets_is_refused(tmp_path):
     size = replace(PROFILES["quick"], pannuke_per_fold=2, endonuke_runs=(2, 2), bci_pairs=(1, 1), bci_px=64)
-<<<<<<< HEAD
-    drawn = tmp_path / "drawn"
-    with pytest.raises((FileNotFoundError, ValueError), match="bci"):
-        open_datasets(drawn, size, data_dir=str(tmp_path))
-    sets = open_datasets(drawn, size, seed=2)
-    assert (sets.phantom, len(sets.bci), len(sets.pannuke), len(set(sets.endonuke.ids))) == (True, 2, 6, 4)
-    files = {path: path.stat().st_mtime_ns for path in drawn.rglob("*") if path.is_file()}
-    open_datasets(drawn, size, seed=2)
-    assert {path: path.stat().st_mtime_ns for path in drawn.rglob("*") if path.is_file()} == files
-=======
     sets = open_datasets(tmp_path, size, seed=2)
     assert sets.sources == {"bci": "PHANTOM", "pannuke": "PHANTOM", "endonuke": "PHANTOM"}
     assert sets.phantom
@@ -72,15 +62,12 @@ def test_phantoms_are_drawn_once_and_found_again_and_a_folder_without_sets_is_re
     files = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
     open_datasets(tmp_path, size, seed=2)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()} == files
->>>>>>> wt-n1
     real = open_datasets(tmp_path / "unused", size, data_dir=str(sets.pannuke.root.parent))
     assert set(real.sources.values()) == {"real folder"}
     assert (real.phantom, len(real.pannuke)) == (False, 6)
     assert not (tmp_path / "unused").exists()
 
 
-<<<<<<< HEAD
-=======
 def test_each_missing_set_falls_back_to_its_own_phantom(tmp_path):
     size = replace(PROFILES["quick"], pannuke_per_fold=2, endonuke_runs=(2, 2), bci_pairs=(1, 1), bci_px=64)
     phantom.write_endonuke(tmp_path / "real" / "endonuke", runs=(3,))
@@ -111,7 +98,6 @@ def test_an_incomplete_set_is_refused_and_not_replaced_by_a_phantom(tmp_path):
 # --- parameters that papermill injected ---
 
 
->>>>>>> wt-n1
 def injected(**given):
     return "".join(["# Parameters\n", *(f"{name} = {value!r}\n" for name, value in given.items())])
 
