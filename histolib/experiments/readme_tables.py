@@ -6,11 +6,7 @@ python -m histolib.experiments.readme_tables
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-<<<<<<< HEAD
-from itertools import product
-=======
 from itertools import chain, product
->>>>>>> wt-r
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -58,14 +54,6 @@ Rows = Iterable[Mapping[str, str]]  # text of each cell by the title of its colu
 
 
 def main() -> None:
-<<<<<<< HEAD
-    """Update the README."""
-    readme = Paths.find().root / "README.md"
-    text = fill(readme.read_text("utf-8"), readme.parent / "data" / "results")
-    with replacing(readme) as temporary:
-        temporary.write_text(text, "utf-8")
-    print(f"{len(MARKS.findall(text))} tables in {readme}")
-=======
     """Update the pages."""
     root = Paths.find().root
     for page in (root / name for name in PAGES):
@@ -73,7 +61,6 @@ def main() -> None:
         with replacing(page) as temporary:
             temporary.write_text(text, "utf-8")
         print(f"{len(MARKS.findall(text))} tables in {page}")
->>>>>>> wt-r
 
 
 def fill(text: str, results: Path) -> str:
@@ -97,8 +84,6 @@ def fill(text: str, results: Path) -> str:
     return MARKS.sub(table, text)
 
 
-<<<<<<< HEAD
-=======
 def _answer(read: Read) -> Rows:
     endonuke, others = read("endonuke.json")["routes"], read("laboratories.json")["ki67_other_labs"]
     for name, method in ANSWER.items():
@@ -118,7 +103,6 @@ def _laboratories(read: Read) -> Rows:
         yield {"F1 of": f"`{route}`"} | cells | {"lowest": _cell(lowest[route])}
 
 
->>>>>>> wt-r
 def _routes(read: Read) -> Rows:
     columns = {
         "precision": "precision", "recall": "recall", "F1": "f1", "95 % interval": "f1_ci95", "F1 − `log`": "log",
@@ -187,13 +171,8 @@ def _ablation(read: Read) -> Rows:
 
 
 TABLES: dict[str, Callable[[Read], Rows]] = {
-<<<<<<< HEAD
-    "routes": _routes, "recalls": _recalls, "course": _course, "hovernet": _hovernet, "translation-phantom": _phantom,
-    "translation-real": _real, "cyclegan-ablation": _ablation,
-=======
     "answer": _answer, "course": _course, "routes": _routes, "recalls": _recalls, "laboratories": _laboratories,
     "hovernet": _hovernet, "translation-phantom": _phantom, "translation-real": _real, "cyclegan-ablation": _ablation,
->>>>>>> wt-r
 }  # fmt: skip
 
 

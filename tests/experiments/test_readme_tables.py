@@ -47,11 +47,7 @@ def test_tables_are_filled_between_their_marks_and_unknown_ones_named(results):
     recalls = "\n".join(table("recalls", results))
     assert "stroma (1,200)" in recalls
     assert "| `cyclegan` | 0.500 | – | +1.0, -5 to +7 |" in recalls
-<<<<<<< HEAD
-    with pytest.raises(ValueError, match=r"expected a table out of routes, .* found none"):
-=======
     with pytest.raises(ValueError, match=r"expected a table out of answer, .* found none"):
->>>>>>> wt-r
         table("none", results)
     notebooks = {name[:2]: {"seconds": 390.0, "memory_mb": 2900.0} for name in NOTEBOOKS}
     (results / "course_cost.json").write_text(json.dumps({"machine": {"cpus": 8}, "notebooks": notebooks}))
@@ -69,9 +65,6 @@ def test_every_table_has_rows_of_one_width(name):
     assert len({row.count("|") for row in rows}) == 1
 
 
-<<<<<<< HEAD
-def test_the_script_writes(results, tmp_path, monkeypatch, capsys):
-=======
 def test_the_table_of_laboratories_sorts_by_the_lowest_f1(results):
     scores = {"log": 0.5, "cyclegan": 0.9, "macenko": 0.7, "selftrained": 0.8}
     others = {name: {"f1": f1, "f1_ci95": [0.4, 0.95]} for name, f1 in scores.items()}
@@ -84,17 +77,11 @@ def test_the_table_of_laboratories_sorts_by_the_lowest_f1(results):
 
 
 def test_the_script_writes_both_pages(results, tmp_path, monkeypatch, capsys):
->>>>>>> wt-r
     (tmp_path / "data").mkdir()
     (tmp_path / "data/results").symlink_to(results)
     for page in PAGES:
         (tmp_path / page).write_text("<!-- table: routes -->\n<!-- end of table -->\n")
     monkeypatch.setenv("HISTOLIB_ROOT", str(tmp_path))
     main()
-<<<<<<< HEAD
-    assert "`cyclegan`" in readme.read_text("utf-8")
-    assert "1 tables" in capsys.readouterr().out
-=======
     assert all("`cyclegan`" in (tmp_path / page).read_text("utf-8") for page in PAGES)
     assert capsys.readouterr().out.count("1 tables") == 2
->>>>>>> wt-r
