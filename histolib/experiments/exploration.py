@@ -122,7 +122,7 @@ def coincidence(he: Patch, ihc: Patch) -> dict[str, float]:
     return {
         "shift_um": float(np.median(shifts)),
         "correlation": float(np.corrcoef(first.ravel(), second.ravel())[0, 1]),
-        "matched_share": count_points(*xy, RADIUS_UM).scores()["precision"],
+        "matched_share": count_points(xy[0], xy[1], RADIUS_UM).scores()["precision"],
     }
 
 
