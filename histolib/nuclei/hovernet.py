@@ -47,8 +47,7 @@ def _crop(x: Tensor, like: Tensor) -> Tensor:
     """Centre of `x` with the height and width of `like`."""
     (height, width), (h, w) = x.shape[-2:], like.shape[-2:]
     top, left = (height - h) // 2, (width - w) // 2
-    # In training F.pad: the gradient of a slice loses the channels-last layout, which costs a third of a step.
-    padding = (-left, left + w - width, -top, top + h - height)
+    padding = (-left, left + w - width, -top, top + h - height)  # the gradient of a slice is not channels-last: slow
     return F.pad(x, padding) if x.requires_grad else x[..., top : top + h, left : left + w]
 
 
