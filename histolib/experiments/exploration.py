@@ -118,11 +118,11 @@ def coincidence(he: Patch, ihc: Patch) -> dict[str, float]:
         at = slice(y * BLOCK_PX, (y + 1) * BLOCK_PX), slice(x * BLOCK_PX, (x + 1) * BLOCK_PX)
         blocks = ((image[at] - image[at].mean()) * window for image in (first, second))
         shifts.append(np.hypot(*phase_cross_correlation(*blocks)[0]) * he.mpp)
-    xy = [detect_log(patch, marker="membrane")[0] * patch.mpp for patch in (ihc, he)]
+    in_ihc, in_he = (detect_log(patch, marker="membrane")[0] * patch.mpp for patch in (ihc, he))
     return {
         "shift_um": float(np.median(shifts)),
         "correlation": float(np.corrcoef(first.ravel(), second.ravel())[0, 1]),
-        "matched_share": count_points(xy[0], xy[1], RADIUS_UM).scores()["precision"],
+        "matched_share": count_points(in_ihc, in_he, RADIUS_UM).scores()["precision"],
     }
 
 
