@@ -109,7 +109,6 @@ def test_a_generator_of_pairs_is_fine_tuned_on_other_stains_with_frozen_stages(r
         (cyclegan, ["--he-split", "gone.json"], "gone.json: expected a split"),
         (cyclegan, ["--set", "width=-1"], "width: expected 1 to 4096, found -1"),
         (cyclegan, ["--set", "seed=-1"], "expected seed to be 0 or more, found -1"),
-        (cyclegan, [*LOSES_CONTENT], "correlation"),
         (hovernet, ["--set", "wdith=4"], "unknown parameter 'wdith'"),
         (hovernet, ["--split", SPLIT], "found no train_1"),
     ],
@@ -117,6 +116,11 @@ def test_a_generator_of_pairs_is_fine_tuned_on_other_stains_with_frozen_stages(r
 def test_unusable_options_are_refused_with_one_line(root, tmp_path, refused, network, options, message):
     sets = [root / "endonuke", root / "pannuke"][network is hovernet :]
     assert message in refused(*network(*sets, tmp_path, *options))
+
+
+def test_a_run_that_loses_the_content_ends_with_its_message(root, tmp_path, capsys):
+    assert main(list(map(str, cyclegan(root / "endonuke", root / "pannuke", tmp_path, *LOSES_CONTENT)))) == 2
+    assert "correlates at" in capsys.readouterr().err
 
 
 def test_a_split_of_bci_is_refused_because_it_has_its_own(root, tmp_path, refused):
