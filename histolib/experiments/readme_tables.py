@@ -87,7 +87,7 @@ def fill(text: str, results: Path) -> str:
 def _answer(read: Read) -> Rows:
     endonuke, others = read("endonuke.json")["routes"], read("laboratories.json")["ki67_other_labs"]
     for name, method in ANSWER.items():
-        row = {"route": f"`{name}`", "method": method, "EndoNuke, ER/PR, 188 tiles": _cell(endonuke[name])}
+        row = {"route": _route(name, endonuke[name]), "method": method, "EndoNuke, ER/PR, 188 tiles": _cell(endonuke[name])}
         yield row | {"other laboratories, Ki-67, 6 fields": _cell(others[name])}
 
 
@@ -112,7 +112,7 @@ def _routes(read: Read) -> Rows:
     digits = {"loc_error_um": 2, "seconds_per_mm2": 1}
     for name, scores in _best_first(read):
         scores |= {other: _change(scores["difference"].get(other, {})) for other in ("log", "od")}
-        yield {"route": f"`{name}`"} | {title: _cell(scores[k], digits.get(k, 3)) for title, k in columns.items()}
+        yield {"route": _route(name, scores)} | {title: _cell(scores[k], digits.get(k, 3)) for title, k in columns.items()}
 
 
 def _recalls(read: Read) -> Rows:
@@ -120,7 +120,7 @@ def _recalls(read: Read) -> Rows:
         recalls, (low, middle, high) = scores["recall_by_class"] | scores["recall_by_stain"], scores["count_limits"]
         numbers = {f"{group} ({found['n']:,})": _cell(found["recall"]) for group, found in recalls.items()}
         limits = {"predicted minus true count per tile: mean, 95 % limits": f"{middle:+.1f}, {low:+.0f} to {high:+.0f}"}
-        yield {"recall of": f"`{name}`"} | numbers | limits
+        yield {"recall of": _route(name, scores)} | numbers | limits
 
 
 def _course(read: Read) -> Rows:
@@ -178,6 +178,11 @@ TABLES: dict[str, Callable[[Read], Rows]] = {
 
 def _best_first(read: Read) -> list[tuple[str, Any]]:
     return sorted(read("endonuke.json")["routes"].items(), key=lambda item: -item[1]["f1"])
+
+
+def _route(name: str, scores: Mapping[str, Any]) -> str:
+    """Name of a route; † marks scores of earlier weights."""
+    return f"`{name}`" + " †" * scores.get("earlier", False)
 
 
 def _spread(values: Sequence[Any], digits: int) -> str:

@@ -19,7 +19,7 @@ ROUTE = {
 
 @pytest.fixture
 def results(tmp_path):
-    routes = {"log": {**ROUTE, "f1": 0.8, "difference": {}}, "cyclegan": ROUTE}
+    routes = {"log": {**ROUTE, "f1": 0.8, "difference": {}, "earlier": True}, "cyclegan": ROUTE}
     (tmp_path / "endonuke.json").write_text(json.dumps({"routes": routes}))
     return tmp_path
 
@@ -43,7 +43,7 @@ def test_tables_are_filled_between_their_marks_and_unknown_ones_named(results):
     assert fill(filled, results) == filled
     lines = filled.splitlines()
     assert lines[4].startswith("| `cyclegan` | 0.800 | 0.900 | 0.850 | 0.800 to 0.900 | +0.050 (-0.010 to +0.100) |")
-    assert lines[5].startswith("| `log` |")
+    assert lines[5].startswith("| `log` † |")
     recalls = "\n".join(table("recalls", results))
     assert "stroma (1,200)" in recalls
     assert "| `cyclegan` | 0.500 | – | +1.0, -5 to +7 |" in recalls
