@@ -87,8 +87,9 @@ def fill(text: str, results: Path) -> str:
 def _answer(read: Read) -> Rows:
     endonuke, others = read("endonuke.json")["routes"], read("laboratories.json")["ki67_other_labs"]
     for name, method in ANSWER.items():
-        row = {"route": _route(name, endonuke[name]), "method": method, "EndoNuke, ER/PR, 188 tiles": _cell(endonuke[name])}
-        yield row | {"other laboratories, Ki-67, 6 fields": _cell(others[name])}
+        scores = {"EndoNuke, ER/PR, 188 tiles": endonuke[name], "other laboratories, Ki-67, 6 fields": others[name]}
+        row = {"route": _route(name, endonuke[name]), "method": method}
+        yield row | {title: _cell(one) for title, one in scores.items()}
 
 
 def _laboratories(read: Read) -> Rows:
@@ -112,7 +113,8 @@ def _routes(read: Read) -> Rows:
     digits = {"loc_error_um": 2, "seconds_per_mm2": 1}
     for name, scores in _best_first(read):
         scores |= {other: _change(scores["difference"].get(other, {})) for other in ("log", "od")}
-        yield {"route": _route(name, scores)} | {title: _cell(scores[k], digits.get(k, 3)) for title, k in columns.items()}
+        numbers = {title: _cell(scores[key], digits.get(key, 3)) for title, key in columns.items()}
+        yield {"route": _route(name, scores)} | numbers
 
 
 def _recalls(read: Read) -> Rows:
