@@ -94,14 +94,14 @@ def _answer(read: Read) -> Rows:
 
 def _laboratories(read: Read) -> Rows:
     found = read("laboratories.json")
-    by_route = {
-        route: {name: found[name][route] for name in LABORATORIES if route in found[name]}
-        for route in dict.fromkeys(chain.from_iterable(found.values()))
-    }
-    lowest = {route: min(one["f1"] for one in scores.values()) for route, scores in by_route.items()}
-    for route in sorted(by_route, key=lowest.__getitem__, reverse=True):
-        cells = {title: _cell(by_route[route].get(name, "")) for name, title in LABORATORIES.items()}
-        yield {"F1 of": f"`{route}`"} | cells | {"lowest": _cell(lowest[route])}
+    rows = []
+    for route in dict.fromkeys(chain.from_iterable(found.values())):
+        scores = {title: found[name].get(route) for name, title in LABORATORIES.items()}
+        known = [one["f1"] for one in scores.values() if one]
+        lowest = min(known) if len(known) > 1 else 0.0
+        cells = {title: _cell(one or "") for title, one in scores.items()}
+        rows.append((lowest, {"F1 of": f"`{route}`"} | cells | {"lowest": _cell(lowest or "")}))
+    return [row for _, row in sorted(rows, key=lambda pair: -pair[0])]
 
 
 def _routes(read: Read) -> Rows:
