@@ -1,6 +1,4 @@
-"""Profiles with all training settings, folders, random seeds, and checked NAME=VALUE parameters."""
-
-from __future__ import annotations
+"""Profiles with all training settings, folders and random seeds."""
 
 import ast
 import math
@@ -9,15 +7,15 @@ import random
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
 from .imaging import MARKERS
 
+Settings = TypeVar("Settings", bound=Any)
 HEADLESS = "HISTOLIB_HEADLESS"  # environment variable: show viewers as still figures
 STAGES = ("encoder", "blocks", "decoder")  # parts of a generator that can be frozen
-Settings = TypeVar("Settings", "CycleGANSettings", "HoverNetSettings")
 
 
 def _check_range(settings: object, low: float, high: float, *names: str) -> None:
@@ -221,33 +219,22 @@ def profile(name: str) -> Profile:
     return PROFILES[name]
 
 
-@dataclass(frozen=True, slots=True)
 class Paths:
     """Folders of a course run below one root.
 
     Attributes:
         root: the checkout, or on Colab the folder that keeps results (a mounted drive, for example).
+        data: data sets `bci`, `pannuke`, `endonuke`, and their phantoms below `phantom`.
+        figures: figures for the presentation.
+        runs: executed notebooks, checkpoints and weights.
     """
 
-    root: Path
-
-    @property
-    def data(self) -> Path:
-        """Data sets `bci`, `pannuke`, `endonuke`, and their phantoms below `phantom`."""
-        return self.root / "data"
-
-    @property
-    def figures(self) -> Path:
-        """Figures for the presentation."""
-        return self.root / "figures"
-
-    @property
-    def runs(self) -> Path:
-        """Executed notebooks, checkpoints and weights."""
-        return self.root / "runs"
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.data, self.figures, self.runs = (root / name for name in ("data", "figures", "runs"))
 
     @classmethod
-    def find(cls, start: str | Path | None = None) -> Paths:
+    def find(cls, start: str | Path | None = None) -> Self:
         """The checkout that contains `start` (default: the working folder), else `start` itself."""
         start = Path(start or os.environ.get("HISTOLIB_ROOT") or Path.cwd()).expanduser().resolve()
         for folder in (start, *start.parents):
@@ -297,12 +284,10 @@ def parse_assignments(texts: Iterable[str], known: Mapping[str, Any]) -> dict[st
         if not equals or not name.isidentifier():
             raise ValueError(f"--set: expected NAME=VALUE, found {text!r}")
         try:
-            value = raw if isinstance(known.get(name), str) else ast.literal_eval(raw)
+            values[name] = raw if isinstance(known.get(name), str) else ast.literal_eval(raw)
         except (ValueError, SyntaxError):
-            value = raw
-        if isinstance(known.get(name), tuple) and isinstance(value, str):
-            value = tuple(part for part in value.split(",") if part)
-        values[name] = value
+            parts = tuple(part for part in raw.split(",") if part)
+            values[name] = parts if isinstance(known.get(name), tuple) else raw
     return values
 
 
@@ -321,12 +306,10 @@ def check_parameters(given: Mapping[str, Any], known: Mapping[str, Any], name: s
         if parameter not in known:
             raise ValueError(f"{name}: unknown parameter {parameter!r}, expected {', '.join(known)}")
         default = known[parameter]
-        fits = isinstance(value, type(default)) or (isinstance(default, float) and type(value) is int)
-        if not fits or (isinstance(value, bool) and not isinstance(default, bool)):
-            raise ValueError(
-                f"{name}: expected {parameter} to be {type(default).__name__} (as {default!r}), "
-                f"found {type(value).__name__} {value!r}"
-            )
+        kind = float | int if isinstance(default, float) else type(default)
+        if not isinstance(value, kind) or (isinstance(value, bool) and not isinstance(default, bool)):
+            wanted, found = f"{type(default).__name__} (as {default!r})", f"{type(value).__name__} {value!r}"
+            raise ValueError(f"{name}: expected {parameter} to be {wanted}, found {found}")
         if parameter == "seed" and value < 0:
             raise ValueError(f"{name}: expected seed to be 0 or more, found {value}")
         if parameter == "radius_um" and not 0 < value < math.inf:

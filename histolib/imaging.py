@@ -1,10 +1,9 @@
 """Images with a physical scale: reading, optical density, stain separation, resampling and tiling."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +14,8 @@ IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
 
 # Unit vectors of optical density in (R, G, B), from Ruifrok & Johnston, Quantification of histochemical
 # staining by color deconvolution, Anal. Quant. Cytol. Histol. 23 (2001).
-STAIN_VECTORS: dict[str, np.ndarray] = {
-    "hematoxylin": np.array([0.65, 0.70, 0.29]) / np.linalg.norm([0.65, 0.70, 0.29]),
-    "eosin": np.array([0.07, 0.99, 0.11]) / np.linalg.norm([0.07, 0.99, 0.11]),
-    "dab": np.array([0.27, 0.57, 0.78]) / np.linalg.norm([0.27, 0.57, 0.78]),
-}
+_VECTORS = {"hematoxylin": (0.65, 0.70, 0.29), "eosin": (0.07, 0.99, 0.11), "dab": (0.27, 0.57, 0.78)}
+STAIN_VECTORS = {name: np.array(vector) / np.linalg.norm(vector) for name, vector in _VECTORS.items()}
 
 # Microns per pixel that show nuclei: at 2 a small nucleus is 3 px wide. A resolution tag outside this range is
 # a default of a screen or printer (72 dpi is 353 microns), not of a microscope.
@@ -127,12 +123,10 @@ def read_patch(path: str | Path, mpp: float | None = None) -> Patch:
         FileNotFoundError: the file does not exist.
         ValueError: as `read_rgb`, or the scale is unknown.
     """
-    image = read_rgb(path)
-    scale = read_mpp(path) if mpp is None else mpp
+    image, scale = read_rgb(path), read_mpp(path) if mpp is None else mpp
     if scale is None:
-        raise ValueError(
-            f"{path}: expected a scale in microns per pixel, found no usable resolution tag; give it with --mpp"
-        )
+        found = "no usable resolution tag; give it with --mpp"
+        raise ValueError(f"{path}: expected a scale in microns per pixel, found {found}")
     return Patch(image, scale, Path(path).stem)
 
 
@@ -192,7 +186,7 @@ def separate_stains(image: np.ndarray, *stains: str) -> np.ndarray:
         raise ValueError(f"separate_stains: expected two or three of {', '.join(STAIN_VECTORS)}, found {stains}")
     rows = [STAIN_VECTORS[name] for name in stains]
     if len(rows) == 2:
-        residual = np.cross(rows[0], rows[1])
+        residual = np.cross(*rows)
         rows.append(residual / np.linalg.norm(residual))
     inverse = np.linalg.inv(np.stack(rows)).astype(np.float32)
     return (optical_density(image) @ inverse)[..., : len(stains)]
@@ -247,20 +241,21 @@ class Window:
     @property
     def read_slices(self) -> tuple[slice, slice]:
         """Index of `read` in the image."""
-        top, left, bottom, right = self.read
-        return slice(top, bottom), slice(left, right)
+        return _slices(self.read)
 
     @property
     def keep_slices(self) -> tuple[slice, slice]:
         """Index of `keep` in the image."""
-        top, left, bottom, right = self.keep
-        return slice(top, bottom), slice(left, right)
+        return _slices(self.keep)
 
     @property
     def keep_in_read(self) -> tuple[slice, slice]:
         """Index of `keep` inside `read`."""
-        top, left = self.keep[0] - self.read[0], self.keep[1] - self.read[1]
-        return slice(top, top + self.keep[2] - self.keep[0]), slice(left, left + self.keep[3] - self.keep[1])
+        return _slices(self.keep, *self.read[:2])
+
+
+def _slices(box: tuple[int, int, int, int], top: int = 0, left: int = 0) -> tuple[slice, slice]:
+    return slice(box[0] - top, box[2] - top), slice(box[1] - left, box[3] - left)
 
 
 def windows(shape: tuple[int, int], tile_px: int, margin_px: int, multiple: int = 8) -> Iterator[Window]:
@@ -285,8 +280,7 @@ def windows(shape: tuple[int, int], tile_px: int, margin_px: int, multiple: int 
     if step <= 0:
         raise ValueError(f"windows: expected a tile larger than two margins of {margin} px, found {tile_px} px")
     height, width = shape
-    for top in range(0, height, step):
-        for left in range(0, width, step):
-            bottom, right = min(top + step, height), min(left + step, width)
-            read = max(0, top - margin), max(0, left - margin), min(height, bottom + margin), min(width, right + margin)
-            yield Window(read, (top, left, bottom, right))
+    for top, left in product(range(0, height, step), range(0, width, step)):
+        bottom, right = min(top + step, height), min(left + step, width)
+        read = max(0, top - margin), max(0, left - margin), min(height, bottom + margin), min(width, right + margin)
+        yield Window(read, (top, left, bottom, right))

@@ -1,17 +1,16 @@
 """Atomic writes, JSON results, and safetensors weights that carry their provenance."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
 import numpy as np
@@ -42,7 +41,7 @@ class Provenance:
         return {**self.details, "trained_on": self.trained_on, "groups": groups}
 
     @classmethod
-    def from_card(cls, card: Mapping[str, Any]) -> Provenance:
+    def from_card(cls, card: Mapping[str, Any]) -> Self:
         """Read a card; groups listed by stain are joined into one tuple."""
         groups = card.get("groups")
         if isinstance(groups, Mapping):
@@ -52,22 +51,39 @@ class Provenance:
 
 
 @contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
-    """Write a file completely or not at all.
+def replacing(path: str | Path, folder: bool = False) -> Iterator[Path]:
+    """Write a file, or a new folder, completely or not at all.
 
     Yields a temporary sibling path and renames it over `path` at the end. If the block raises (a full disk, for
     example), the temporary file is removed and the existing file is unchanged.
+
+    Args:
+        path: the file, or the folder, which must be absent or empty.
+        folder: yield a folder that exists already.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid4().hex[:8]}.part")
     try:
+        if folder:
+            temporary.mkdir()
         yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
+        if not folder:
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        shutil.rmtree(temporary, ignore_errors=True) if folder else temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def reading(path: str | Path, expected: str, *errors: type[Exception]) -> Iterator[None]:
+    """Turn the errors of a parser into a ValueError of one line that names the file and what was expected."""
+    try:
+        yield
+    except errors as error:
+        reason = " ".join(str(error).split())[:200] or "cut short"
+        raise ValueError(f"{path}: expected {expected}, found another or a damaged file ({reason})") from None
 
 
 def writable_folder(path: str | Path) -> Path:
@@ -112,7 +128,7 @@ def file_digest(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()[:12]
 
 
-def save_weights(path: str | Path, state: Mapping[str, Tensor], card: Mapping[str, Any]) -> None:
+def save_weights(path: str | Path, state: Mapping[str, "Tensor"], card: Mapping[str, Any]) -> None:
     """Write tensors and their card (plain JSON values) to one safetensors file, completely or not at all."""
     from safetensors.torch import save_file
 
@@ -121,7 +137,7 @@ def save_weights(path: str | Path, state: Mapping[str, Tensor], card: Mapping[st
         save_file(tensors, temporary, metadata={"card": json.dumps(card, sort_keys=True)})
 
 
-def load_weights(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def load_weights(path: str | Path) -> tuple[dict[str, "Tensor"], dict[str, Any]]:
     """Read the tensors and the card written by `save_weights`.
 
     Raises:
@@ -133,12 +149,9 @@ def load_weights(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: expected a weights file, found nothing")
-    try:
-        with safe_open(path, framework="pt") as file:
-            card = (file.metadata() or {}).get("card")
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-    except SafetensorError as error:
-        raise ValueError(f"{path}: expected a complete safetensors file, found a damaged one ({error})") from None
+    with reading(path, "a complete safetensors file", SafetensorError), safe_open(path, framework="pt") as file:
+        card = (file.metadata() or {}).get("card")
+        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
     if card is None:
         raise ValueError(f"{path}: expected weights with a card in their metadata, found none")
     return state, json.loads(card)

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sysconfig
 import tomllib
@@ -56,11 +57,11 @@ for _ in range(2):
 """
 
 
-@pytest.fixture(scope="module")
-def remote(tmp_path_factory):
+@pytest.fixture
+def remote(tmp_path):
     """This checkout as a repository that has the tag."""
-    folder = tmp_path_factory.mktemp("remote") / "histolib.git"
-    run("git", "clone", "--quiet", "--bare", ROOT, folder)
+    folder = tmp_path / "remote" / "histolib.git"
+    run("git", "clone", "--quiet", "--bare", "--shared", ROOT, folder)
     run("git", "-C", folder, "tag", "--force", TAG)
     return folder
 
@@ -79,7 +80,6 @@ def colab(tmp_path, remote):
     (tmp_path / "gitconfig").write_text(
         f'[safe]\n\tdirectory = *\n[url "file://{remote}"]\n\tinsteadOf = https://github.com/{HOME}\n'
     )
-    wheel(tmp_path / "wheels", MISSING, "99")
     wheel(tmp_path / "wheels", "numpy", "99")
     return tmp_path
 
@@ -117,10 +117,27 @@ def session(machine, where):
     return [json.loads(line) for line in shown.splitlines() if line.startswith("{")]
 
 
-def test_on_colab_it_clones_the_tag_and_installs_what_is_missing_once_and_no_more(colab, remote):
-    before = installed(colab)
+def test_it_does_nothing_elsewhere_refuses_another_numpy_and_installs_what_colab_lacks_once(colab, remote):
+    before, clone = installed(colab), colab / "content" / "histolib"
+    for found in session(colab, "elsewhere"):
+        assert (found["cwd"], found["histolib"], found["content"]) == (str(colab), None, [])
+
+    cell = (colab / "cell.txt").read_text()
+    (colab / "cell.txt").write_text(cell.replace(HOME, "OWNER/histolib"))
+    with pytest.raises(subprocess.CalledProcessError) as error:
+        session(colab, "colab")
+    assert "replace OWNER in this cell" in error.value.stderr
+    (colab / "cell.txt").write_text(cell)
+
+    wheel(colab / "wheels", MISSING, "99", "numpy>=99")
+    with pytest.raises(subprocess.CalledProcessError) as error:
+        session(colab, "colab")
+    assert "'-m', 'pip', 'install'" in error.value.stderr
+    assert installed(colab) == before
+
+    shutil.rmtree(clone)
+    wheel(colab / "wheels", MISSING, "99")
     first, second = session(colab, "colab")
-    clone = colab / "content" / "histolib"
     assert run("git", "-C", clone, "rev-parse", "HEAD") == run("git", "-C", remote, "rev-parse", f"{TAG}^0")
     assert first["cwd"] == str(clone)
     assert first["histolib"] == str(clone / "histolib" / "data" / "__init__.py"), "without a restart"
@@ -130,46 +147,12 @@ def test_on_colab_it_clones_the_tag_and_installs_what_is_missing_once_and_no_mor
     assert (clone / "README.md").read_text() == "a reader's own words"
 
 
-def test_a_package_that_wants_another_numpy_is_refused(colab):
-    wheel(colab / "wheels", MISSING, "99", "numpy>=99")
-    before = installed(colab)
-    with pytest.raises(subprocess.CalledProcessError) as error:
-        session(colab, "colab")
-    assert "'-m', 'pip', 'install'" in error.value.stderr
-    assert installed(colab) == before
-
-
-def test_without_an_owner_it_says_what_to_replace(colab):
-    (colab / "cell.txt").write_text(CELL.replace(HOME, "OWNER/histolib"))
-    with pytest.raises(subprocess.CalledProcessError) as error:
-        session(colab, "colab")
-    assert "replace OWNER in this cell" in error.value.stderr
-
-
-def test_elsewhere_it_does_nothing(colab):
-    before = installed(colab)
-    for found in session(colab, "elsewhere"):
-        assert (found["cwd"], found["histolib"], found["content"]) == (str(colab), None, [])
-    assert installed(colab) == before
-
-
-def test_what_colab_brings_is_within_the_ranges():
+def test_versions_agree_everywhere_and_with_what_colab_brings():
     needed = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     ranges = {need.name: need.specifier for need in map(Requirement, needed)}
     assert ranges.keys() - BROUGHT.keys() == {MISSING, "papermill", "pooch"}, "all that the cell installs"
     assert [name for name, number in BROUGHT.items() if number not in ranges[name]] == []
-
-
-def test_the_tag_is_that_of_this_version_everywhere():
     assert f"v{__version__}" == TAG
     assert f"version: {__version__}\n" in (ROOT / "CITATION.cff").read_text()
     assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == __version__
     assert f"git clone https://github.com/{REPO} " in (ROOT / "README.md").read_text("utf-8")
-
-
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_the_head_tells_how_data_and_results_stay_on_the_drive_and_what_to_do_after_a_disconnect(path):
-    told = nbformat.read(path, as_version=4).cells[0].source.splitlines()
-    (drive,), (again,) = ([line for line in told if line.startswith(f"**{t}")] for t in ("On Colab", "After a disc"))
-    assert re.findall(r'`(\w+) = "/content/drive/MyDrive/', drive) == ["data_dir", "output_dir"]
-    assert "run all again" in again

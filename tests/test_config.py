@@ -10,33 +10,33 @@ import pytest
 from histolib.config import PROFILES, Paths, changed, check_parameters, parse_assignments, profile, seed_everything
 
 
-def test_profiles_are_found_by_name():
-    assert profile("quick") is PROFILES["quick"]
+def test_profiles_are_found_and_settings_change_by_assignments():
+    quick, full = profile("quick"), profile("full")
     assert all(name == each.name for name, each in PROFILES.items())
-    with pytest.raises(ValueError, match="expected one of quick, full, pretrained, found 'fast'"):
-        profile("fast")
-
-
-def test_the_full_profile_does_more_than_the_quick_one():
-    quick, full = PROFILES["quick"], PROFILES["full"]
     assert full.hovernet.steps > quick.hovernet.steps
     assert full.cyclegan.steps > quick.cyclegan.steps > quick.cyclegan.warm_steps
+    with pytest.raises(ValueError, match="expected one of quick, full, pretrained, found 'fast'"):
+        profile("fast")
+    settings = PROFILES["quick"].cyclegan
+    assert changed(settings, ["freeze=encoder,blocks", "width=8", "cycle=2"]) == replace(
+        settings, freeze=("encoder", "blocks"), width=8, cycle=2
+    )
+    with pytest.raises(ValueError, match=r"expected shares that sum to at most 1, found 0.6 \+ 0.6"):
+        replace(PROFILES["quick"].hovernet, painted=0.6, recoloured=0.6)
+    known = {"data_dir": "", "seed": 0}
+    assert parse_assignments(["data_dir=2024", "seed=3", "seed=4"], known) == {"data_dir": "2024", "seed": 4}
 
 
-def test_the_checkout_is_found_from_inside_it(tmp_path, monkeypatch):
-    (tmp_path / "notebooks").mkdir()
-    (tmp_path / "pyproject.toml").touch()
-    below = tmp_path / "a" / "b"
+def test_the_checkout_is_found_from_inside_it_else_the_folder_itself_is_the_root(tmp_path, monkeypatch):
+    checkout, below = tmp_path / "checkout", tmp_path / "checkout" / "a" / "b"
     below.mkdir(parents=True)
+    (checkout / "notebooks").mkdir()
+    (checkout / "pyproject.toml").touch()
     monkeypatch.delenv("HISTOLIB_ROOT", raising=False)
     monkeypatch.chdir(below)
     paths = Paths.find()
-    assert paths.root == tmp_path.resolve()
+    assert paths.root == Paths.find(checkout / "notebooks").root == checkout.resolve()
     assert (paths.data, paths.figures, paths.runs) == tuple(paths.root / name for name in ("data", "figures", "runs"))
-    assert Paths.find(tmp_path / "notebooks").root == tmp_path.resolve()
-
-
-def test_outside_a_checkout_the_folder_itself_is_the_root(tmp_path, monkeypatch):
     monkeypatch.setenv("HISTOLIB_ROOT", str(tmp_path / "drive"))
     assert Paths.find().root == (tmp_path / "drive").resolve()
     assert Paths.find(tmp_path).root == tmp_path.resolve(), "what is asked for comes before the environment"
@@ -84,20 +84,6 @@ def test_every_number_has_a_checked_range(kind):
 def test_a_bad_setting_is_refused_by_name(kind, text, message):
     with pytest.raises(ValueError, match=f"^{message}"):
         changed(getattr(PROFILES["quick"], kind), [text])
-
-
-def test_settings_change_by_assignments():
-    settings = PROFILES["quick"].cyclegan
-    assert changed(settings, ["freeze=encoder,blocks", "width=8", "cycle=2"]) == replace(
-        settings, freeze=("encoder", "blocks"), width=8, cycle=2
-    )
-    with pytest.raises(ValueError, match=r"expected shares that sum to at most 1, found 0.6 \+ 0.6"):
-        replace(PROFILES["quick"].hovernet, painted=0.6, recoloured=0.6)
-
-
-def test_a_value_is_a_literal_or_a_text():
-    known = {"data_dir": "", "seed": 0}
-    assert parse_assignments(["data_dir=2024", "seed=3", "seed=4"], known) == {"data_dir": "2024", "seed": 4}
 
 
 @pytest.mark.parametrize(

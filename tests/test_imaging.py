@@ -10,29 +10,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from histolib import imaging
-from histolib.imaging import (
-    STAIN_VECTORS,
-    Patch,
-    map_points,
-    optical_density,
-    read_mpp,
-    read_patch,
-    read_rgb,
-    resample,
-    rgb_from_density,
-    separate_stains,
-    summed_density,
-    windows,
-)
+from histolib.imaging import STAIN_VECTORS, Patch, map_points, read_mpp, read_patch, read_rgb, resample, windows
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (12, 20, 3), dtype=np.uint8)
-
-
-def test_patch_knows_its_size():
-    patch = Patch(np.zeros((100, 200, 3), np.uint8), 0.5, "a")
-    assert patch.size_um == (100.0, 50.0)
-    assert patch.area_mm2 == pytest.approx(0.005)
 
 
 @pytest.mark.parametrize(
@@ -43,13 +24,12 @@ def test_patch_knows_its_size():
         (np.zeros((4, 4, 3), np.float32), 0.5, "found float32"),
         ([[0, 0, 0]], 0.5, "found list"),
         (np.zeros((0, 4, 3), np.uint8), 0.5, "expected an image with pixels"),
-        (PIXELS, 0.0, "expected microns per pixel > 0, found 0.0"),
-        (PIXELS, -1.0, "found -1.0"),
-        (PIXELS, float("nan"), "found nan"),
-        (PIXELS, float("inf"), "found inf"),
+        *((PIXELS, mpp, f"expected microns per pixel > 0, found {mpp}") for mpp in (0.0, -1.0, np.nan, np.inf)),
     ],
 )
-def test_patch_refuses_what_is_no_image_and_no_scale(image, mpp, message):
+def test_patch_knows_its_size_and_refuses_what_is_no_image_and_no_scale(image, mpp, message):
+    patch = Patch(np.zeros((100, 200, 3), np.uint8), 0.5, "a")
+    assert (patch.size_um, patch.area_mm2) == ((100.0, 50.0), pytest.approx(0.005))
     with pytest.raises(ValueError, match=message):
         Patch(image, mpp, "a")
 
@@ -65,13 +45,10 @@ def test_map_points_is_undone_by_the_inverse_scale(points, scale_x, scale_y):
     np.testing.assert_allclose(map_points(there, (1 / scale_x, 1 / scale_y)), xy, rtol=1e-9, atol=1e-6)
 
 
-def test_map_points_keeps_borders_on_borders():
-    """The edges of the first and the last pixel lie at -0.5 and width - 0.5, at every scale."""
+def test_map_points_keeps_borders_on_borders_and_follows_what_is_marked():
+    # The edges of the first and the last pixel lie at -0.5 and width - 0.5, at every scale.
     np.testing.assert_allclose(map_points([[-0.5, 9.5], [0, 0]], 4), [[-0.5, 39.5], [1.5, 1.5]])
     assert map_points(np.zeros((0, 2)), 2).shape == (0, 2)
-
-
-def test_points_follow_what_they_mark_through_resampling():
     image = np.zeros((60, 80), np.uint8)
     image[30:34, 50:54] = 255
     for scale in (0.5, 2.0, 3.0):
@@ -79,21 +56,13 @@ def test_points_follow_what_they_mark_through_resampling():
         np.testing.assert_allclose(map_points([[51.5, 31.5]], scale), [[columns.mean(), rows.mean()]], atol=0.01)
 
 
-@pytest.mark.parametrize("shape", [(1, 1, 3), (1, 1), (7, 1, 1), (5, 9, 3)])
-def test_resample_by_one_is_the_image_itself(shape):
-    image = RNG.integers(0, 256, shape, dtype=np.uint8)
-    assert resample(image, 1.0) is image
-    assert resample(image, (1, 1)) is image
-
-
-@pytest.mark.parametrize(("scale", "size"), [(0.01, (1, 1)), (np.float32(2), (24, 40)), ((0.5, 2), (24, 10))])
-def test_resample_keeps_channels_and_at_least_a_pixel(scale, size):
-    assert resample(PIXELS, scale).shape == (*size, 3)
-    assert resample(PIXELS[..., :1], scale).shape == (*size, 1)
-    assert resample(PIXELS[..., 0], scale).shape == size
-
-
-def test_resample_of_a_flat_image_is_flat_and_labels_stay_labels():
+def test_resampling_keeps_channels_flat_images_and_labels():
+    for image in (PIXELS, PIXELS[..., :1], PIXELS[..., 0], PIXELS[:1, :1]):
+        assert resample(image, 1.0) is resample(image, (1, 1)) is image
+    for scale, size in ((0.01, (1, 1)), (np.float32(2), (24, 40)), ((0.5, 2), (24, 10))):
+        assert resample(PIXELS, scale).shape == (*size, 3)
+        assert resample(PIXELS[..., :1], scale).shape == (*size, 1)
+        assert resample(PIXELS[..., 0], scale).shape == size
     assert (resample(np.full((9, 9, 3), 77, np.uint8), 2.3) == 77).all()
     assert (resample(np.full((9, 9, 3), 77, np.uint8), 0.4) == 77).all()
     labels = RNG.choice([0, 3, 900], (20, 20)).astype(np.int32)
@@ -102,46 +71,33 @@ def test_resample_of_a_flat_image_is_flat_and_labels_stay_labels():
 
 def test_density_falls_with_light_and_comes_back():
     levels = np.repeat(np.arange(256, dtype=np.uint8), 3).reshape(1, -1, 3)
-    density = optical_density(levels)
+    density = imaging.optical_density(levels)
     assert density.dtype == np.float32
     assert (np.diff(density[0, 1:, 0]) < 0).all()
-    assert density[0, 255, 0] == 0
-    assert density.max() < 2.41
-    back = rgb_from_density(density)
-    assert np.abs(back.astype(int) - levels).max() <= 1
+    assert (density[0, 255, 0], density.max() < 2.41) == (0, True)
+    back = imaging.rgb_from_density(density)
     assert (back[0, 1:] == levels[0, 1:]).all(), "all but black, which reads as 1"
-
-
-def test_density_of_floats_is_that_of_bytes():
-    np.testing.assert_allclose(optical_density(PIXELS.astype(float)), optical_density(PIXELS), atol=1e-6)
-    assert (optical_density(np.array([[[300.0, -5.0, 255.0]]])) == [0, np.float32(np.log10(255)), 0]).all()
-
-
-def test_summed_density_adds_the_channels():
-    np.testing.assert_allclose(summed_density(PIXELS), optical_density(PIXELS).sum(-1))
-    assert summed_density(np.zeros((1, 1, 3), np.uint8)).item() < 7.22
+    assert (back[0, 0] == 1).all()
+    np.testing.assert_allclose(
+        imaging.optical_density(PIXELS.astype(float)), imaging.optical_density(PIXELS), atol=1e-6
+    )
+    assert (imaging.optical_density(np.array([[[300.0, -5.0, 255.0]]])) == [0, np.float32(np.log10(255)), 0]).all()
+    np.testing.assert_allclose(imaging.summed_density(PIXELS), imaging.optical_density(PIXELS).sum(-1))
 
 
 @given(st.floats(0, 0.7), st.floats(0, 0.7))
 def test_separate_stains_recovers_a_known_mix(first, second):
-    for names in (("hematoxylin", "dab"), ("hematoxylin", "eosin"), ("eosin", "hematoxylin")):
-        density = first * STAIN_VECTORS[names[0]] + second * STAIN_VECTORS[names[1]]
-        image = rgb_from_density(np.broadcast_to(density, (2, 3, 3)))
-        np.testing.assert_allclose(
-            separate_stains(image, *names), np.broadcast_to([first, second], (2, 3, 2)), atol=0.04
-        )
-
-
-def test_separate_stains_tells_three_apart():
-    amounts = np.array([0.3, 0.2, 0.4])
-    image = rgb_from_density((amounts @ np.stack(list(STAIN_VECTORS.values())))[None, None])
-    np.testing.assert_allclose(separate_stains(image, *STAIN_VECTORS)[0, 0], amounts, atol=0.03)
+    for names in (("hematoxylin", "dab"), ("hematoxylin", "eosin"), ("eosin", "hematoxylin"), tuple(STAIN_VECTORS)):
+        amounts = [first, second, 0.3][: len(names)]
+        density = sum(amount * STAIN_VECTORS[name] for amount, name in zip(amounts, names, strict=True))
+        found = imaging.separate_stains(imaging.rgb_from_density(np.broadcast_to(density, (2, 3, 3))), *names)
+        np.testing.assert_allclose(found, np.broadcast_to(amounts, (2, 3, len(names))), atol=0.04)
 
 
 @pytest.mark.parametrize("stains", [(), ("dab",), ("dab", "giemsa"), ("dab", "eosin", "hematoxylin", "dab")])
 def test_separate_stains_refuses_what_it_cannot_solve(stains):
     with pytest.raises(ValueError, match="expected two or three of hematoxylin, eosin, dab, found"):
-        separate_stains(PIXELS, *stains)
+        imaging.separate_stains(PIXELS, *stains)
 
 
 @settings(max_examples=60)
@@ -162,15 +118,12 @@ def test_windows_keep_every_pixel_once_and_read_inside_on_the_grid(height, width
     assert (seen == 1).all()
 
 
-def test_windows_of_nothing_of_one_pixel_and_of_a_slide():
+def test_windows_of_nothing_of_one_pixel_and_of_a_slide_and_margins_that_leave_nothing():
     assert list(windows((0, 10), 64, 8)) == []
     (only,) = windows((1, 1), 64, 8)
     assert only.read == only.keep == (0, 0, 1, 1)
     slide = windows((200_000, 100_000), 1024, 80)
     assert next(slide).keep == (0, 0, 864, 864), "windows come one by one"
-
-
-def test_windows_refuse_margins_that_leave_nothing():
     with pytest.raises(ValueError, match="expected a tile larger than two margins of 80 px, found 160 px"):
         list(windows((500, 500), 160, 75))
 
@@ -183,15 +136,11 @@ def save(folder: Path, image: Image.Image, name: str, **options: object) -> Path
 @pytest.mark.parametrize("suffix", ["png", "tif", "bmp"])
 def test_lossless_files_come_back_as_they_were(tmp_path, suffix):
     assert (read_rgb(save(tmp_path, Image.fromarray(PIXELS), f"a.{suffix}")) == PIXELS).all()
-
-
-def test_grey_is_read_as_its_rgb_copy(tmp_path):
+    assert read_rgb(save(tmp_path, Image.new("RGB", (1, 1), (1, 2, 3)), f"b.{suffix}")).tolist() == [[[1, 2, 3]]]
     grey = Image.fromarray(PIXELS[..., 0])
-    expected = np.repeat(PIXELS[..., :1], 3, axis=2)
-    assert (read_rgb(save(tmp_path, grey, "grey.png")) == expected).all()
-    two_tone = read_rgb(save(tmp_path, grey.convert("1"), "bits.png"))
-    assert set(np.unique(two_tone)) == {0, 255}
-    assert two_tone.shape == PIXELS.shape
+    assert (read_rgb(save(tmp_path, grey, f"c.{suffix}")) == PIXELS[..., :1]).all()
+    two_tone = read_rgb(save(tmp_path, grey.convert("1"), f"d.{suffix}"))
+    assert (two_tone.shape, set(np.unique(two_tone))) == (PIXELS.shape, {0, 255})
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
@@ -207,34 +156,21 @@ def test_transparency_is_composited_on_white(tmp_path, mode):
     assert np.abs(read[:, 10:] - (opaque[:, 10:] + 255) / 2).max() <= 2
 
 
-def test_transparent_colours_of_a_palette_and_of_rgb_become_white(tmp_path):
+def test_palettes_cmyk_turned_and_many_paged_files_are_read(tmp_path):
     palette = Image.fromarray((np.arange(12) % 3).astype(np.uint8).reshape(3, 4)).convert("P")
     palette.putpalette([200, 0, 0, 0, 200, 0, 0, 0, 200])
     read = read_rgb(save(tmp_path, palette, "palette.png", transparency=1))
     assert (read[0, :3] == [[200, 0, 0], [255, 255, 255], [0, 0, 200]]).all()
     rgb = Image.fromarray(np.array([[[1, 2, 3], [4, 5, 6]]], np.uint8))
     assert read_rgb(save(tmp_path, rgb, "key.png", transparency=(1, 2, 3))).tolist() == [[[255] * 3, [4, 5, 6]]]
-
-
-def test_a_cmyk_jpeg_is_read_in_its_colours(tmp_path):
     flat = Image.new("RGB", (16, 16), (200, 120, 40))
     read = read_rgb(save(tmp_path, flat.convert("CMYK"), "cmyk.jpg", quality=95))
     assert np.abs(read.astype(int) - (200, 120, 40)).max() <= 3
-
-
-def test_pixels_stay_where_the_file_stores_them_whatever_the_camera_says(tmp_path):
     exif = Image.Exif()
-    exif[0x0112] = 6  # turn by 90 degrees to show
+    exif[0x0112] = 6  # turn by 90 degrees to show: pixels stay where the file stores them
     assert read_rgb(save(tmp_path, Image.fromarray(PIXELS), "turned.jpg", exif=exif)).shape == PIXELS.shape
-
-
-def test_the_first_of_many_pages_is_read(tmp_path):
     pages = [Image.fromarray(PIXELS), Image.new("RGB", (3, 3))]
     assert (read_rgb(save(tmp_path, pages[0], "pages.tif", save_all=True, append_images=pages[1:])) == PIXELS).all()
-
-
-def test_an_image_of_one_pixel_is_an_image(tmp_path):
-    assert read_rgb(save(tmp_path, Image.new("RGB", (1, 1), (1, 2, 3)), "one.png")).tolist() == [[[1, 2, 3]]]
 
 
 @pytest.mark.parametrize("name", ["rgb.png", "rgba.png", "grey.png", "rgb.tif", "grey.tif", "float.tif"])
@@ -265,14 +201,11 @@ def test_a_file_that_is_no_image_is_named_with_its_head(tmp_path, content):
     assert read_mpp(path) is None
 
 
-def test_missing_files_and_folders_are_told_apart(tmp_path):
+def test_missing_unreadable_and_too_large_files_are_told_apart(tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError, match=r"no\.png: expected an image file, found nothing"):
         read_rgb(tmp_path / "no.png")
     with pytest.raises(FileNotFoundError, match="expected an image file, found a folder"):
         read_rgb(tmp_path)
-
-
-def test_an_image_beyond_the_limit_is_refused_in_words(tmp_path, monkeypatch):
     path = save(tmp_path, Image.fromarray(PIXELS), "large.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with pytest.raises(ValueError, match=r"large\.png: expected at most 200 pixels, found more"):
@@ -281,8 +214,6 @@ def test_an_image_beyond_the_limit_is_refused_in_words(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 200)
     assert read_rgb(path).shape == PIXELS.shape, "Pillow's warning below the limit is not the reader's"
 
-
-def test_a_file_without_permission_is_said_to_be_so(tmp_path, monkeypatch):
     def denied(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 

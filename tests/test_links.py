@@ -35,7 +35,3 @@ def test_links_lead_somewhere(page):
         assert not path or (page.parent / path).exists(), target
         if anchor and not path:
             assert anchor in anchors(text), target
-
-
-def test_the_check_sees_a_heading_as_github_does():
-    assert anchors("## 5.3 The ensemble\n# A & B\n") == {"53-the-ensemble", "a--b"}

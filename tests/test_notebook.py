@@ -10,6 +10,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from papermill.exceptions import PapermillExecutionError
 
 from histolib.config import PROFILES
+from histolib.data import phantom
 from histolib.notebook import check_injected, open_datasets, start
 
 KNOWN = "seed = 1\nradius_um = 3.0\nfast = False\nname = 'a'"
@@ -23,60 +24,37 @@ def begin(tmp_path, monkeypatch):
     return lambda **changes: start({"profile": "quick", "output_dir": "", "seed": 3, "In": [""], **changes})
 
 
-def test_results_go_to_the_run_folder_or_to_output_dir(begin, tmp_path):
-    assert begin().output == tmp_path / "runs" / "quick"
-    assert begin(output_dir=str(tmp_path / "drive")).output == tmp_path / "drive"
-
-
-def test_a_folder_is_created_once(begin):
+def test_results_go_to_the_run_folder_or_to_output_dir_and_wrong_parameters_are_named(begin, tmp_path, monkeypatch):
     run = begin()
+    assert (run.output, run.real) == (tmp_path / "runs" / "quick", None)
     assert run.folder("a") == run.folder("a")
     assert (run.output / "a").is_dir()
+    monkeypatch.setenv("HISTOLIB_REAL_DATA", str(tmp_path))
+    run = begin(output_dir=str(tmp_path / "drive"))
+    assert (run.output, run.real) == (tmp_path / "drive", tmp_path)
+    with pytest.raises(ValueError, match="expected one of quick, full, pretrained, found 'fast'"):
+        begin(profile="fast")
+    with pytest.raises(ValueError, match=r"expected radius_um to be .* found nan"):
+        begin(radius_um=float("nan"))
+    with pytest.raises(ValueError, match="unknown parameter 'sead'"):
+        begin(In=["", "seed = 0\n", "# Parameters\nsead = 1\n"])
 
 
-def test_a_figure_is_saved_twice_and_returned(begin):
-    run, figure = begin(), plt.figure()
-    assert run.save_figure(figure, "01_one") is figure
-    assert sorted(path.name for path in (run.output / "figures").iterdir()) == ["01_one.pdf", "01_one.png"]
-    plt.close(figure)
-
-
-def test_only_figures_of_the_quick_profile_carry_a_note(begin):
+def test_a_figure_is_saved_twice_and_returned_and_only_those_of_the_quick_profile_carry_a_note(begin):
     run, figure = begin(), plt.figure(figsize=(3, 2))
-    run.save_figure(figure, "01_quick")
+    assert run.save_figure(figure, "01_quick") is figure
     run.save_figure(figure, "01_results", committed=True)
+    saved = {path.name for path in (run.output / "figures").iterdir()}
+    assert saved == {f"01_{name}.{kind}" for name in ("quick", "results") for kind in ("pdf", "png")}
     quick, results = (plt.imread(run.output / "figures" / f"{name}.png") for name in ("01_quick", "01_results"))
     assert quick.min() < results.min() == 1
     plt.close(figure)
 
 
-def test_real_tiles_are_found_through_the_environment(begin, tmp_path, monkeypatch):
-    assert begin().real is None
-    monkeypatch.setenv("HISTOLIB_REAL_DATA", str(tmp_path))
-    assert begin().real == tmp_path
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"profile": "fast"}, "expected one of quick, full, pretrained, found 'fast'"),
-        ({"In": ["", "seed = 0\n", "# Parameters\nsead = 1\n"]}, "unknown parameter 'sead'"),
-        ({"seed": -1}, "expected seed to be 0 or more, found -1"),
-        ({"radius_um": 0}, "expected radius_um to be a positive length in microns, found 0"),
-        ({"radius_um": float("nan")}, "expected radius_um to be .* found nan"),
-    ],
-)
-def test_a_wrong_parameter_is_named(begin, changes, message):
-    with pytest.raises(ValueError, match=message):
-        begin(**changes)
-
-
-# --- data sets ---
-
-
-def test_phantoms_are_drawn_once_and_found_again(tmp_path):
+def test_phantoms_are_drawn_once_and_found_again_and_a_folder_without_sets_is_refused(tmp_path):
     size = replace(PROFILES["quick"], pannuke_per_fold=2, endonuke_runs=(2, 2), bci_pairs=(1, 1), bci_px=64)
     sets = open_datasets(tmp_path, size, seed=2)
+    assert sets.sources == {"bci": "PHANTOM", "pannuke": "PHANTOM", "endonuke": "PHANTOM"}
     assert sets.phantom
     assert len(sets.bci) == 2
     assert len(sets.pannuke) == 6
@@ -85,13 +63,36 @@ def test_phantoms_are_drawn_once_and_found_again(tmp_path):
     open_datasets(tmp_path, size, seed=2)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()} == files
     real = open_datasets(tmp_path / "unused", size, data_dir=str(sets.pannuke.root.parent))
+    assert set(real.sources.values()) == {"real folder"}
     assert (real.phantom, len(real.pannuke)) == (False, 6)
     assert not (tmp_path / "unused").exists()
 
 
-def test_a_folder_without_the_data_sets_is_refused(tmp_path):
-    with pytest.raises((FileNotFoundError, ValueError), match="bci"):
-        open_datasets(tmp_path, PROFILES["quick"], data_dir=str(tmp_path))
+def test_each_missing_set_falls_back_to_its_own_phantom(tmp_path):
+    size = replace(PROFILES["quick"], pannuke_per_fold=2, endonuke_runs=(2, 2), bci_pairs=(1, 1), bci_px=64)
+    phantom.write_endonuke(tmp_path / "real" / "endonuke", runs=(3,))
+    sets = open_datasets(tmp_path / "data", size, data_dir=str(tmp_path / "real"))
+    assert sets.sources == {"bci": "PHANTOM", "pannuke": "PHANTOM", "endonuke": "real folder"}
+    assert sets.phantom
+    assert (len(sets.bci), len(sets.pannuke), len(sets.endonuke)) == (2, 6, 3)
+    assert sets.endonuke.root.is_relative_to(tmp_path / "real")
+    drawn = {path.name for path in (tmp_path / "data" / "phantom" / "quick").iterdir()}
+    assert drawn == {"bci", "pannuke"}
+
+
+@pytest.mark.parametrize("folder", ["empty", "missing"])
+def test_a_folder_without_any_of_the_data_sets_is_refused(tmp_path, folder):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match=f"{folder}: expected a folder with bci, pannuke, endonuke"):
+        open_datasets(tmp_path, PROFILES["quick"], data_dir=str(tmp_path / folder))
+    assert not (tmp_path / "phantom").exists()
+
+
+def test_an_incomplete_set_is_refused_and_not_replaced_by_a_phantom(tmp_path):
+    (tmp_path / "endonuke").mkdir()
+    size = replace(PROFILES["quick"], pannuke_per_fold=1, endonuke_runs=(1,), bci_pairs=(1, 1), bci_px=64)
+    with pytest.raises(FileNotFoundError, match="endonuke: expected images and labels"):
+        open_datasets(tmp_path / "data", size, data_dir=str(tmp_path))
 
 
 # --- parameters that papermill injected ---
@@ -101,30 +102,16 @@ def injected(**given):
     return "".join(["# Parameters\n", *(f"{name} = {value!r}\n" for name, value in given.items())])
 
 
-@pytest.mark.parametrize("given", [{}, {"seed": 2}, {"radius_um": 3}, {"radius_um": 2.5, "fast": True, "name": ""}])
-def test_documented_names_and_types_pass(given):
-    check_injected(["", KNOWN, injected(**given)])
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"sed": 2}, "unknown parameter 'sed', expected seed, radius_um, fast, name"),
-        ({"seed": 2.5}, r"expected seed to be int \(as 1\), found float 2.5"),
-        ({"fast": 1}, "expected fast to be bool"),
-        ({"name": None}, "found NoneType None"),
-    ],
-)
-def test_other_names_and_types_are_refused(given, message):
-    with pytest.raises(ValueError, match=f"papermill: .*{message}"):
-        check_injected(["", KNOWN, injected(**given)])
-
-
 def test_injected_parameters_are_checked_against_the_literals_before_them():
+    for given in ({}, {"seed": 2}, {"radius_um": 3}, {"radius_um": 2.5, "fast": True, "name": ""}):
+        check_injected(["", KNOWN, injected(**given)])
     check_injected([])
     check_injected(["", "import os", KNOWN, "check_injected(In)"])
     history = ["", "a = 1", "import os\nget_ipython().run_line_magic('matplotlib', 'inline')", "seed = 1", "await x"]
     check_injected([*history, injected(seed=2)])
+    for given, message in (({"sed": 2}, "unknown parameter 'sed', expected seed"), ({"name": None}, "found NoneType")):
+        with pytest.raises(ValueError, match=f"papermill: .*{message}"):
+            check_injected(["", KNOWN, injected(**given)])
     with pytest.raises(ValueError, match="unknown parameter 'a', expected seed"):
         check_injected([*history, injected(a=2)])
 

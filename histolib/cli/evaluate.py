@@ -11,8 +11,6 @@ examples:
   histolib evaluate data/endonuke --dataset endonuke --he data/consep       # translations of unpaired real tissue
 """
 
-from __future__ import annotations
-
 import argparse
 import logging
 from collections.abc import Mapping, Sequence
@@ -28,7 +26,7 @@ from ..data import EndoNuke, read_split
 from ..data.samples import shorten
 from ..data.splits import PARTS, in_groups, split_ids
 from ..data.training_sets import open_outlined
-from ..ensemble import ROUTES, Models, evaluate, tile_blocks
+from ..ensemble import ROUTES, Models, Nuclei, evaluate, tile_blocks
 from ..ensemble.models import pretrained_models
 from ..ensemble.routes import leaks_of, roles_of
 from ..ensemble.translation_sets import bci_pairs, evaluate_with_models, phantom_pairs, unpaired_tiles
@@ -40,8 +38,6 @@ from .options import SEED, add_weights, choices, documented, number, progress
 
 logger = logging.getLogger(__name__)
 
-Result = tuple[dict[str, Any], str]  # results for the JSON file, and a table
-
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add `evaluate` to the command line."""
@@ -50,14 +46,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     add("root", type=Path, nargs="?", help="folder of the data set in its official layout (none for phantom)")
     what = "endonuke: routes, or translations with --he; pannuke, consep: HoVer-Net; bci, phantom: translations"
     add("--dataset", choices=["endonuke", "pannuke", "consep", "bci", "phantom"], required=True, help=what)
-    routes = "endonuke: comma-separated routes (default: all whose weights are found)"
-    add("--routes", type=choices(ROUTES, "route"), help=routes)
-    radius = "largest distance of a hit in microns (default: %(default)s)"
-    add("--radius-um", type=number(1e-6), default=3.0, help=radius)
+    add("--routes", type=choices(ROUTES, "route"), help="endonuke: routes (default: all whose weights are found)")
+    add("--radius-um", type=number(1e-6), default=3.0, help="largest distance of a hit in microns (default: 3)")
     add("--split", type=Path, help="endonuke, pannuke, consep: JSON file with a split (default: score all data)")
     add("--part", choices=PARTS, default="test", help="part of --split to score (default: %(default)s)")
-    orientations = "pannuke, consep: orientations for test-time augmentation, 1 to 8 (default: %(default)s)"
-    add("--orientations", type=number(1, 8, int), default=1, help=orientations)
+    add("--orientations", type=number(1, 8, int), default=1, help="pannuke, consep: views to average (default: 1)")
     add("--he", type=Path, help="endonuke: score translations against the H&E in this folder (default: score routes)")
     add("--he-split", type=Path, help="with --he: split of the H&E, whose part test is used (default: all)")
     features = "translations: features for KID and FID, encoder (of the HoVer-Net) or inception (default: encoder)"
@@ -77,16 +70,12 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"--dataset {args.dataset}: expected {'no' if args.root else 'a'} folder, {found}")
     if args.he and args.dataset != "endonuke":
         raise ValueError(f"--he: expected --dataset endonuke, whose tiles have no H&E, found {args.dataset}")
-    if args.output and args.output.is_dir():
-        raise IsADirectoryError(f"{args.output}: expected a JSON file to write, found a folder")
     if args.output:
+        if args.output.is_dir():
+            raise IsADirectoryError(f"{args.output}: expected a JSON file to write, found a folder")
         writable_folder(args.output.parent)
-    if args.dataset in ("pannuke", "consep"):
-        results, table = _evaluate_outlines(args)
-    elif args.he or args.dataset in ("bci", "phantom"):
-        results, table = _evaluate_translations(args)
-    else:
-        results, table = _evaluate_routes(args)
+    evaluations = {"pannuke": _evaluate_outlines, "consep": _evaluate_outlines, "endonuke": _evaluate_routes}
+    results, table = evaluations.get("" if args.he else args.dataset, _evaluate_translations)(args)
     split = {"split": args.split and args.split.name, "part": args.part if args.split else None}
     results["protocol"] |= {"dataset": args.dataset, **split, "histolib": __version__}
     if args.output:
@@ -101,14 +90,13 @@ def _models(args: argparse.Namespace) -> Models:
 
 def _available(table: Mapping[str, Any], models: Models, what: str) -> list[str]:
     """The names whose weights are there; a warning names the others."""
-    missing = {name: models.missing(entry.needs) for name, entry in table.items()}
-    for name in table:
-        if missing[name]:
-            logger.warning("%s %s skipped: %s not found", what, name, ", ".join(missing[name]))
-    return [name for name in table if not missing[name]]
+    absent = {name: files for name, entry in table.items() if (files := models.missing(entry.needs))}
+    for name, files in absent.items():
+        logger.warning("%s %s skipped: %s not found", what, name, ", ".join(files))
+    return [name for name in table if name not in absent]
 
 
-def _evaluate_routes(args: argparse.Namespace) -> Result:
+def _evaluate_routes(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
     data, models = EndoNuke(args.root), _models(args)
     if not len(data):
         raise ValueError(f"{args.root}: expected annotated tiles, found none")
@@ -118,7 +106,7 @@ def _evaluate_routes(args: argparse.Namespace) -> Result:
     positions = split_ids(data.ids, read_split(args.split))[args.part] if args.split else range(len(data))
     samples, ids = [data[i] for i in positions], [data.ids[i] for i in positions]
     leaked = {name: leaks_of(name, models, sorted({str(i) for i in ids})) for name in names}
-    predictions: dict[str, list[Any]] = {name: [] for name in names}
+    predictions: dict[str, list[Nuclei]] = {name: [] for name in names}
     for sample in progress(samples, "tile", len(samples)):
         for name in names:
             predictions[name].append(ROUTES[name](sample.patch, data.marker, models))
@@ -131,7 +119,7 @@ def _evaluate_routes(args: argparse.Namespace) -> Result:
     return results, _warned({f"route {name}": found for name, found in leaked.items()}, table)
 
 
-def _evaluate_translations(args: argparse.Namespace) -> Result:
+def _evaluate_translations(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
     models = _models(args)
     if args.dataset == "bci":
         data = bci_pairs(args.root, args.images)
@@ -147,7 +135,7 @@ def _evaluate_translations(args: argparse.Namespace) -> Result:
     return results, translation_table(results)
 
 
-def _evaluate_outlines(args: argparse.Namespace) -> Result:
+def _evaluate_outlines(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
     samples, types = open_outlined(args.root, args.dataset)
     if args.split:
         samples = in_groups(samples, read_split(args.split)[args.part])

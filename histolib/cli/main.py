@@ -1,26 +1,5 @@
-"""The command line `histolib COMMAND`."""
+"""Find nuclei in IHC by translating it to H&E.
 
-from __future__ import annotations
-
-import argparse
-import importlib
-import logging
-import os
-import sys
-from collections.abc import Sequence
-from typing import Any, NoReturn
-
-from .. import __version__
-
-# Only the module of the given command is imported: the help is fast, and `histolib data` needs no torch.
-COMMANDS = {
-    "run": "execute the notebooks in order and collect their figures",
-    "detect": "find nuclei in image files or folders",
-    "evaluate": "score routes, translations, or HoVer-Net alone",
-    "train": "train a CycleGAN or a HoVer-Net",
-    "data": "list, download, verify and prepare data sets, draw the phantom",
-}
-EPILOG = """\
 examples:
   histolib detect slide_crop.jpg --mpp 0.25     # nuclei of an image, as CSV and GeoJSON
   histolib run                                  # the whole course on phantom tissue, quick profile
@@ -36,6 +15,26 @@ exit codes:
   130  interrupted
 """
 
+import argparse
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from .. import __version__
+from .options import documented
+
+# Only the module of the given command is imported: the help is fast, and `histolib data` needs no torch.
+COMMANDS = {
+    "run": "execute the notebooks in order and collect their figures",
+    "detect": "find nuclei in image files or folders",
+    "evaluate": "score routes, translations, or HoVer-Net alone",
+    "train": "train a CycleGAN or a HoVer-Net",
+    "data": "list, download, verify and prepare data sets, draw the phantom",
+}
+
 
 class _Parser(argparse.ArgumentParser):
     """A parser with one-line errors that keeps the line breaks of the examples in its help."""
@@ -49,7 +48,7 @@ class _Parser(argparse.ArgumentParser):
 
 def build_parser(command: str | None) -> argparse.ArgumentParser:
     """The parser with all options of one command; the other commands have a name and a one-line help only."""
-    parser = _Parser(prog="histolib", description="Find nuclei in IHC by translating it to H&E.", epilog=EPILOG)
+    parser = _Parser(prog="histolib", **documented(__doc__))
     parser.add_argument("--version", action="version", version=f"histolib {__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
     if command in COMMANDS:

@@ -1,7 +1,5 @@
 """Argument types and progress messages that several commands share."""
 
-from __future__ import annotations
-
 import argparse
 import inspect
 import logging
@@ -37,10 +35,9 @@ def choices(known: Iterable[str], what: str) -> Callable[[str], list[str]]:
 
     def parse(text: str) -> list[str]:
         names = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-        unknown = [name for name in names if name not in known]
+        unknown = ", ".join(name for name in names if name not in known)
         if unknown or not names:
-            found = ", ".join(unknown) or text
-            raise argparse.ArgumentTypeError(f"unknown {what} {found!r}, expected {', '.join(known)}")
+            raise argparse.ArgumentTypeError(f"unknown {what} {unknown or text!r}, expected {', '.join(known)}")
         return names
 
     return parse

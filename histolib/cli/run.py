@@ -1,6 +1,15 @@
-"""`histolib run`: execute the notebooks in order through papermill and collect their figures."""
+"""Execute the notebooks of the course in order, each in its own kernel, and collect their figures.
 
-from __future__ import annotations
+OUTPUT holds notebooks/ (executed copies), figures/, weights, results and summary.json: status, seconds, figures and
+failing cell of each notebook. Figures, manifest.json and contact_sheet.png go to figures/ of the checkout, or to
+OUTPUT/figures. Each notebook describes its parameters in its first cells.
+
+examples:
+  histolib run                                          # quick profile, all notebooks, into runs/quick
+  histolib run --only 01,02 --output /tmp/try --set seed=3
+  histolib run --profile full --set data_dir=data       # real data in data/bci, data/pannuke and data/endonuke
+  histolib run --profile full --set resume=True         # continue an interrupted run
+"""
 
 import argparse
 import ast
@@ -17,26 +26,18 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import papermill
+from papermill.exceptions import PapermillExecutionError
 
 from ..config import HEADLESS, Paths, check_parameters, parse_assignments
 from ..io import replacing, writable_folder, write_json
+from .options import documented
 
 logger = logging.getLogger(__name__)
 
 COSTS = "course_cost.json"  # in data/results: seconds and peak memory of each notebook on the quick profile
 PAPERMILL_TAGS = {"injected-parameters", "papermill-error-cell-tag"}  # cells that papermill adds
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
-EPILOG = """\
-OUTPUT holds notebooks/ (executed copies), figures/, weights, results and summary.json: status, seconds, figures and
-failing cell of each notebook. Figures, manifest.json and contact_sheet.png go to figures/ of the checkout, or to
-OUTPUT/figures. Each notebook describes its parameters in its first cells.
-
-examples:
-  histolib run                                          # quick profile, all notebooks, into runs/quick
-  histolib run --only 01,02 --output /tmp/try --set seed=3
-  histolib run --profile full --set data_dir=data       # real data in data/bci, data/pannuke and data/endonuke
-  histolib run --profile full --set resume=True         # continue an interrupted run
-"""
 
 
 class NotebookFailed(RuntimeError):
@@ -52,21 +53,17 @@ class NotebookFailed(RuntimeError):
 
 def notebook_files(root: Path, only: Iterable[str] = ()) -> list[Path]:
     """The notebooks of the course in order; `only` selects them by number (FileNotFoundError if one is missing)."""
-    files = {file.name[:2]: file for file in sorted((root / "notebooks").glob("[0-9][0-9]_*.ipynb"))}
+    folder, wanted = root / "notebooks", [number.strip() for number in only]
+    files = {file.name[:2]: file for file in sorted(folder.glob("[0-9][0-9]_*.ipynb"))}
     if not files:
-        raise FileNotFoundError(f"{root / 'notebooks'}: expected the notebooks of the course, found none")
-    wanted = [number.strip() for number in only]
-    for number in wanted:
-        if number not in files:
-            expected = f"expected the number of a notebook ({', '.join(files)}), found {number!r}"
-            raise FileNotFoundError(f"{root / 'notebooks'}: {expected}")
+        raise FileNotFoundError(f"{folder}: expected the notebooks of the course, found none")
+    for number in set(wanted) - set(files):
+        raise FileNotFoundError(f"{folder}: expected the number of a notebook ({', '.join(files)}), found {number!r}")
     return [file for number, file in files.items() if not wanted or number in wanted]
 
 
 def notebook_parameters(file: Path) -> dict[str, Any]:
     """Names and default values of a notebook's parameters (ValueError if a default is no literal)."""
-    import papermill
-
     values = {}
     for name, parameter in papermill.inspect_notebook(file).items():
         try:
@@ -83,12 +80,9 @@ def code_hash(notebook: nbformat.NotebookNode) -> str:
 
 
 def run_course(
-    profile: str = "quick",
-    only: Sequence[str] = (),
-    output: Path | None = None,
-    assignments: Sequence[str] = (),
+    profile: str = "quick", only: Sequence[str] = (), output: Path | None = None, assignments: Sequence[str] = (),
     update: bool = False,
-) -> list[Path]:
+) -> list[Path]:  # fmt: skip
     """Execute the notebooks in order, each in its own kernel, and stop at the first that fails.
 
     Args:
@@ -111,20 +105,25 @@ def run_course(
     if folder == paths.root.resolve():
         raise ValueError(f"{folder}: expected a folder for results, found the checkout with the notebooks")
     known = {file: notebook_parameters(file) for file in notebook_files(paths.root, only)}
-    given = _checked(assignments, known.values(), paths.root) | {"profile": profile, "output_dir": str(folder)}
+    fixed = {"profile": profile, "output_dir": str(folder)}
+    defaults = {name: value for here in known.values() for name, value in here.items() if name not in fixed}
+    given = parse_assignments(assignments, defaults)
+    check_parameters(given, defaults, "--set")
+    if not (paths.root / Path(given.get("data_dir", "")).expanduser()).is_dir():
+        raise FileNotFoundError(f"data_dir: expected a folder of data sets, found none at {given['data_dir']}")
+    given |= fixed
     writable_folder(folder)
+    blank = {"status": "not run", "seconds": None, "cell": None, "error": None}
+    entries: list[dict[str, Any]] = [{"name": file.name, **blank} for file in known]
+    summary: dict[str, Any] = {"status": "running", "profile": profile, "commit": commit_of(paths.root)}
+    summary |= {"parameters": given, "notebooks": entries}
     costs_file = paths.data / "results" / COSTS
     costs = json.loads(costs_file.read_text())["notebooks"] if costs_file.is_file() and profile == "quick" else {}
-    entries: list[dict[str, Any]] = []
-    for file in known:
+    for file, entry in zip(known, entries, strict=True):
+        start, entry["status"] = time.time(), "running"
         cost = costs.get(file.name[:2])
         expected = f"{cost['seconds'] / 60:.1f} min, {cost['memory_mb'] / 1000:.1f} GB" if cost else "unknown"
         logger.info("%s, profile %s, expected time and memory: %s", file.name, profile, expected)
-        entries.append({"name": file.name, "status": "not run", "seconds": None, "cell": None, "error": None})
-    summary: dict[str, Any] = {"status": "running", "profile": profile, "commit": commit_of(paths.root)}
-    summary |= {"parameters": given, "notebooks": entries}
-    for file, entry in zip(known, entries, strict=True):
-        before, start, entry["status"] = _figures(folder), time.monotonic(), "running"
         write_json(folder / "summary.json", summary)
         try:
             here = {name: value for name, value in given.items() if name in known[file]}
@@ -139,8 +138,8 @@ def run_course(
             entry |= {"status": "failed", "cell": getattr(error, "cell", None), "error": reason}
             raise
         finally:
-            made = [path.name for path, changed in _figures(folder).items() if before.get(path) != changed]
-            entry |= {"seconds": time.monotonic() - start, "figures": made}
+            made = [path.name for path in _figures(folder) if path.stat().st_mtime >= start]
+            entry |= {"seconds": time.time() - start, "figures": made}
             write_json(folder / "summary.json", summary)
     return collect_figures(folder, folder / "figures" if output else paths.figures, paths.root)
 
@@ -151,7 +150,7 @@ def collect_figures(folder: Path, target: Path, root: Path) -> list[Path]:
 
     from ..viz.style import contact_sheet
 
-    figures, entries, pictures = list(_figures(folder)), [], []
+    figures, entries, pictures = _figures(folder), [], []
     writable_folder(target)
     notebooks, commit = {file.name[:2]: file.name for file in notebook_files(root)}, commit_of(root)
     for path in figures:
@@ -175,28 +174,14 @@ def commit_of(root: Path) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
-def _checked(assignments: Sequence[str], known: Iterable[Mapping[str, Any]], root: Path) -> dict[str, Any]:
-    options = ("profile", "output_dir")  # set by --profile and --output
-    defaults = {name: value for here in known for name, value in here.items() if name not in options}
-    given = parse_assignments(assignments, defaults)
-    check_parameters(given, defaults, "--set")
-    if not (root / Path(given.get("data_dir", "")).expanduser()).is_dir():
-        raise FileNotFoundError(f"data_dir: expected a folder of data sets, found none at {given['data_dir']}")
-    return given
-
-
 def _execute(file: Path, copy: Path, parameters: Mapping[str, Any], root: Path) -> Path:
-    import papermill
-    from papermill.exceptions import PapermillExecutionError
-
     copy.parent.mkdir(parents=True, exist_ok=True)
     copy.unlink(missing_ok=True)  # if no cell starts, an older copy would name a wrong cell
     try:
         papermill.execute_notebook(file, copy, dict(parameters), kernel_name="python3", cwd=root)
-    except PapermillExecutionError as error:
-        raise NotebookFailed(file, copy, f"{error.ename}: {error.evalue}") from None
-    except RuntimeError as error:  # the kernel died (out of memory, for example) or did not start
-        raise NotebookFailed(file, copy, str(error)) from None
+    except (PapermillExecutionError, RuntimeError) as error:  # or the kernel died (out of memory) or did not start
+        reason = f"{error.ename}: {error.evalue}" if isinstance(error, PapermillExecutionError) else str(error)
+        raise NotebookFailed(file, copy, reason) from None
     return copy
 
 
@@ -204,10 +189,9 @@ def _own_cells(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
     return [cell for cell in notebook.cells if not PAPERMILL_TAGS & set(cell.metadata.get("tags", ()))]
 
 
-def _figures(folder: Path) -> dict[Path, int]:
-    """Figures of a run with their modification times."""
-    files = (path for kind in ("png", "pdf") for path in (folder / "figures").glob(f"[0-9][0-9]_*.{kind}"))
-    return {path: path.stat().st_mtime_ns for path in sorted(files)}
+def _figures(folder: Path) -> list[Path]:
+    files = (folder / "figures").glob("[0-9][0-9]_*.p*")
+    return sorted(path for path in files if path.suffix in (".png", ".pdf"))
 
 
 def _write_back(source: Path, executed: Path, profile: str) -> None:
@@ -217,20 +201,17 @@ def _write_back(source: Path, executed: Path, profile: str) -> None:
     pairs = zip(_own_cells(notebook), _own_cells(nbformat.read(executed, as_version=4)), strict=True)
     code = [(cell, after) for cell, after in pairs if cell.cell_type == "code"]
     for count, (cell, after) in enumerate(code, 1):
-        cell.execution_count = count
-        shown = [item for item in after.outputs if item.get("name") != "stderr"]
-        cell.outputs = [item for item in shown if WIDGET_VIEW not in item.get("data", {})]
-        for item in cell.outputs:
-            if "execution_count" in item:
-                item.execution_count = count
+        hidden = [item.get("name") == "stderr" or WIDGET_VIEW in item.get("data", {}) for item in after.outputs]
+        cell.outputs = [item for item, hide in zip(after.outputs, hidden, strict=True) if not hide]
+        for numbered in (cell, *(item for item in cell.outputs if "execution_count" in item)):
+            numbered.execution_count = count
     with replacing(source) as temporary:
         temporary.write_text(nbformat.writes(notebook).rstrip("\n") + "\n", encoding="utf-8")
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add `run` to the command line."""
-    about = "Execute the notebooks of the course in order, each in its own kernel, and collect their figures."
-    parser = subparsers.add_parser("run", description=about, epilog=EPILOG)
+    parser = subparsers.add_parser("run", **documented(__doc__))
     parser.add_argument("--profile", choices=("quick", "full"), default="quick", help="default: %(default)s")
     only = "numbers of notebooks, such as 01,02 (default: all)"
     parser.add_argument("--only", type=lambda text: text.split(","), default=[], metavar="NUMBERS", help=only)

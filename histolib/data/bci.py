@@ -1,7 +1,5 @@
 """Reader of BCI: registered H&E and HER2 pairs, matched by file name."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 
@@ -44,8 +42,7 @@ class BCI(Reader[PairSample]):
         found = [name for name in self.splits if any((self.root / stain / name).is_dir() for stain in ("HE", "IHC"))]
         if not found:
             raise FileNotFoundError(f"{self.root / 'HE'}: expected a folder train or test, found neither")
-        self._he: dict[str, Path] = {}
-        self._ihc: dict[str, Path] = {}
+        self._he, self._ihc = dict[str, Path](), dict[str, Path]()
         for part in found if split is None else [split]:
             he, ihc = (list_files(self.root / stain / part, ".png") for stain in ("HE", "IHC"))
             single = [f"{'IHC' if name in he else 'HE'}/{part}/{name}.png" for name in sorted(he.keys() ^ ihc.keys())]
@@ -54,9 +51,8 @@ class BCI(Reader[PairSample]):
             for name, path in he.items():
                 match = NAME.fullmatch(name)
                 if not match or match[1] != part:
-                    raise ValueError(
-                        f"{path}: expected a name like 00000_{part}_1+.png, level 0, 1+, 2+ or 3+, found {path.name}"
-                    )
+                    wanted = f"a name like 00000_{part}_1+.png, level {', '.join(self.levels)}"
+                    raise ValueError(f"{path}: expected {wanted}, found {path.name}")
             self._he |= he
             self._ihc |= ihc
         self.names = tuple(self._he)
@@ -72,8 +68,6 @@ class BCI(Reader[PairSample]):
         name = self.names[index]
         he, ihc = (Patch(read_rgb(files[name]), self.mpp, name) for files in (self._he, self._ihc))
         if he.image.shape != ihc.image.shape:
-            (height, width), (rows, columns) = he.image.shape[:2], ihc.image.shape[:2]
-            raise ValueError(
-                f"{self._ihc[name]}: expected {width} x {height} px like its H&E image, found {columns} x {rows}"
-            )
+            wanted, found = (f"{patch.image.shape[1]} x {patch.image.shape[0]}" for patch in (he, ihc))
+            raise ValueError(f"{self._ihc[name]}: expected {wanted} px like its H&E image, found {found}")
         return PairSample(name, he, ihc, self.level(index))

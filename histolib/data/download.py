@@ -1,21 +1,14 @@
-"""Downloads of data sets, and archives that cannot write outside their folder."""
+"""Downloads of data sets, and zips that cannot write outside their folder."""
 
-from __future__ import annotations
-
-import gzip
-import lzma
-import shutil
 import stat
-import tarfile
 import zipfile
 import zlib
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
-from uuid import uuid4
 
+from ..io import reading, replacing
 from .sources import Source
-
-DAMAGE = (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError)
 
 
 def download(source: Source, root: str | Path, progress: bool = True) -> Path:
@@ -86,10 +79,10 @@ def fetch(url: str, path: str | Path, checksum: str | None = None, progress: boo
 
 
 def unpack(archive: str | Path, folder: str | Path) -> Path:
-    """Unpack a zip or tar archive into a new folder, which appears when it is complete.
+    """Unpack a zip into a new folder, which appears when it is complete.
 
     Args:
-        archive: the file; its kind is found from its content.
+        archive: the zip.
         folder: the folder to make; it may exist if it is empty.
 
     Returns:
@@ -105,28 +98,28 @@ def unpack(archive: str | Path, folder: str | Path) -> Path:
         raise FileNotFoundError(f"{archive}: expected an archive, found nothing")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise FileExistsError(f"{folder}: expected an empty folder, found files; move them to unpack {archive}")
-    temporary = folder.with_name(f".{folder.name}.{uuid4().hex[:8]}.part")
-    try:
-        temporary.mkdir(parents=True)
-        if zipfile.is_zipfile(archive):
-            with zipfile.ZipFile(archive) as zipped:
-                for entry in zipped.infolist():
-                    name = entry.filename.replace("\\", "/")
-                    outside = name.startswith("/") or ":" in name or ".." in name.split("/")
-                    if outside or stat.S_ISLNK(entry.external_attr >> 16):
-                        raise ValueError(f"{archive}: expected files inside the folder, found {entry.filename!r}")
-                zipped.extractall(temporary)
-        else:
-            with tarfile.open(archive) as tarred:
-                tarred.extractall(temporary, filter="data")
-        if folder.exists():
-            folder.rmdir()
-        temporary.replace(folder)
-    except tarfile.FilterError as error:
-        raise ValueError(f"{archive}: expected files inside the folder, found another member ({error})") from None
-    except DAMAGE as error:
-        reason = next(iter(str(error).splitlines()), "cut short")
-        raise ValueError(f"{archive}: expected a complete archive, found a damaged one ({reason})") from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with replacing(folder, folder=True) as temporary:
+        extract(archive, temporary)
     return folder
+
+
+def extract(archive: Path, folder: Path, members: Sequence[str] | None = None) -> None:
+    """Extract some or all members of a zip into a folder.
+
+    Raises:
+        FileNotFoundError: a member is missing.
+        ValueError: the archive is damaged, or a member would leave the folder.
+    """
+    with (
+        reading(archive, "a zip", zipfile.BadZipFile, zlib.error, EOFError, RuntimeError),
+        zipfile.ZipFile(archive) as zipped,
+    ):
+        for entry in zipped.infolist():
+            name = entry.filename.replace("\\", "/")
+            outside = name.startswith("/") or ":" in name or ".." in name.split("/")
+            if outside or stat.S_ISLNK(entry.external_attr >> 16):
+                raise ValueError(f"{archive}: expected files inside the folder, found {entry.filename!r}")
+        missing = sorted(set(members or ()) - set(zipped.namelist()))
+        if missing:
+            raise FileNotFoundError(f"{archive}: expected the files of a fold, found no {', '.join(missing)}")
+        zipped.extractall(folder, members)

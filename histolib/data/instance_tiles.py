@@ -1,16 +1,14 @@
 """Reader of tiles with a PNG of instance ids and a table of types, and of the images that CoNSeP's tiles come from."""
 
-from __future__ import annotations
-
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from ..imaging import Patch, read_rgb
+from ..io import reading
 from .samples import InstanceReader, InstanceSample, contiguous, list_files, locate, shorten
 
 # Position (top, left) of tile k in its CoNSeP image: a grid of 256 px, then the strips that end at pixel 1000.
@@ -39,15 +37,10 @@ class InstanceTiles(InstanceReader):
         self._images = list_files(self.root / "images", ".png", ".jpg", ".jpeg")
         self._labels = list_files(self.root / "labels", ".png")
         self._types = _read_types(self.root / "types.json")
-        parts: dict[str, dict[str, Any]] = {
-            "an image": self._images,
-            "a label": self._labels,
-            "an entry in types.json": self._types,
-        }
-        for what, names in parts.items():
-            missing = sorted(set[str]().union(*parts.values()) - set(names))
-            if missing:
-                raise FileNotFoundError(f"{self.root}: expected {what} for every tile, missing {shorten(missing)}")
+        tiles = self._images.keys() | self._labels.keys() | self._types.keys()
+        _complete(self.root, "an image for every tile", tiles, self._images)
+        _complete(self.root, "a label for every tile", tiles, self._labels)
+        _complete(self.root, "an entry in types.json for every tile", tiles, self._types)
         self.names = tuple(self._images)
 
     @property
@@ -58,52 +51,44 @@ class InstanceTiles(InstanceReader):
         return len(self.names)
 
     def _read(self, index: int) -> InstanceSample:
-        return _sample(self.names[index], self.groups[index], self.mpp, *self.raw(self.names[index]))
+        image, labels, types = self.raw(self.names[index])
+        instances, ids = contiguous(labels)
+        kinds = np.array([types[int(i)] for i in ids], dtype=np.int64)
+        return InstanceSample(Patch(image, self.mpp, self.names[index]), instances, kinds, "", self.groups[index])
 
     def raw(self, name: str) -> tuple[np.ndarray, np.ndarray, dict[int, int]]:
         """Image (H, W, 3) of a tile, ids as in the file (H, W), and the type of each id."""
         image, labels, types = read_rgb(self._images[name]), _read_ids(self._labels[name]), self._types[name]
+        path, differing = self._labels[name], sorted(set(np.unique(labels).tolist()) - {0} ^ types.keys())
         if image.shape[:2] != labels.shape:
-            raise ValueError(
-                f"{self._labels[name]}: expected {image.shape[:2]} px like its image, found {labels.shape}"
-            )
-        differing = [str(i) for i in sorted(set(np.unique(labels).tolist()) - {0} ^ types.keys())]
+            raise ValueError(f"{path}: expected {image.shape[:2]} px like its image, found {labels.shape}")
         if differing:
-            raise ValueError(
-                f"{self._labels[name]}: expected the same ids as in types.json, "
-                f"found ids {shorten(differing)} in only one of them"
-            )
+            found = f"ids {shorten(list(map(str, differing)))} in only one of them"
+            raise ValueError(f"{path}: expected the same ids as in types.json, found {found}")
         return image, labels, types
 
 
-class _ConsepImages(InstanceReader):
-    def __init__(self, tiles: InstanceTiles) -> None:
-        self.tiles = tiles
-        self.names = tuple(dict.fromkeys(name.rpartition("_")[0] for name in tiles.names))
-        missing = sorted({tile for name in self.names for tile in _tiles_of(name)} - set(tiles.names))
-        if missing:
-            raise FileNotFoundError(
-                f"{tiles.root}: expected {len(ORIGINS)} tiles of every image, missing {shorten(missing)}"
-            )
+class _ConsepImages(InstanceTiles):
+    def __init__(self, root: str | Path) -> None:
+        super().__init__(root)
+        tiles, self.names = self.names, tuple(dict.fromkeys(name.rpartition("_")[0] for name in self.names))
+        wanted = {tile for name in self.names for tile in _tiles_of(name)}
+        _complete(self.root, f"{len(ORIGINS)} tiles of every image", wanted, tiles)
 
     @property
     def groups(self) -> tuple[str, ...]:
         return self.names
 
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def _read(self, index: int) -> InstanceSample:
-        name = self.names[index]
-        images, labels, tables = zip(*(self.tiles.raw(tile) for tile in _tiles_of(name)), strict=True)
+    def raw(self, name: str) -> tuple[np.ndarray, np.ndarray, dict[int, int]]:
+        read = super().raw
+        images, labels, tables = zip(*(read(tile) for tile in _tiles_of(name)), strict=True)
         types: dict[int, int] = {}
         for tile, table in zip(_tiles_of(name), tables, strict=True):
             differ = [str(i) for i, kind in table.items() if types.setdefault(i, kind) != kind]
             if differ:
-                raise ValueError(
-                    f"{tile}: expected the same types as in its neighbours, found others for ids {shorten(differ)}"
-                )
-        return _sample(name, name, self.tiles.mpp, stitch(images), stitch(labels), types)
+                found = f"others for ids {shorten(differ)}"
+                raise ValueError(f"{tile}: expected the same types as in its neighbours, found {found}")
+        return stitch(images), stitch(labels), types
 
 
 def consep_images(root: str | Path) -> InstanceReader:
@@ -120,7 +105,7 @@ def consep_images(root: str | Path) -> InstanceReader:
     Raises:
         FileNotFoundError, ValueError: as `InstanceTiles`, a tile is missing, or tiles of an image disagree.
     """
-    return _ConsepImages(InstanceTiles(root))
+    return _ConsepImages(root)
 
 
 def stitch(tiles: Sequence[np.ndarray]) -> np.ndarray:
@@ -147,35 +132,28 @@ def stitch(tiles: Sequence[np.ndarray]) -> np.ndarray:
     return whole
 
 
+def _complete(root: Path, expected: str, wanted: set[str], found: Iterable[str]) -> None:
+    missing = sorted(wanted.difference(found))
+    if missing:
+        raise FileNotFoundError(f"{root}: expected {expected}, missing {shorten(missing)}")
+
+
 def _tiles_of(image: str) -> list[str]:
     return [f"{image}_{k:03d}" for k in range(len(ORIGINS))]
 
 
-def _sample(
-    name: str, group: str, mpp: float, image: np.ndarray, labels: np.ndarray, types: dict[int, int]
-) -> InstanceSample:
-    instances, ids = contiguous(labels)
-    kinds = np.array([types[int(i)] for i in ids], dtype=np.int64)
-    return InstanceSample(Patch(image, mpp, name), instances, kinds, "", group)
-
-
 def _read_ids(path: Path) -> np.ndarray:
-    try:
-        with Image.open(path) as picture:
-            ids = np.array(picture)
-    except (OSError, SyntaxError) as error:
-        raise ValueError(f"{path}: expected a PNG of instance ids, found a damaged one ({error})") from None
+    with reading(path, "a PNG of instance ids", OSError, SyntaxError), Image.open(path) as picture:
+        ids = np.array(picture)
     if ids.ndim != 2 or ids.dtype.kind not in "ui":
         raise ValueError(f"{path}: expected one channel of integer ids, found {ids.dtype} {ids.shape}")
     return ids
 
 
 def _read_types(path: Path) -> dict[str, dict[int, int]]:
-    try:
+    with reading(path, "a table {tile: {id: type}}", ValueError, AttributeError):
         table = json.loads(path.read_text("utf-8"))
         types = {tile: {int(i): kind for i, kind in row.items()} for tile, row in table.items()}
-    except (ValueError, AttributeError) as error:
-        raise ValueError(f"{path}: expected a table {{tile: {{id: type}}}}, found other content ({error})") from None
     for tile, row in types.items():
         for i, kind in row.items():
             if type(kind) is not int or not 1 <= kind <= 255:

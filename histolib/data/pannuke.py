@@ -1,19 +1,17 @@
 """Reader of PanNuke: folds of H&E patches with outlined nuclei, read row by row."""
 
-from __future__ import annotations
-
 import logging
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, Literal
 from zipfile import BadZipFile
 
 import numpy as np
 
 from ..imaging import Patch
+from ..io import reading
 from .samples import InstanceReader, InstanceSample, contiguous
 
 logger = logging.getLogger(__name__)
@@ -55,7 +53,6 @@ class PanNuke(InstanceReader):
 
     mpp = 0.25
     types = TYPES
-    tissue_names = TISSUES
 
     def __init__(self, root: str | Path, folds: Sequence[int] | None = None) -> None:
         self.root = Path(root)
@@ -84,7 +81,7 @@ class PanNuke(InstanceReader):
         fold = self._folds[number]
         row = index - self._ends[number] + len(fold.tissues)
         # Mapped on every access: no file stays open, and a worker process never receives a copy of the fold.
-        image, masks = (np.memmap(*array)[row] for array in (fold.images, fold.masks))
+        image, masks = (np.load(path, mmap_mode="r")[row] for path in (fold.images, fold.masks))
         if fold.types is None:
             image, instances, types = _convert_row(image, masks, row, fold)
         else:
@@ -93,17 +90,13 @@ class PanNuke(InstanceReader):
         return InstanceSample(patch, instances, types, fold.tissues[row], fold.name)
 
 
-# Arguments of np.memmap: file, dtype, mode, offset, shape and order.
-_Mapped = tuple[Path, np.dtype, Literal["r"], int, tuple[int, ...], Literal["C", "F"]]
-
-
 @dataclass(frozen=True, slots=True)
 class _Fold:
     """Files of a fold; `types` by sample in a compact store, None where masks are as published."""
 
     name: str
-    images: _Mapped
-    masks: _Mapped
+    images: Path
+    masks: Path
     tissues: tuple[str, ...]
     types: list[np.ndarray] | None = None
 
@@ -125,11 +118,10 @@ def fold_places(root: Path, number: int) -> tuple[Path, Path, Path]:
     return root / "compact" / f"fold{number}", root / f"Fold {number}", root / f"fold_{number}.zip"
 
 
-def members(number: int) -> tuple[str, str, str]:
+def members(number: int) -> list[str]:
     """Files of a fold as published: images, masks and tissues."""
     kinds = (("images", "images"), ("masks", "masks"), ("images", "types"))
-    images, masks, types = (f"Fold {number}/{kind}/fold{number}/{file}.npy" for kind, file in kinds)
-    return images, masks, types
+    return [f"Fold {number}/{kind}/fold{number}/{file}.npy" for kind, file in kinds]
 
 
 def _open_fold(root: Path, number: int) -> _Fold:
@@ -141,15 +133,15 @@ def _open_fold(root: Path, number: int) -> _Fold:
         if archive.is_file():
             raise FileNotFoundError(f"{archive}: expected a folder or a compact store, found a zip; run {PREPARE}")
         raise FileNotFoundError(f"{root}: expected the folder {folder.name!r} or {archive.name}, found neither")
-    images_file, masks_file, types_file = (root / member for member in members(number))
-    tissues = tuple(map(str, np.memmap(*_mapped(types_file, "U", ()))))
+    images, masks, types = (root / member for member in members(number))
+    tissues = tuple(map(str, _mapped(types, "U", ())))
     unknown = sorted(set(tissues) - set(TISSUES))
     if unknown:
-        logger.warning("%s: expected one of %d tissues, found %s", types_file, len(TISSUES), ", ".join(unknown))
-    images, masks = _mapped(images_file, "f", IMAGE), _mapped(masks_file, "f", MASKS)
-    for path, *_, (count, *_), _ in (images, masks):
+        logger.warning("%s: expected one of %d tissues, found %s", types, len(TISSUES), ", ".join(unknown))
+    for path, shape in ((images, IMAGE), (masks, MASKS)):
+        count = len(_mapped(path, "f", shape))
         if count != len(tissues):
-            raise ValueError(f"{path}: expected {len(tissues)} rows as in {types_file}, found {count}")
+            raise ValueError(f"{path}: expected {len(tissues)} rows as in {types}, found {count}")
     return _Fold(name, images, masks, tissues)
 
 
@@ -157,8 +149,8 @@ def _open_store(store: Path, name: str) -> _Fold:
     try:
         with np.load(store / TABLE) as table:
             types, counts, tissues = (table[key] for key in ("types", "counts", "tissues"))
-        images, instances = _mapped(store / "images.npy", "u", IMAGE), _mapped(store / "instances.npy", "u", MASKS[:2])
-        rows = [images[4][0], instances[4][0], len(counts), len(tissues)]
+        images, instances = store / "images.npy", store / "instances.npy"
+        rows = [*map(len, (_mapped(images, "u", IMAGE), _mapped(instances, "u", MASKS[:2]), counts, tissues))]
         if len(set(rows)) > 1 or counts.sum() != len(types):
             raise ValueError(f"{rows} rows and {len(types)} nuclei instead of {counts.sum()}")
     except (ValueError, TypeError, KeyError, OSError, EOFError, BadZipFile) as error:
@@ -167,34 +159,29 @@ def _open_store(store: Path, name: str) -> _Fold:
     return _Fold(name, images, instances, tuple(map(str, tissues)), np.split(types, np.cumsum(counts[:-1])))
 
 
-def _mapped(path: Path, kind: str, shape: tuple[int, ...]) -> _Mapped:
-    """Check that an array has the kind of dtype (f, u or U) and the shape of its rows, without reading it."""
+def _mapped(path: Path, kind: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Map an array without reading it; it must have the kind of dtype (f, u or U) and the shape of its rows."""
     if not path.is_file():
         raise FileNotFoundError(f"{path}: expected a .npy file, found nothing")
-    try:
-        array: Any = np.load(path, mmap_mode="r")
-    except (ValueError, EOFError, OSError) as error:
-        raise ValueError(f"{path}: expected a .npy file, found a damaged one ({error})") from None
+    with reading(path, "a .npy file", ValueError, EOFError, OSError):
+        array: np.ndarray = np.load(path, mmap_mode="r")
     if array.dtype.kind != kind or array.ndim < 1 or array.shape[1:] != shape:
-        wanted = {"f": "floats", "u": "unsigned integers", "U": "text"}[kind], ("N", *shape)
-        raise ValueError(
-            f"{path}: expected {wanted[0]} {wanted[1]}, found {array.dtype} {array.shape}".replace("'", "")
-        )
-    return path, array.dtype, "r", array.offset, array.shape, "C" if array.flags.c_contiguous else "F"
+        wanted = {"f": "floats", "u": "unsigned integers", "U": "text"}[kind]
+        rows = str(("N", *shape)).replace("'", "")
+        raise ValueError(f"{path}: expected {wanted} {rows}, found {array.dtype} {array.shape}")
+    return array
 
 
-def _convert_row(
-    image: np.ndarray, masks: np.ndarray, row: int, fold: _Fold
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _convert_row(image: np.ndarray, masks: np.ndarray, row: int, fold: _Fold) -> tuple[np.ndarray, ...]:
     """Image as uint8, ids 1..K as int32 (256, 256), and their types as int64 (K,)."""
     masks, low, high = masks[..., : len(TYPES)], image.min(), image.max()
     if not (low >= 0 and high <= 255):  # also refuses NaN
-        raise ValueError(f"{fold.images[0]}: expected 0 to 255 in row {row}, found {low:g} to {high:g}")
+        raise ValueError(f"{fold.images}: expected 0 to 255 in row {row}, found {low:g} to {high:g}")
     if not (masks.min() >= 0 and np.array_equal(masks, np.rint(masks))):
-        raise ValueError(f"{fold.masks[0]}: expected integer ids >= 0 in row {row}, found other values")
+        raise ValueError(f"{fold.masks}: expected integer ids >= 0 in row {row}, found other values")
     instances, types, hidden = merge_channels(masks)
     if hidden:
-        logger.warning("%s: in row %d, %d nuclei are hidden by nuclei of other types", fold.masks[0], row, hidden)
+        logger.warning("%s: in row %d, %d nuclei are hidden by nuclei of other types", fold.masks, row, hidden)
     return np.rint(image).astype(np.uint8), instances, types
 
 

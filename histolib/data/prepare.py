@@ -1,17 +1,14 @@
 """Conversion of PanNuke as published, 37 GB of float64, into a compact store, one row in memory at a time."""
 
-from __future__ import annotations
-
 import logging
 import shutil
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 from ..io import writable_folder
+from .download import extract
 from .pannuke import IMAGE, MASKS, TABLE, PanNuke, existing_folds, fold_places, members
 
 logger = logging.getLogger(__name__)
@@ -35,9 +32,7 @@ def prepare_pannuke(root: str | Path, output: str | Path | None = None, progress
         FileNotFoundError, ValueError: as `PanNuke`, or a zip is damaged; the message names the file and the row.
         OSError: `output` is not writable, or the disk is full.
     """
-    root = Path(root)
-    output = root if output is None else Path(output)
-    stores = []
+    root, output, stores = Path(root), Path(output or root), []
     for number in existing_folds(root, output):
         store = fold_places(output, number)[0]
         stores.append(store)
@@ -50,7 +45,7 @@ def prepare_pannuke(root: str | Path, output: str | Path | None = None, progress
             _, folder, archive = fold_places(root, number)
             target = writable_folder(temporary / "store")
             if not folder.is_dir() and archive.is_file():
-                _unzip(archive, members(number), temporary)
+                extract(archive, temporary, members(number))
             samples = PanNuke(root if folder.is_dir() else temporary, [number])
             _write(tqdm(samples, f"fold{number}", disable=not progress), samples.tissues, target)
             target.replace(store)
@@ -60,7 +55,7 @@ def prepare_pannuke(root: str | Path, output: str | Path | None = None, progress
 
 
 def _write(samples: tqdm, tissues: tuple[str, ...], store: Path) -> None:
-    types = [np.zeros(0, np.uint8)]
+    types = []
     with (store / "images.npy").open("wb") as images, (store / "instances.npy").open("wb") as instances:
         for file, kind, shape in ((images, "|u1", IMAGE), (instances, "<u2", MASKS[:2])):
             header = {"descr": kind, "fortran_order": False, "shape": (len(tissues), *shape)}
@@ -68,16 +63,6 @@ def _write(samples: tqdm, tissues: tuple[str, ...], store: Path) -> None:
         for sample in samples:
             images.write(sample.patch.image.tobytes())
             instances.write(sample.instances.astype("<u2").tobytes())
-            types.append(sample.types.astype(np.uint8))
-    counts = np.array([len(row) for row in types[1:]], np.int64)
-    np.savez(store / TABLE, types=np.concatenate(types), counts=counts, tissues=np.array(tissues, dtype=str))
-
-
-def _unzip(archive: Path, names: tuple[str, ...], folder: Path) -> None:
-    try:
-        with zipfile.ZipFile(archive) as zipped:
-            zipped.extractall(folder, names)
-    except KeyError as error:
-        raise FileNotFoundError(f"{archive}: expected the files of a fold, found no {error}") from None
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise ValueError(f"{archive}: expected a zip, found a damaged one ({error})") from None
+            types.append(sample.types)
+    counts, kinds = np.array([len(row) for row in types], np.int64), np.concatenate([[], *types]).astype(np.uint8)
+    np.savez(store / TABLE, types=kinds, counts=counts, tissues=np.array(tissues, dtype=str))

@@ -1,10 +1,8 @@
 """Typed samples and the base classes of all readers."""
 
-from __future__ import annotations
-
 import operator
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar, overload
@@ -56,13 +54,11 @@ class InstanceSample:
     group: str
 
     def __post_init__(self) -> None:
-        expected, count = self.patch.image.shape[:2], len(self.types)
-        if self.instances.shape != expected:
-            raise ValueError(
-                f"{self.patch.name}: expected an instance map of {expected} px, found {self.instances.shape}"
-            )
-        if self.instances.max() != count:
-            raise ValueError(f"{self.patch.name}: expected {self.instances.max()} types of nuclei, found {count}")
+        name, expected, found = self.patch.name, self.patch.image.shape[:2], self.instances.shape
+        if found != expected:
+            raise ValueError(f"{name}: expected an instance map of {expected} px, found {found}")
+        if self.instances.max() != len(self.types):
+            raise ValueError(f"{name}: expected {self.instances.max()} types of nuclei, found {len(self.types)}")
 
     @property
     def type_map(self) -> np.ndarray:
@@ -118,9 +114,6 @@ class Reader(Sequence[T], ABC, Generic[T]):
         if not -len(self) <= position < len(self):
             raise IndexError(f"{type(self).__name__}: expected an index below {len(self)}, found {position}")
         return self._read(position % len(self))
-
-    def __iter__(self) -> Iterator[T]:
-        return (self._read(i) for i in range(len(self)))
 
 
 class InstanceReader(Reader[InstanceSample]):

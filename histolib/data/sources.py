@@ -1,7 +1,5 @@
 """Facts about each data set, read from `sources.json`: address, licence, citation, download."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from importlib.resources import files
@@ -46,11 +44,8 @@ class Source:
 
     def steps(self, root: str | Path) -> list[str]:
         """Manual steps with the paths below `root`; empty if a download needs none."""
-        places = {"{folder}": str(self.folder(root)), "{archive}": str(self.archive(root))}
-        steps = self.manual_steps
-        for mark, path in places.items():
-            steps = [step.replace(mark, path) for step in steps]
-        return steps
+        folder, archive = str(self.folder(root)), str(self.archive(root))
+        return [step.replace("{folder}", folder).replace("{archive}", archive) for step in self.manual_steps]
 
 
 def sources() -> dict[str, Source]:

@@ -1,12 +1,11 @@
 """Splits that keep each group (fold, image, slide) in one part, stored in a small JSON file, and the leak check."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from ..io import reading
 from .samples import InstanceReader, InstanceSample, shorten
 
 PARTS = ("train", "val", "test")
@@ -72,12 +71,8 @@ def leaked_groups(scored: Iterable[str], seen: Collection[str] | None) -> list[s
     """
     if seen is None:
         return None
-    blocks = [block for name in seen if (block := _block(name))]
-    return [
-        group
-        for group in dict.fromkeys(scored)
-        if within(group, seen) or any(set(_block(group)).intersection(block) for block in blocks)
-    ]
+    ids = {i for name in seen for i in _block(name)}
+    return [group for group in dict.fromkeys(scored) if within(group, seen) or not ids.isdisjoint(_block(group))]
 
 
 def _block(name: str) -> range:
@@ -102,23 +97,20 @@ def split_ids(ids: Sequence[int], split: Mapping[str, Collection[str]]) -> dict[
     >>> split_ids([321, 322, 945, 946], {"train": ["321-330"], "test": ["945-946"]})
     {'train': [0, 1], 'test': [2, 3]}
     """
-    parts: dict[str, list[int]] = {}
+    parts: dict[str, list[int]] = {part: [] for part in split}
     taken: dict[int, str] = {}
-    for part, blocks in split.items():
-        parts[part] = []
-        for block in blocks:
-            held = _block(block)
-            if not held:
-                raise ValueError(f"expected blocks of ids such as 321-784, found {block!r}")
-            found = [position for position, i in enumerate(ids) if i in held]
-            if not found:
-                raise ValueError(f"expected samples with ids {block}, found none in {min(ids)}-{max(ids)}")
-            shared = next((position for position in found if position in taken), None)
-            if shared is not None:
-                raise ValueError(f"expected every id in one block, found {ids[shared]} in {taken[shared]} and {block}")
-            taken |= dict.fromkeys(found, block)
-            parts[part] += found
-        parts[part].sort()
+    for part, block in ((part, block) for part, blocks in split.items() for block in blocks):
+        if not _block(block):
+            raise ValueError(f"expected blocks of ids such as 321-784, found {block!r}")
+        found = [position for position, i in enumerate(ids) if i in _block(block)]
+        if not found:
+            raise ValueError(f"expected samples with ids {block}, found none in {min(ids)}-{max(ids)}")
+        shared = sorted(taken.keys() & found)
+        if shared:
+            both = f"{taken[shared[0]]} and {block}"
+            raise ValueError(f"expected every id in one block, found {ids[shared[0]]} in {both}")
+        taken |= dict.fromkeys(found, block)
+        parts[part] = sorted(parts[part] + found)
     return parts
 
 
@@ -137,12 +129,10 @@ def read_split(path: str | Path) -> dict[str, tuple[str, ...]]:
     ('945-1081',)
     """
     path = Path(path)
-    try:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: expected a split (JSON of {', '.join(PARTS)}), found nothing")
+    with reading(path, f"JSON with lists {', '.join(PARTS)} of groups", ValueError, KeyError, TypeError):
         parts = {part: tuple(json.loads(path.read_text("utf-8"))[part]) for part in PARTS}
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path}: expected a split (JSON of {', '.join(PARTS)}), found nothing") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path}: expected lists {', '.join(PARTS)} of groups, found other JSON ({error})") from None
     groups = [group for part in parts.values() for group in part]
     repeated = sorted({group for group in groups if groups.count(group) > 1})
     if repeated:

@@ -1,7 +1,5 @@
 """Check of a data set: open every file through its reader and collect problems."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,11 +16,8 @@ from .pannuke import PanNuke
 from .samples import Reader
 
 READERS: dict[str, Callable[[Path], Reader[Any]]] = {
-    "bci": BCI,
-    "pannuke": PanNuke,
-    "endonuke": EndoNuke,
-    "consep": InstanceTiles,
-}
+    "bci": BCI, "pannuke": PanNuke, "endonuke": EndoNuke, "consep": InstanceTiles,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,24 +44,23 @@ def verify(name: str, folder: str | Path, progress: bool = True) -> Verification
         folder: folder of the data set.
         progress: show a bar on stderr.
     """
-    samples, nuclei, problems = 0, 0, []
-    with _collected_warnings() as warnings:
+    nuclei: list[int] = []  # of each sample
+    problems: list[str] = []
+
+    def check(read: Callable[..., Any], *arguments: Any) -> Any:
         try:
-            readers = open_readers(name, folder)
+            return read(*arguments)
         except (ValueError, OSError) as error:
-            readers, problems = [], [str(error)]
-        for reader in readers:
-            unlabelled = reader.unlabelled if isinstance(reader, EndoNuke) else ()
-            for index in tqdm(range(len(reader) + len(unlabelled)), desc=name, disable=not progress):
-                try:
-                    if index >= len(reader):
-                        reader.patch(unlabelled[index - len(reader)])
-                        continue
-                    sample = reader[index]
-                    samples, nuclei = samples + 1, nuclei + len(getattr(sample, "types", ()))
-                except (ValueError, OSError) as error:
-                    problems.append(str(error))
-    return Verification(samples, nuclei, tuple(dict.fromkeys(problems)), tuple(dict.fromkeys(warnings)))
+            problems.append(str(error))
+
+    with _collected_warnings() as warnings:
+        for reader in check(open_readers, name, folder) or []:
+            for index in tqdm(range(len(reader)), desc=name, disable=not progress):
+                sample = check(reader.__getitem__, index)
+                nuclei += [len(getattr(sample, "types", ()))] if sample else []
+            for tile in tqdm(getattr(reader, "unlabelled", ()), desc=f"{name}, no labels", disable=not progress):
+                check(reader.patch, tile)
+    return Verification(len(nuclei), sum(nuclei), tuple(dict.fromkeys(problems)), tuple(dict.fromkeys(warnings)))
 
 
 def open_readers(name: str, folder: str | Path) -> list[Any]:
@@ -85,9 +79,8 @@ def find_folders(name: str, root: Path) -> list[Path]:
 def _collected_warnings() -> Iterator[list[str]]:
     """Collect the warnings of the readers instead of showing them."""
     messages: list[str] = []
-    handler = logging.Handler(logging.WARNING)
+    logger, handler = logging.getLogger("histolib.data"), logging.Handler(logging.WARNING)
     handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]
-    logger = logging.getLogger("histolib.data")
     propagate, logger.propagate = logger.propagate, False
     logger.addHandler(handler)
     try:

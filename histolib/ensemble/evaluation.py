@@ -1,7 +1,5 @@
 """Detection scores of routes on annotated tiles: pooled over points, with a bootstrap over blocks of tiles."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any
@@ -12,9 +10,9 @@ from scipy.ndimage import convolve
 from ..data import KeypointSample, id_runs
 from ..imaging import Patch, separate_stains
 from ..io import plain
-from ..metrics import bootstrap_f1, keypoint_average_precision, match_points, match_points_then_threshold
-from ..metrics.bootstrap import block_sums, bootstrap_f1_difference
-from ..metrics.points import PointCounts, count_points
+from ..metrics import keypoint_average_precision, match_points, match_points_then_threshold
+from ..metrics.bootstrap import block_sums, bootstrap_f1_difference, pooled_scores
+from ..metrics.points import Arrays, PointCounts, count_points
 from .nuclei import Nuclei
 
 TILES_PER_BLOCK = 10
@@ -22,7 +20,7 @@ RADII_UM = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0)
 SIMILARITY_SIGMA_UM = 2.98  # keypoint similarity of EndoNet (Ushakov et al. 2023, arXiv:2308.11562)
 LIMITS = 1.96  # standard deviations of the limits of agreement (Bland & Altman 1986)
 STAIN_UM = 1.5  # radius around a point in which its stain is measured
-REFERENCES = ("log", "od")  # routes that the others are compared with
+REFERENCES = ("log", "watershed", "od")  # routes that the others are compared with
 
 
 def evaluate(
@@ -61,28 +59,27 @@ def evaluate(
         xy = [each.xy.reshape(-1, 2) * sample.patch.mpp for each, sample in zip(nuclei, samples, strict=True)]
         tiles = _count(xy, truth, radius_um)
         counts = np.array([tile.counts for tile in tiles])
+        excess = counts[:, 1] - counts[:, 2]
         sums[name] = block_sums(counts, blocks)
-        scores, (tp, fp, fn) = sum(tiles, PointCounts()).scores(), counts.sum(axis=0)
-        routes[name] = {key: scores[key] for key in ("precision", "recall", "f1")}
-        routes[name] |= {"f1_ci95": bootstrap_f1(sums[name], seed), "loc_error_um": scores["loc_error"]}
-        routes[name] |= {"count_bias": (fp - fn) / len(samples), "n_true": tp + fn, "n_pred": tp + fp}
+        routes[name] = pooled_scores(tiles, blocks, seed) | {"count_bias": excess.mean()}
+        routes[name]["loc_error_um"] = _pooled(tiles)["loc_error"]
         if details:
             hits = [match_points(*points, radius_um).true for points in zip(xy, truth, strict=True)]
             confidence, then = [each.score for each in nuclei], match_points_then_threshold
+            spread = LIMITS * excess.std(ddof=1) if len(excess) > 1 else np.nan
             routes[name] |= {
                 "difference": {},
                 **_recalls(samples, hits, classes or {}),
-                "count_limits": _count_limits(counts),
-                "f1_by_radius": {f"{radius:g}": _f1(_count(xy, truth, radius)) for radius in RADII_UM},
-                "f1_then_threshold": _f1(_count(xy, truth, radius_um, then)),
+                "count_limits": [excess.mean() - spread, excess.mean(), excess.mean() + spread],
+                "f1_by_radius": {f"{radius:g}": _pooled(_count(xy, truth, radius))["f1"] for radius in RADII_UM},
+                "f1_then_threshold": _pooled(_count(xy, truth, radius_um, then))["f1"],
                 "average_precision": keypoint_average_precision(xy, confidence, truth, SIMILARITY_SIGMA_UM),
                 "tiles": {s.patch.name: row for s, row in zip(samples, counts.tolist(), strict=True)},
             }
     for name, other in product(routes, REFERENCES) if details else ():
         if other in routes and other != name:
             interval = bootstrap_f1_difference(sums[name], sums[other], seed)
-            gain = routes[name]["f1"] - routes[other]["f1"]
-            routes[name]["difference"][other] = {"f1": gain, "ci95": interval}
+            routes[name]["difference"][other] = {"f1": routes[name]["f1"] - routes[other]["f1"], "ci95": interval}
     protocol = {
         "radius_um": radius_um,
         "matching": "one-to-one, pairs beyond the radius excluded before the assignment",
@@ -122,32 +119,21 @@ def is_brown(patch: Patch, xy: np.ndarray) -> np.ndarray:
     return excess[rows.clip(0, len(excess) - 1), columns.clip(0, excess.shape[1] - 1)] > 0
 
 
-def _count(
-    pred_um: Sequence[np.ndarray], true_um: Sequence[np.ndarray], radius_um: float, matcher: Any = match_points
-) -> list[PointCounts]:
+def _count(pred_um: Arrays, true_um: Arrays, radius_um: float, matcher: Any = match_points) -> list[PointCounts]:
     return [count_points(pred, true, radius_um, matcher) for pred, true in zip(pred_um, true_um, strict=True)]
 
 
-def _f1(tiles: Sequence[PointCounts]) -> float:
-    return sum(tiles, PointCounts()).scores()["f1"]
+def _pooled(tiles: Sequence[PointCounts]) -> dict[str, float]:
+    return sum(tiles, PointCounts()).scores()
 
 
-def _count_limits(counts: np.ndarray) -> list[float]:
-    excess = counts[:, 1] - counts[:, 2]
-    spread = LIMITS * excess.std(ddof=1) if len(excess) > 1 else np.nan
-    return [excess.mean() - spread, excess.mean(), excess.mean() + spread]
-
-
-def _recalls(
-    samples: Sequence[KeypointSample], hits: Sequence[np.ndarray], classes: Mapping[int, str]
-) -> dict[str, Any]:
+def _recalls(samples: Sequence[KeypointSample], hits: Arrays, classes: Mapping[int, str]) -> dict[str, Any]:
     """Share of the annotated nuclei of each class and of each stain that are among the hits."""
     found = np.concatenate([np.isin(np.arange(len(one.xy)), hit) for one, hit in zip(samples, hits, strict=True)])
     kinds = np.concatenate([sample.types for sample in samples])
     brown = np.concatenate([is_brown(sample.patch, sample.xy) for sample in samples])
-
-    def table(groups: Mapping[str, np.ndarray]) -> dict[str, Any]:
-        return {name: {"recall": found[m].mean() if m.any() else None, "n": m.sum()} for name, m in groups.items()}
-
-    by_class = table({name: kinds == kind for kind, name in classes.items()})
-    return {"recall_by_class": by_class, "recall_by_stain": table({"brown": brown, "blue": ~brown})}
+    by_class = {name: kinds == kind for kind, name in classes.items()}
+    return {
+        key: {name: {"recall": found[m].mean() if m.any() else None, "n": m.sum()} for name, m in masks.items()}
+        for key, masks in (("recall_by_class", by_class), ("recall_by_stain", {"brown": brown, "blue": ~brown}))
+    }

@@ -1,8 +1,7 @@
 """Write nuclei as a CSV table, as GeoJSON for QuPath, or as a label file in EndoNuke's layout."""
 
-from __future__ import annotations
-
 import json
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -28,22 +27,21 @@ def write_geojson(path: str | Path, nuclei: Nuclei, mpp: float) -> None:
     QuPath's origin is the corner of the first pixel and ours its centre, so coordinates are shifted by half a pixel.
     """
     table = nuclei.table(mpp).astype({"score": float, "area_um2": float})
-    names = [str(name) if isinstance(name, str) and name else "Nucleus" for name in table["type"]]
-    colours = {name: list(PALETTE[i % len(PALETTE)]) for i, name in enumerate(sorted(set(names)))}
+    table["type"] = [name if isinstance(name, str) and name else "Nucleus" for name in table["type"]]
+    colours = dict(zip(sorted({*table["type"]}), cycle(PALETTE), strict=False))
     features = []
-    for i, name in enumerate(names):
-        contour = None if nuclei.contours is None else nuclei.contours[i]
-        measured = {key: float(table[key][i]) for key in ("score", "area_um2") if np.isfinite(table[key][i])}
-        kind = {"name": name, "color": colours[name]}
+    for i, row in enumerate(table.to_dict("records")):
+        measured = {key: row[key] for key in ("score", "area_um2") if np.isfinite(row[key])}
+        kind = {"name": row["type"], "color": colours[row["type"]]}
         properties = {"objectType": "detection", "classification": kind, "measurements": measured}
-        geometry = _geometry(contour, table["x_px"][i], table["y_px"][i])
+        geometry = _geometry(nuclei.contours[i] if nuclei.contours else (), row["x_px"], row["y_px"])
         features.append({"type": "Feature", "geometry": geometry, "properties": properties})
     with replacing(path) as temporary:
         temporary.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
 
 
-def _geometry(contour: np.ndarray | None, x: float, y: float) -> dict[str, Any]:
-    ring = np.round(np.asarray([] if contour is None else contour, np.float64).reshape(-1, 2) + 0.5, 2)
+def _geometry(contour: Any, x: float, y: float) -> dict[str, Any]:
+    ring = np.round(np.asarray(contour, np.float64).reshape(-1, 2) + 0.5, 2)
     across, down = (ring - np.roll(ring, 1, axis=0)).T
     area = abs((np.roll(ring[:, 0], 1) * down - np.roll(ring[:, 1], 1) * across).sum())
     if area < 1e-6:  # degenerate: no polygon

@@ -1,7 +1,5 @@
 """Fusion of several routes: greedy clustering of their points and a confidence-weighted vote."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -52,29 +50,20 @@ class Fusion:
             centroids averaged by vote and confidence; score: the mean confidence, weighted by the votes of all routes,
             in [0, 1]; type, area and outline of the most confident member that has an outline.
         """
-        merged = self.merge(found, mpp)
-        kept = np.flatnonzero(merged.score >= self.threshold)
-        types, areas, contours = _columns(merged)
-        xy, score = merged.xy[kept], merged.score[kept]
-        return Nuclei(xy, score, types[kept], areas[kept], tuple(contours[int(i)] for i in kept))
-
-    def merge(self, found: Mapping[str, Nuclei], mpp: float) -> Nuclei:
-        """All clusters with their scores, before the threshold."""
         names = [name for name, weight in self.weights.items() if weight > 0]
         sets = [found[name] for name in names]
-        if not sum(map(len, sets)):
-            return Nuclei(np.zeros((0, 2)), np.zeros(0))
         route = np.repeat(np.arange(len(names)), [len(nuclei) for nuclei in sets])
         xy = np.concatenate([np.asarray(nuclei.xy, float).reshape(-1, 2) for nuclei in sets])
         votes = [self.weights[name] * _confidence(name, nuclei.score) for name, nuclei in zip(names, sets, strict=True)]
         vote, total = np.concatenate(votes), sum(self.weights[name] for name in names)
         types, areas, outlines = zip(*map(_columns, sets), strict=True)
         contours = list(chain(*outlines))
-        clusters = _clusters(xy * mpp, route, vote, self.radius_um)
-        shape_of = [next((i for i in cluster if len(contours[i])), cluster[0]) for cluster in clusters]
+        clusters = [(c, vote[c].sum() / total) for c in _clusters(xy * mpp, route, vote, self.radius_um)]
+        kept = [(cluster, score) for cluster, score in clusters if score >= self.threshold]
+        shape_of = np.array([next((i for i in c if len(contours[i])), c[0]) for c, _ in kept], int)
         return Nuclei(
-            xy=np.stack([np.average(xy[cluster], axis=0, weights=vote[cluster]) for cluster in clusters]),
-            score=np.array([vote[cluster].sum() / total for cluster in clusters]),
+            xy=np.array([np.average(xy[c], axis=0, weights=vote[c]) for c, _ in kept]).reshape(-1, 2),
+            score=np.array([score for _, score in kept]),
             type=np.concatenate(types)[shape_of],
             area_um2=np.concatenate(areas)[shape_of],
             contours=tuple(contours[i] for i in shape_of),
@@ -85,7 +74,7 @@ class Fusion:
         write_json(path, asdict(self))
 
     @classmethod
-    def load(cls, path: str | Path) -> Fusion:
+    def load(cls, path: str | Path) -> "Fusion":
         """Read a fusion written by `save`.
 
         Raises:
@@ -121,7 +110,7 @@ def choose_fusion(
         weights = dict.fromkeys(compress(routes, subset), 1.0)
         counts = np.zeros((len(THRESHOLDS), 3), int)
         for nuclei, truth, scale in zip(found, true_xy, mpp, strict=True):
-            merged = Fusion(weights, 0.0, radius_um).merge(nuclei, scale)
+            merged = Fusion(weights, 0.0, radius_um)(nuclei, scale)
             for row, threshold in enumerate(THRESHOLDS):
                 tile = count_points(merged.xy[merged.score >= threshold] * scale, truth * scale, radius_um)
                 counts[row] += tile.counts

@@ -128,12 +128,13 @@ ROUTES: dict[str, Route] = {
     "direct": _on_ihc("hovernet", "HoVer-Net for H&E on the untranslated IHC"),
     **{name: _translated(name, TRANSLATIONS[name].about) for name in ("od", "hed", "reinhard", "macenko")},
     "cyclegan": _translated("cyclegan", "HoVer-Net after translation to H&E by the CycleGAN (the course's pipeline)"),
-    "synthetic": _on_ihc("synthetic", "HoVer-Net trained on H&E that was painted as IHC"),
-    "selftrained": _on_ihc("selftrained", "`synthetic`, then trained on detections of `cyclegan` on unlabelled IHC"),
+    "synthetic": _on_ihc("synthetic", "HoVer-Net trained on H&E painted as IHC"),
+    "selftrained": _on_ihc("selftrained", "`synthetic`, then trained on its own detections on unlabelled IHC"),
     "ensemble": Route("confidence-weighted vote of several other routes", _ensemble, ("fusion",)),
     "supervised": _on_ihc("supervised", "HoVer-Net trained on labelled IHC, as a reference"),
 }
 
-# Best route without IHC labels: for a nuclear marker by the cross-fit scores of data/results/endonuke.json, for the
-# others by visual inspection of skimage.data.immunohistochemistry(), because no annotated tiles are available.
-DEFAULT_ROUTES = {"nuclear": "ensemble", "membrane": "od", "cytoplasm": "od"}
+# For a nuclear marker the route of one network, trained without IHC labels, with the best worst F1 over the
+# laboratories of data/results/laboratories.json; for the others by visual inspection of
+# skimage.data.immunohistochemistry(), because annotated tiles are missing.
+DEFAULT_ROUTES = {"nuclear": "selftrained", "membrane": "od", "cytoplasm": "od"}

@@ -1,10 +1,9 @@
 """Samples for the evaluation of translations, and the evaluation with the weights of `Models`."""
 
-from __future__ import annotations
-
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -113,35 +112,29 @@ def evaluate_with_models(
         logger.warning("nuclei before and after skipped: %s not found", ", ".join(missing))
     else:
         gain = models.load("he_reference").gain(models.load("ihc_reference"), data.marker)
+    extractors = {"inception": lambda patches: inception_features([patch.image for patch in patches])}
+    if detector:
+        extractors["encoder"] = lambda patches: encoder_features(patches, detector)
     if "inception" in features:
-        inception_features([])  # raises before the work if the package or its weights are missing
-    extractors = {
-        "encoder": lambda patches: encoder_features(patches, detector),
-        "inception": lambda patches: inception_features([patch.image for patch in patches]),
-    }
+        extractors["inception"]([])  # raises before the work if the package or its weights are missing
+    threshold = THRESHOLDS[data.marker]
 
-    def translation(name: str) -> Callable[[Patch], Patch]:
-        return lambda patch: TRANSLATIONS[name].run(patch, data.marker, models.load)
-
-    def find_centroids(patch: Patch) -> np.ndarray:
-        return find_nuclei(patch, detector)[["x", "y"]].to_numpy()
-
-    def find_blobs(patch: Patch, factor: float) -> np.ndarray:
-        return detect_log(patch, marker=data.marker, threshold=factor * THRESHOLDS[data.marker])[0]
+    def translate(name: str, patch: Patch) -> Patch:
+        return TRANSLATIONS[name].run(patch, data.marker, models.load)
 
     results = evaluate_translations(
         data.samples,
-        {name: translation(name) for name in names},
-        features={name: extractors[name] for name in features if detector or name != "encoder"},
-        detect=find_centroids if detector else None,
-        he=data.he, find_blobs=find_blobs, gain=gain, marker=data.marker, radius_um=radius_um, seed=seed,
+        {name: partial(translate, name) for name in names},
+        features={name: extractors[name] for name in features if name in extractors},
+        detect=(lambda patch: find_nuclei(patch, detector)[["x", "y"]].to_numpy()) if detector else None,
+        find_blobs=lambda patch, factor: detect_log(patch, marker=data.marker, threshold=factor * threshold)[0],
+        he=data.he, gain=gain, marker=data.marker, radius_um=radius_um, seed=seed,
     )  # fmt: skip
-    roles = {role for name in names for role in TRANSLATIONS[name].needs} | ({"hovernet"} if detector else set())
-    networks = {role: models.load(role) for role in sorted(roles) if hasattr(models.load(role), "provenance")}
-    results["protocol"] |= {
-        "weights": models.describe(sorted(roles)),
-        "leaked": {role: leaked_groups(data.groups, net.provenance.groups) for role, net in networks.items()},
-    }
+    needs = [*(TRANSLATIONS[name].needs for name in names), ["hovernet"] if detector else []]
+    roles = sorted({role for roles in needs for role in roles})
+    networks = [role for role in roles if hasattr(models.load(role), "provenance")]
+    leaked = {role: leaked_groups(data.groups, models.load(role).provenance.groups) for role in networks}
+    results["protocol"] |= {"weights": models.describe(roles), "leaked": leaked}
     return results
 
 

@@ -1,9 +1,13 @@
-"""Score routes on IHC of several laboratories, and H&E networks on breast (validation sets).
+"""F1 of every route by laboratory: cross-fit EndoNuke scores, Ki-67 of other laboratories, and H&E of breast.
 
-python -m histolib.experiments.compare_laboratories --endonuke DIR --ki67 DIR --brca DIR --output FILE.json
+    python -m histolib.experiments.compare_laboratories --endonuke data/results/endonuke.json --ki67 DIR --brca DIR
+        --output data/results/laboratories.json
+
+Ki-67 and breast are validation sets: settings were chosen on them.
 """
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,16 +15,16 @@ from typing import Any
 
 import numpy as np
 
-from ..data import BRCAM2C, EndoNuke, InstanceTiles
+from ..data import BRCAM2C, InstanceTiles
 from ..ensemble import ROUTES, Models
 from ..imaging import Patch
 from ..io import write_json
-from ..metrics import bootstrap_f1
-from ..metrics.bootstrap import block_sums
-from ..metrics.points import PointCounts, count_points
+from ..metrics.bootstrap import pooled_scores
+from ..metrics.points import count_points
 from ..nuclei import find_nuclei
 
 RADIUS_UM = 3.0
+MEASURES = ("f1", "precision", "recall", "f1_ci95")
 Points = tuple[str, Patch, np.ndarray]  # block, patch, annotated points
 
 
@@ -28,25 +32,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the script."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--endonuke", type=Path)
-    add("--ki67", type=Path)
-    add("--brca", type=Path)
+    add("--endonuke", type=Path, help="results of histolib.experiments.compare_routes")
+    add("--ki67", type=Path, help="folder of outlined nuclei in Ki-67 IHC, as InstanceTiles")
+    add("--brca", type=Path, help="folder of BRCA-M2C, whose part val is scored")
     add("--weights", type=Path, action="append", default=[])
     add("--routes", default=",".join(ROUTES))
     add("--output", type=Path)
     args = parser.parse_args(argv)
     models = Models(*args.weights)
-    sets: dict[str, list[Points]] = {}
+    results: dict[str, dict[str, Any]] = {}
     if args.endonuke:
-        sets["endonuke"] = [(sample.patch.name, sample.patch, sample.xy) for sample in EndoNuke(args.endonuke)]
+        routes = json.loads(args.endonuke.read_text("utf-8"))["routes"]
+        results["endonuke"] = {name: {key: scores[key] for key in MEASURES} for name, scores in routes.items()}
     if args.ki67:
-        sets["ki67_other_labs"] = [(one.patch.name, one.patch, one.xy) for one in InstanceTiles(args.ki67)]
-    results: dict[str, Any] = {}
-    for name, samples in sets.items():
+        samples = [(one.patch.name, one.patch, one.xy) for one in InstanceTiles(args.ki67)]
+        results["ki67_other_labs"] = {}
         for route in args.routes.split(","):
             if not models.missing(ROUTES[route].needs):
                 found = [ROUTES[route](patch, models=models).xy for _, patch, _ in samples]
-                results.setdefault(name, {})[route] = score(samples, found)
+                results["ki67_other_labs"][route] = score(samples, found)
     if args.brca:
         breast = BRCAM2C(args.brca, "val")
         samples = [(group, one.patch, one.xy) for group, one in zip(breast.groups, breast, strict=True)]
@@ -55,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         results["brca_m2c_val"] = {"hovernet": score(samples, found)}
     for name, routes in results.items():
         for route, scores in routes.items():
-            numbers = "  ".join(f"{measure} {scores[measure]:.3f}" for measure in ("f1", "precision", "recall"))
+            numbers = "  ".join(f"{measure} {scores[measure]:.3f}" for measure in MEASURES[:3])
             print(f"{name:<16} {route:<12} {numbers}")
     if args.output:
         write_json(args.output, results)
@@ -68,9 +72,7 @@ def score(samples: Sequence[Points], found: Sequence[np.ndarray]) -> dict[str, A
         count_points(points * patch.mpp, xy * patch.mpp, RADIUS_UM)
         for points, (_, patch, xy) in zip(found, samples, strict=True)
     ]
-    total = sum(counts, PointCounts())
-    sums = block_sums(np.array([one.counts for one in counts]), [block for block, _, _ in samples])
-    return {**{name: total.scores()[name] for name in ("precision", "recall", "f1")}, "f1_ci95": bootstrap_f1(sums)}
+    return pooled_scores(counts, [block for block, _, _ in samples])
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ weights, and refused if its networks saw a tile that they would be scored on.
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import sys
 import time
@@ -52,6 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, required=True, help="JSON file for the results")
     fusion = "JSON file for a fusion chosen on all tiles, to ship with weights; the results do not use it"
     parser.add_argument("--fusion", type=Path, help=fusion)
+    earlier = "results whose routes are copied, marked as earlier, where the folds have no weights for them"
+    parser.add_argument("--earlier", type=Path, help=earlier)
     args = parser.parse_args(argv)
     writable_folder(args.output.parent)
     data = EndoNuke(args.root)
@@ -80,6 +83,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     results = evaluate(samples, found, radius_um=RADIUS_UM, blocks=blocks, details=True, classes=types)
     for name in found:
         results["routes"][name]["seconds_per_mm2"] = seconds[name] / sum(sample.patch.area_mm2 for sample in samples)
+    if args.earlier:
+        old = json.loads(args.earlier.read_text("utf-8"))["routes"]
+        results["routes"] |= {
+            name: old[name] | {"earlier": True} for name in learned if name in old and name not in found
+        }
     results["folds"] = described
     results["protocol"] |= {
         "dataset": f"EndoNuke, {len(samples)} tiles, {len(set(ids))} ids",

@@ -8,8 +8,6 @@ same command continues.
   python -m histolib.experiments.cyclegan_ablation --seeds 1 --output /tmp/ablation --work /tmp/ablation/runs
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys
@@ -73,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def ablate(
-    sets: Datasets, work: Path, output: Path, seeds: Sequence[int] = (0, 1, 2), *, base: CycleGANSettings = BASE,
+    sets: Datasets, work: Path, output: Path, seeds: Sequence[int], *, base: CycleGANSettings = BASE,
     changes: Mapping[str, Mapping[str, Any]] = CHANGES, detector: HoverNetSettings = DETECTOR, images: int = 12,
 ) -> dict[str, Any]:  # fmt: skip
     """Train and score all missing runs, and write the results and the figure.
@@ -107,11 +105,12 @@ def ablate(
         "scored_on": f"{images} phantom pairs of slides that no training saw",
         "detector": "HoVer-Net trained on phantom H&E",
     }  # fmt: skip
+    summary = summarise(rows)
     classical = _scores(_folder(work, "base", seeds[0]), [name for name in TRANSLATIONS if name != "cyclegan"], images)
-    results: dict[str, Any] = {"rows": rows, "summary": summarise(rows), "classical": classical, "protocol": protocol}
+    results = {"rows": rows, "summary": summary, "classical": classical, "protocol": protocol}
     write_json(output / f"{NAME}.json", results)
-    runs = {name: {"F1": tuple(row["detection"].values())} for name, row in results["summary"].items()}
-    lines = {name: scores["detection"] for name, scores in results["classical"].items()}
+    runs = {name: {"F1": tuple(row["detection"].values())} for name, row in summary.items()}
+    lines = {name: scores["detection"] for name, scores in classical.items()}
     xlabel = "F1 of nuclei found after translation, 3 µm, with range over seeds"
     viz.save_figure(viz.figure_intervals(runs, xlabel, lines=lines), NAME, output)
     return results

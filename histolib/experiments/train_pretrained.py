@@ -5,8 +5,9 @@
 Networks:
   hovernet     H&E of CoNSeP and BRCA-M2C, whose points --detector outlines; fine-tuned from --start
   synthetic    the same H&E, mostly painted as nuclear IHC; it sees no IHC; fine-tuned from --start
-  selftrained  half of the crops are IHC with the nuclei that --teacher finds: EndoNuke's part `train` of --split, and
-               --crops; the others are those of `synthetic`; fine-tuned from --start
+  selftrained  half of the crops are IHC (EndoNuke's part `train` of --split, and --crops) with the nuclei on which
+               --teacher and, after recolouring, --detector agree; the others are those of `synthetic`; fine-tuned from
+               --start
   cyclegan     IHC as for `selftrained`, with random stain changes, to the H&E of both sets; --detector must find the
                same nuclei on the translation as --teacher finds on the IHC
 """
@@ -16,6 +17,7 @@ import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ from typing import Any
 import numpy as np
 from tqdm.auto import tqdm
 
-from ..config import PROFILES, changed
+from ..config import PROFILES, HoverNetSettings, changed
 from ..data import BRCAM2C, EndoNuke, InstanceSample, Patches, consep_images, read_split
 from ..data.instance_tiles import InstanceTiles
 from ..data.samples import Reader
@@ -32,11 +34,14 @@ from ..imaging import Patch, read_patch
 from ..io import Provenance
 from ..nuclei import HoVerNet, train_hovernet
 from ..nuclei.augmentation import restain
-from ..nuclei.pseudo_labels import label_by_teacher, outline_points
-from ..translation import StainReference, train_cyclegan
+from ..nuclei.postprocess import published_thresholds
+from ..nuclei.pseudo_labels import label_by_teachers, outline_points
+from ..nuclei.training import WEIGHTS
+from ..translation import TRANSLATIONS, StainReference, train_cyclegan
 from ..translation.consistency import nuclei_consistency
 
 STAIN_JITTER = 0.3  # of the IHC of the CycleGAN, see `restain`
+MARKER_UM2 = 2.5  # on Ki-67 of other laboratories (validation), nuclei with smaller markers are mostly fragments
 CROP_REPEATS = 20  # a crop of a slide is many times larger than a tile of EndoNuke
 AS_CONSEP = np.array([0, 2, 3, 4])  # lymphocyte is inflammatory, tumour is epithelial, stromal is spindle-shaped
 
@@ -65,8 +70,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     seen, described = [*split["train"], *split["val"], *patients], "CoNSeP (18 images; validation: 4), BRCA-M2C (train)"
     tiles, others = list[InstanceSample](), list[InstanceSample]()
     if args.network in ("selftrained", "cyclegan"):
-        tiles, ids = endonuke_by_teacher(args.endonuke, args.split, teacher)
-        others = [label_by_teacher(patch, teacher, patch.name) for patch in read_crops(args.crops)]
+        he_reference = StainReference.load(args.detector.parent / "he_reference.safetensors")
+        label = partial(label_by_agreement, teacher=teacher, detector=detector, he_reference=he_reference)
+        patches, ids = endonuke_patches(args.endonuke, args.split)
+        tiles, others = label(patches), label(read_crops(args.crops))
         seen += [*ids, *(sample.group for sample in others)]
         described += f", EndoNuke without labels ({', '.join(ids)}), Ki-67 crops without labels"
     how: dict[str, Any] = {"provenance": Provenance(described, tuple(seen)), "resume": True, "save_every": 100}
@@ -85,15 +92,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     painted = (training, replace(base, painted=0.85, recoloured=0.1, affine=0.4, jitter=0.3))
     breast = (brca, replace(base, painted=0.5, recoloured=0.3, affine=0.25, jitter=0.25))
     unlabelled = replace(base, affine=0.3, jitter=0.25)
-    first, *rest = {
+    sources: dict[str, list[tuple[Sequence[InstanceSample], HoverNetSettings]]] = {
         "hovernet": [(training, stained), (brca, stained)],
         "synthetic": [painted, painted, painted, breast],
         "selftrained": [(tiles, unlabelled), painted] * 3 + [(others, unlabelled), breast],
-    }[args.network]
+    }
+    first, *rest = sources[args.network]
     how |= {"validation": validation, "start": args.start, "mixed_precision": "bf16", "others": rest}
     train_hovernet(*first, args.output, **how)
     if args.network == "hovernet":
         StainReference.fit(Patches(training), "he").save(args.output / "he_reference.safetensors")
+    else:
+        net = HoVerNet.load(args.output / WEIGHTS)
+        net.thresholds = published_thresholds(net.mpp) | {"min_area_px": round(MARKER_UM2 / net.mpp**2)}
+        net.save(args.output / WEIGHTS)
     return 0
 
 
@@ -122,12 +134,24 @@ def outlined_brca(root: Path, teacher: HoVerNet) -> tuple[list[InstanceSample], 
     return outlined, tuple(dict.fromkeys(sample.group for sample in outlined))
 
 
-def endonuke_by_teacher(root: Path, split: Path, teacher: HoVerNet) -> tuple[list[InstanceSample], tuple[str, ...]]:
-    """Tiles of the part `train` with the nuclei that the teacher finds, and the blocks of ids that they belong to."""
+def label_by_agreement(
+    patches: Sequence[Patch], teacher: HoVerNet, detector: HoVerNet, he_reference: StainReference
+) -> list[InstanceSample]:
+    """Label IHC by three teachers: one for IHC (weight 2), and one for H&E after `od` and after `macenko` (1 each)."""
+    references = {"he_reference": he_reference, "ihc_reference": StainReference.fit(patches, "ihc")}
+    labelled = []
+    for patch in tqdm(patches, "IHC"):
+        recoloured = [TRANSLATIONS[name].run(patch, "nuclear", references.__getitem__) for name in ("od", "macenko")]
+        views = [(patch, teacher, 2.0), *((view, detector, 1.0) for view in recoloured)]
+        labelled.append(label_by_teachers(patch, views, patch.name))
+    return labelled
+
+
+def endonuke_patches(root: Path, split: Path) -> tuple[list[Patch], tuple[str, ...]]:
+    """Tiles of the part `train`, and the blocks of ids that they belong to."""
     tiles, parts = EndoNuke(root), read_split(split)
     patches = {tiles.ids[at]: tiles[at].patch for at in split_ids(tiles.ids, parts)["train"]}
-    labelled = [label_by_teacher(patch, teacher, str(i)) for i, patch in tqdm(patches.items(), "EndoNuke")]
-    return labelled, parts["train"]
+    return list(patches.values()), parts["train"]
 
 
 def read_crops(folder: Path) -> list[Patch]:

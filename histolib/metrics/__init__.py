@@ -15,17 +15,7 @@ from .points import (
 from .types import type_scores, type_table
 
 __all__ = [
-    "Match",
-    "bootstrap_f1",
-    "detection_scores",
-    "frechet_distance",
-    "image_scores",
-    "kernel_distance",
-    "keypoint_average_precision",
-    "match_points",
-    "match_points_then_threshold",
-    "scores_from_counts",
-    "segmentation_scores",
-    "type_scores",
-    "type_table",
-]
+    "Match", "bootstrap_f1", "detection_scores", "frechet_distance", "image_scores", "kernel_distance",
+    "keypoint_average_precision", "match_points", "match_points_then_threshold", "scores_from_counts",
+    "segmentation_scores", "type_scores", "type_table",
+]  # fmt: skip

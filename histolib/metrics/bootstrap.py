@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from .points import f1_from_counts
+from .points import PointCounts, f1_from_counts
 
 
 def block_sums(counts: np.ndarray, blocks: Sequence[Any]) -> np.ndarray:
@@ -23,6 +23,26 @@ def block_sums(counts: np.ndarray, blocks: Sequence[Any]) -> np.ndarray:
     table = np.zeros((len(names), *counts.shape[1:]))
     np.add.at(table, block, counts)
     return table
+
+
+def pooled_scores(counts: Sequence[PointCounts], blocks: Sequence[Any], seed: int = 0) -> dict[str, Any]:
+    """Detection scores of the pooled counts of images, with the bootstrap interval of F1.
+
+    Args:
+        counts: hits and errors of each image, at least one.
+        blocks: block of each image, as `block_sums`.
+        seed: as `bootstrap_f1`.
+
+    Returns:
+        precision, recall, f1, f1_ci95 (a list), n_true, n_pred.
+
+    >>> pooled_scores([PointCounts(8, 2, 2), PointCounts(8, 2, 2)], ["a", "b"])
+    {'precision': 0.8, 'recall': 0.8, 'f1': 0.8, 'f1_ci95': [0.8, 0.8], 'n_true': 20, 'n_pred': 20}
+    """
+    total = sum(counts, PointCounts())
+    scores = {name: value for name, value in total.scores().items() if name in ("precision", "recall", "f1")}
+    interval = bootstrap_f1(block_sums(np.array([image.counts for image in counts]), blocks), seed)
+    return scores | {"f1_ci95": [*interval], "n_true": total.tp + total.fn, "n_pred": total.tp + total.fp}
 
 
 def bootstrap_f1(counts: np.ndarray, seed: int = 0, draws: int = 2000) -> tuple[float, float]:

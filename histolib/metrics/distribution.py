@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,6 @@ import numpy as np
 from ..config import best_device
 
 Distance = Callable[[np.ndarray, np.ndarray], float]
-Draw = Callable[[np.random.Generator], list[np.ndarray]]
 
 DRAWS = 100
 BATCH = 16
@@ -154,11 +154,10 @@ def inception_features(images: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise ValueError(f"inception_features: expected uint8 (H, W, 3), found {image.dtype} {image.shape}")
     network, device, found = inception_network(), best_device(), []
-    for start in range(0, len(images), BATCH):
-        part = [torch.from_numpy(np.ascontiguousarray(image)) for image in images[start : start + BATCH]]
-        batches = [torch.stack(part)] if len({tuple(image.shape) for image in part}) == 1 else [x[None] for x in part]
+    for _, same_size in groupby(images, np.shape):
+        stacked = torch.from_numpy(np.stack(list(same_size))).permute(0, 3, 1, 2)
         with torch.inference_mode():
-            found += [network(batch.permute(0, 3, 1, 2).to(device))[0].cpu().numpy() for batch in batches]
+            found += [network(batch.to(device))[0].cpu().numpy() for batch in stacked.split(BATCH)]
     return np.concatenate(found) if found else np.zeros((0, 2048), np.float32)
 
 
@@ -168,29 +167,23 @@ def inception_network() -> Any:
     try:
         from torch_fidelity import feature_extractor_inceptionv3 as fidelity
     except ImportError:
-        raise ValueError(
-            "Inception features: expected the package torch-fidelity, found none; pip install 'histolib[fid]'"
-        ) from None
+        raise ValueError("expected the package torch-fidelity, found none; pip install 'histolib[fid]'") from None
     try:
         network = fidelity.FeatureExtractorInceptionV3("inception-v3-compat", ["2048"])
     except OSError as error:  # includes URLError
-        raise FileNotFoundError(
-            f"Inception weights: expected {fidelity.URL_INCEPTION_V3} (downloaded once to the cache of torch), "
-            f"found no connection ({error}); use the encoder features, which need no download"
-        ) from None
+        expected = f"expected Inception weights from {fidelity.URL_INCEPTION_V3} or the cache of torch"
+        raise FileNotFoundError(f"{expected}, found none ({error}); encoder features need no download") from None
     return network.to(best_device())
 
 
-def _halves(features: np.ndarray, groups: Sequence[Any], size: int) -> Draw:
+def _halves(features: np.ndarray, groups: Sequence[Any], size: int) -> Callable[..., list[np.ndarray]]:
     """A function that draws `size` features, (size, D), of a random half of the groups and of the other half."""
     names, group = np.unique(np.asarray(list(groups), str), return_inverse=True)
     if len(features) != len(group):
         raise ValueError(f"expected a group for each of {len(features)} features, found {len(group)}")
     if not 2 <= size <= half_size(groups):
-        raise ValueError(
-            f"expected at least {max(2, size)} features in every half of the groups, "
-            f"found {half_size(groups)} ({len(features)} features of {len(names)} groups)"
-        )
+        found = f"{half_size(groups)} ({len(features)} features of {len(names)} groups)"
+        raise ValueError(f"expected at least {max(2, size)} features in every half of the groups, found {found}")
 
     def draw(rng: np.random.Generator) -> list[np.ndarray]:
         first = rng.permutation(len(names))[: (len(names) + rng.integers(2)) // 2]  # odd count: either half is larger

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse import coo_array
 
@@ -118,13 +119,11 @@ def pannuke_scores(quality: np.ndarray, tissues: Sequence[str]) -> dict[str, Any
     quality, names = np.asarray(quality, np.float64), np.asarray(tissues, dtype=object)
     if quality.ndim != 2 or names.shape != quality.shape[:1]:
         raise ValueError(f"expected quality (N, types) and N tissues, found {quality.shape} and {names.shape}")
-    images = {"mpq": np.array([_mean(row[1:]) for row in quality]), "bpq": quality[:, 0]}
-    per_tissue = {}
-    for name in sorted(set(names)):
-        averages = {key: _mean(values[names == name]) for key, values in images.items()}
-        per_tissue[name] = {**averages, "images": list(names).count(name)}
-    overall = {key: _mean(np.array([scores[key] for scores in per_tissue.values()])) for key in images}
-    return {**overall, "per_tissue": per_tissue, "per_type": [_mean(column) for column in quality.T[1:]]}
+    types = pd.DataFrame(quality[:, 1:])
+    images = pd.DataFrame({"mpq": types.mean(axis=1), "bpq": quality[:, 0], "images": 1})
+    tissue_means = images.groupby(names).agg({"mpq": "mean", "bpq": "mean", "images": "sum"})
+    overall: dict[str, Any] = {key: float(tissue_means[key].mean()) for key in ("mpq", "bpq")}
+    return overall | {"per_tissue": tissue_means.to_dict("index"), "per_type": types.mean().tolist()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,11 +193,6 @@ def check_types(types: np.ndarray, count: int, num_types: int, name: str) -> np.
         found = f"{types.dtype} {types.min()} to {types.max()}"
         raise ValueError(f"{name}: expected types from 0 to {num_types - 1}, found {found}")
     return types.astype(np.int64)
-
-
-def _mean(values: np.ndarray) -> float:
-    values = values[~np.isnan(values)]
-    return float(values.mean()) if len(values) else np.nan
 
 
 def _assigned(table: Overlaps, rank: np.ndarray) -> np.ndarray:

@@ -1,10 +1,9 @@
 """Match detected points with annotated points one to one, count hits and errors, and score the counts."""
 
-from __future__ import annotations
-
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass
+from typing import Any
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -54,13 +53,11 @@ def match_points(pred_xy: np.ndarray, true_xy: np.ndarray, radius: float) -> Mat
     >>> match.pred.tolist(), match.true.tolist(), match.distance.tolist()
     ([0, 1], [0, 1], [3.0, 3.0])
     """
-    pred_xy, true_xy = _checked(pred_xy, true_xy, radius, "match_points")
+    pred_xy, true_xy = _checked(pred_xy, true_xy, radius)
     tree, other = cKDTree(pred_xy), cKDTree(true_xy)
     if (near := tree.count_neighbors(other, radius)) > MOST_NEAR_PAIRS:
-        raise ValueError(
-            f"match_points: expected at most {MOST_NEAR_PAIRS:,} pairs within {radius:g}, found {near:,} between "
-            f"{len(pred_xy):,} predicted and {len(true_xy):,} annotated points (is the radius in the points' unit?)"
-        )
+        found = f"{near:,} between {len(pred_xy):,} predicted and {len(true_xy):,} annotated points"
+        raise ValueError(f"match_points: expected at most {MOST_NEAR_PAIRS:,} pairs within {radius:g}, found {found}")
     pairs = tree.sparse_distance_matrix(other, radius, output_type="ndarray")
     pred, true, distance = pairs["i"].astype(np.int32), pairs["j"].astype(np.int32), pairs["v"].copy()
     del pairs  # 24 bytes per pair
@@ -85,12 +82,10 @@ def match_points_then_threshold(pred_xy: np.ndarray, true_xy: np.ndarray, radius
     >>> len(match_points(pred, true, 3.5).pred), len(match_points_then_threshold(pred, true, 3.5).pred)
     (2, 1)
     """
-    pred_xy, true_xy = _checked(pred_xy, true_xy, radius, "match_points_then_threshold")
+    pred_xy, true_xy = _checked(pred_xy, true_xy, radius)
     if len(pred_xy) * len(true_xy) > MOST_PAIRS:
-        raise ValueError(
-            f"match_points_then_threshold: expected at most {MOST_PAIRS:,} pairs, found {len(pred_xy):,} predicted x "
-            f"{len(true_xy):,} annotated points: score smaller pieces, or use match_points"
-        )
+        found = f"{len(pred_xy):,} predicted x {len(true_xy):,} annotated points: score smaller pieces"
+        raise ValueError(f"match_points_then_threshold: expected at most {MOST_PAIRS:,} pairs, found {found}")
     distance = cdist(pred_xy, true_xy)
     pred, true = linear_sum_assignment(distance)
     near = distance[pred, true] <= radius
@@ -116,7 +111,7 @@ class PointCounts:
         """tp, fp, fn: one row for `f1_from_counts`, `block_sums` and `bootstrap_f1`."""
         return self.tp, self.fp, self.fn
 
-    def __add__(self, other: PointCounts) -> PointCounts:
+    def __add__(self, other: "PointCounts") -> "PointCounts":
         return PointCounts(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
 
     def scores(self) -> dict[str, float]:
@@ -124,9 +119,7 @@ class PointCounts:
         return {**scores_from_counts(*self.counts), "loc_error": self.distance_sum / self.tp if self.tp else math.nan}
 
 
-def count_points(
-    pred_xy: np.ndarray, true_xy: np.ndarray, radius: float, matcher: Callable[..., Match] = match_points
-) -> PointCounts:
+def count_points(pred_xy: np.ndarray, true_xy: np.ndarray, radius: float, matcher: Any = match_points) -> PointCounts:
     """Match points and count hits and errors.
 
     Args:
@@ -199,29 +192,23 @@ def keypoint_average_precision(pred_xy: Arrays, scores: Arrays, true_xy: Arrays,
     >>> round(keypoint_average_precision([found], [np.array([0.9, 0.8, 0.7])], [truth], sigma=3), 3)
     0.833
     """
-    images = len(pred_xy), len(scores), len(true_xy)
-    if len(set(images)) > 1:
-        raise ValueError(f"keypoint_average_precision: expected equally many images in each sequence, found {images}")
     if not sigma > 0:
         raise ValueError(f"keypoint_average_precision: expected sigma > 0, found {sigma}")
     reach = sigma * math.sqrt(-2 * math.log(0.5))
-    hits, confidences, annotated = [], [], 0
+    hits, annotated = [], sum(map(len, true_xy))
     for points, confidence, truth in zip(pred_xy, scores, true_xy, strict=True):
         points, truth = (np.asarray(xy, np.float64).reshape(-1, 2) for xy in (points, truth))
-        confidence = np.asarray(confidence, np.float64)
-        order = np.argsort(-confidence, kind="stable")
-        annotated += len(truth)
-        confidences.append(confidence[order])
         hit, free = np.zeros(len(points), bool), np.ones(len(truth), bool)
-        for i, near in enumerate(cKDTree(truth).query_ball_point(points[order], reach)):
-            if candidates := [j for j in near if free[j]]:
-                distance = np.linalg.norm(truth[candidates] - points[order[i]], axis=1)
+        near = cKDTree(truth).query_ball_point(points, reach)
+        for i in np.argsort(-np.asarray(confidence, np.float64), kind="stable"):
+            if candidates := [j for j in near[i] if free[j]]:
+                distance = np.linalg.norm(truth[candidates] - points[i], axis=1)
                 free[candidates[int(distance.argmin())]] = False
                 hit[i] = True
         hits.append(hit)
     if not annotated:
         return math.nan
-    hit = np.concatenate(hits)[np.argsort(-np.concatenate(confidences), kind="stable")]
+    hit = np.concatenate(hits)[np.argsort(-np.concatenate(scores), kind="stable")]
     precision = np.cumsum(hit) / np.arange(1, len(hit) + 1)
     falling = np.maximum.accumulate(precision[::-1])[::-1]
     return float((falling * hit).sum() / annotated)
@@ -262,15 +249,14 @@ def _solve(row: np.ndarray, column: np.ndarray, worth: np.ndarray) -> np.ndarray
     return np.flatnonzero(taken[row] == column)
 
 
-def _checked(pred_xy: np.ndarray, true_xy: np.ndarray, radius: float, name: str) -> list[np.ndarray]:
+def _checked(pred_xy: np.ndarray, true_xy: np.ndarray, radius: float) -> list[np.ndarray]:
     if not radius > 0:
-        raise ValueError(f"{name}: expected a radius > 0, found {radius}")
-    checked = {"pred_xy": np.asarray(pred_xy, np.float64), "true_xy": np.asarray(true_xy, np.float64)}
-    for name, xy in checked.items():
-        if xy.size == 0 and xy.ndim <= 2:
-            checked[name] = np.zeros((0, 2))
-        elif xy.ndim != 2 or xy.shape[1] != 2:
-            raise ValueError(f"{name}: expected points of shape (K, 2), found {xy.shape}")
-        elif not np.isfinite(xy).all():
-            raise ValueError(f"{name}: expected finite coordinates, found {int((~np.isfinite(xy)).sum())} that are not")
-    return list(checked.values())
+        raise ValueError(f"expected a radius > 0, found {radius}")
+    checked = []
+    for name, xy in (("pred_xy", pred_xy), ("true_xy", true_xy)):
+        checked.append(np.asarray(xy, np.float64) if np.size(xy) else np.zeros((0, 2)))
+        if checked[-1].ndim != 2 or checked[-1].shape[1] != 2:
+            raise ValueError(f"{name}: expected points of shape (K, 2), found {np.shape(xy)}")
+        if not np.isfinite(checked[-1]).all():
+            raise ValueError(f"{name}: expected finite coordinates, found others")
+    return checked

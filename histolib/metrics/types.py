@@ -67,10 +67,9 @@ def type_counts(table: np.ndarray) -> dict[str, np.ndarray]:
         "weighted": (tp, 2 * fpc + spurious, 2 * fnc + missed),
         "equation": (np.full_like(tp, tp.sum()), 2 * fpc + spurious.sum(), 2 * fnc + missed.sum()),
     }
-    counts = {name: np.stack(rows, axis=1) for name, rows in columns.items()}
-    absent = np.flatnonzero(counts["plain"].sum(axis=1) == 0)
+    present = np.sum(columns["plain"], axis=0) > 0
+    counts = {name: np.stack(rows, axis=1) * present[:, None] for name, rows in columns.items()}
     for each in counts.values():
-        each[absent] = 0
         each[0] = found.sum(), spurious.sum(), missed.sum()
     return counts
 

@@ -1,5 +1,8 @@
 """Outlines for images without outlines: predicted by a teacher network, with or without annotated points."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import torch
@@ -11,29 +14,32 @@ from .hovernet import HoVerNet
 from .inference import PatchMaps
 
 CORE_UM = 2.0  # a disc of this radius around an annotated point always belongs to its nucleus
-MIN_SCORE = 0.75  # of a pseudo-label; F1 on Ki-67 of other laboratories is flat between 0.7 and 0.85
+MIN_SCORE = 0.6  # mean probability of a nucleus that becomes a pseudo-label
 REACH_UM = 6.0  # and no pixel beyond this distance does
 
 
-def label_by_teacher(
-    patch: Patch, teacher: HoVerNet, group: str = "", *, min_score: float = MIN_SCORE, orientations: int = 4
+def label_by_teachers(
+    patch: Patch, views: Sequence[tuple[Patch, HoVerNet, float]], group: str = "", min_score: float = MIN_SCORE
 ) -> InstanceSample:
-    """Label a patch with the nuclei that a teacher finds with confidence (pseudo-labels, Lee 2013).
+    """Label a patch with the nuclei of the weighted mean of several teachers' maps (pseudo-labels, Lee 2013).
 
     Args:
         patch: the image.
-        teacher: the network.
+        views: for each teacher the image that it sees (the patch or a recolouring of it), the network, and a weight.
+            The networks have one scale. The thresholds of the first separate the nuclei.
         group: group of the sample.
         min_score: lowest mean probability of a nucleus; the others become background.
-        orientations: test-time augmentation, as in `predict_maps`.
 
     Returns:
         The sample; all nuclei have type 1.
     """
-    found = PatchMaps.predict(patch, teacher, orientations=orientations, autocast=torch.bfloat16)
-    labels = found.instances(teacher.thresholds, teacher.mpp)
+    found = [PatchMaps.predict(view, net, autocast=torch.bfloat16) for view, net, _ in views]
+    weights = [weight for _, _, weight in views]
+    maps = {n: np.average([each.maps[n] for each in found], axis=0, weights=weights) for n in ("np", "hv")}
+    teacher = views[0][1]
+    labels = replace(found[0], maps=maps).instances(teacher.thresholds, teacher.mpp)
     pixels = np.bincount(labels.ravel())
-    scores = np.bincount(labels.ravel(), found.maps["np"].ravel()) / np.maximum(pixels, 1)
+    scores = np.bincount(labels.ravel(), maps["np"].ravel()) / np.maximum(pixels, 1)
     scores[0] = 0
     instances, ids = contiguous(_to_patch(np.where(scores[labels] > min_score, labels, 0), patch))
     return InstanceSample(patch, instances, np.ones(len(ids), np.int64), "", group)

@@ -1,7 +1,5 @@
 """Checkpoints: one file, replaced atomically, that records the settings of its run."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ..io import replacing
+from ..io import reading, replacing
 
 
 def save_checkpoint(path: str | Path, state: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
@@ -39,20 +37,14 @@ def load_checkpoint(path: str | Path, settings: Mapping[str, Any] | None = None)
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: expected a checkpoint to resume from, found nothing")
-    try:
+    with reading(path, "a checkpoint of histolib", Exception):  # torch.load raises many types for a damaged file
         loaded = torch.load(path, map_location="cpu", weights_only=True)
         made_by, state = json.loads(loaded["settings"]), loaded["state"]
-    except Exception as error:  # torch.load raises many types for a damaged file
-        reason = str(error).partition("\n")[0]
-        raise ValueError(f"{path}: expected a checkpoint of histolib, found a damaged file ({reason})") from None
     if settings is None:
         return state
     wanted = json.loads(json.dumps(settings))
-    differences = [
-        f"{name} {made_by.get(name)!r} in the file, {wanted.get(name)!r} in this run"
-        for name in sorted(made_by.keys() | wanted.keys())
-        if made_by.get(name) != wanted.get(name)
-    ]
+    names = [name for name in sorted(made_by.keys() | wanted.keys()) if made_by.get(name) != wanted.get(name)]
+    differences = [f"{name} {made_by.get(name)!r} in the file, {wanted.get(name)!r} in this run" for name in names]
     if differences:
         raise ValueError(f"{path}: expected a checkpoint with the settings of this run, found {'; '.join(differences)}")
     return state

@@ -1,10 +1,8 @@
 """The training loop: any task, any number of devices, bit-identical after an interruption."""
 
-from __future__ import annotations
-
 import csv
-import io
 import math
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,6 +24,7 @@ from .checkpoint import load_checkpoint, save_checkpoint
 
 CHECKPOINT = "checkpoint.pt"
 LOG = "log.csv"
+Validate = Callable[[Mapping[str, nn.Module], int], Mapping[str, float]]
 
 
 class Task(Protocol):
@@ -86,14 +85,19 @@ class _Run:
             network = self.network(name)
             average.to(next(network.parameters()).device).update_parameters(network)
 
-    def keep_if_best(self, value: float) -> None:
-        """Copy the kept networks if their score is the highest so far (NaN never is)."""
-        if value > self.best_value:
-            self.best_value = value
+    def validated(self, validate: Validate, step: int, monitor: str) -> dict[str, float]:
+        """Numbers of the first process; if `monitor` is the highest so far (NaN never is), copy the kept networks."""
+        found = [{name: float(value) for name, value in validate(self.kept(), step).items()}]
+        numbers = broadcast_object_list(found)[0]
+        if monitor not in ("", *numbers):
+            raise ValueError(f"monitor: expected one of {', '.join(numbers)}, found {monitor!r}")
+        if monitor and numbers[monitor] > self.best_value:
+            self.best_value = numbers[monitor]
             self.best_modules = {
                 name: {key: tensor.detach().cpu().clone() for key, tensor in network.state_dict().items()}
                 for name, network in self.kept().items()
             }
+        return numbers
 
     def finish(self) -> None:
         """Leave the weights to save in the task's modules."""
@@ -103,50 +107,34 @@ class _Run:
         for name, state in states.items():
             self.task.modules[name].load_state_dict(state)
 
-    def state(self, step: int) -> dict[str, Any]:
+    def parts(self) -> dict[str, Mapping[str, Any]]:
+        """Everything with a `state_dict`, by kind and name."""
         task, scaler = self.task, self.accelerator.scaler
         return {
-            "step": step,
-            "modules": {name: self.network(name).state_dict() for name in task.modules},
-            "optimizers": {name: item.state_dict() for name, item in task.optimizers.items()},
-            "schedulers": {name: item.state_dict() for name, item in task.schedulers.items()},
-            "scaler": scaler.state_dict() if scaler is not None else {},
-            "extra": task.extra_state(),
-            "averages": {name: average.state_dict() for name, average in self.averages.items()},
-            "best": {"value": self.best_value, "modules": self.best_modules},
-        }
+            "modules": {name: self.network(name) for name in task.modules}, "optimizers": task.optimizers,
+            "schedulers": task.schedulers, "averages": self.averages, "scaler": {"scaler": scaler} if scaler else {},
+        }  # fmt: skip
+
+    def state(self, step: int) -> dict[str, Any]:
+        parts = {kind: {name: item.state_dict() for name, item in own.items()} for kind, own in self.parts().items()}
+        best = {"value": self.best_value, "modules": self.best_modules}
+        return {**parts, "step": step, "extra": self.task.extra_state(), "best": best}
 
     def restore(self, state: Mapping[str, Any]) -> int:
-        for kind in ("modules", "optimizers", "schedulers"):
-            for name, item in getattr(self.task, kind).items():
+        for kind, own in self.parts().items():
+            for name, item in own.items():
                 item.load_state_dict(state[kind][name])
-        if self.accelerator.scaler is not None:
-            self.accelerator.scaler.load_state_dict(state["scaler"])
         self.task.load_extra_state(state["extra"])
-        for name, average in self.averages.items():
-            average.load_state_dict(state["averages"][name])
         self.best_value, self.best_modules = state["best"]["value"], state["best"]["modules"]
         return int(state["step"])
 
 
 def fit(
-    task: Task,
-    draw: Callable[[int], Mapping[str, Tensor]],
-    *,
-    steps: int,
-    batch_size: int,
-    settings: Mapping[str, Any],
-    folder: str | Path,
-    seed: int = 0,
-    resume: bool = False,
-    save_every: int = 500,
-    mixed_precision: str = "no",
-    ema: float = 0.0,
-    validate: Callable[[Mapping[str, nn.Module], int], Mapping[str, float]] | None = None,
-    validate_every: int = 0,
-    monitor: str = "",
-    progress: bool = True,
-) -> pd.DataFrame:
+    task: Task, draw: Callable[[int], Mapping[str, Tensor]], *, steps: int, batch_size: int,
+    settings: Mapping[str, Any], folder: str | Path, seed: int = 0, resume: bool = False, save_every: int = 500,
+    mixed_precision: str = "no", ema: float = 0.0, validate: Validate | None = None, validate_every: int = 0,
+    monitor: str = "", progress: bool = True,
+) -> pd.DataFrame:  # fmt: skip
     """Train for a number of steps, log every loss and save checkpoints.
 
     The random state of step k depends on `seed` and k alone (torch is seeded at each step, and `draw(i)` must depend
@@ -185,19 +173,18 @@ def fit(
     AcceleratorState._reset_state()
     loader_config = DataLoaderConfiguration(even_batches=False)
     accelerator = Accelerator(mixed_precision=mixed_precision, dataloader_config=loader_config)
+    main, world = accelerator.is_main_process, accelerator.num_processes
     run, start = _Run(task, accelerator, ema), 0
     if resume and (folder / CHECKPOINT).is_file():
         start = run.restore(load_checkpoint(folder / CHECKPOINT, settings))
-    if accelerator.is_main_process:
+    if main:
         _trim_log(folder / LOG, start)
     for group in (task.modules, task.optimizers):
         for name, item in group.items():
             group[name] = accelerator.prepare(item)
-    world = accelerator.num_processes
     batches = [list(range(i * batch_size, (i + 1) * batch_size)) for i in range(start * world, steps * world)]
     loader = accelerator.prepare(DataLoader(_Stream(draw), batch_sampler=batches)) if batches else []
-    hidden = not (progress and accelerator.is_main_process)
-    bar = tqdm(loader, initial=start, total=steps, disable=hidden, mininterval=2.0)
+    bar = tqdm(loader, initial=start, total=steps, disable=not (progress and main), mininterval=2.0)
     with bar, (folder / LOG).open("a", newline="") as file:
         log = csv.writer(file)
         for step, batch in enumerate(bar, start=start + 1):
@@ -206,13 +193,8 @@ def fit(
             run.update_averages()
             bar.set_postfix({name: f"{value:.3g}" for name, value in numbers.items()}, refresh=False)
             if validate and validate_every and (step % validate_every == 0 or step == steps):
-                found = [{name: float(value) for name, value in validate(run.kept(), step).items()}]
-                numbers |= broadcast_object_list(found)[0]
-                if monitor not in ("", *numbers):
-                    raise ValueError(f"monitor: expected one of {', '.join(numbers)}, found {monitor!r}")
-                if monitor:
-                    run.keep_if_best(numbers[monitor])
-            if accelerator.is_main_process:
+                numbers |= run.validated(validate, step, monitor)
+            if main:
                 log.writerows((step, name, repr(value)) for name, value in numbers.items())
                 if step % save_every == 0 or step == steps:
                     file.flush()
@@ -245,12 +227,7 @@ def _moving_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Te
 
 def _trim_log(path: Path, last_step: int) -> None:
     """Create the log, or drop the rows that an interrupted run wrote after its last checkpoint."""
-    kept = io.StringIO(newline="")
-    writer = csv.writer(kept)
-    writer.writerow(("step", "name", "value"))
-    if last_step and path.is_file():
-        with path.open(newline="") as file:
-            rows = list(csv.reader(file))[1:]
-        writer.writerows(row for row in rows if len(row) == 3 and row[0].isdigit() and int(row[0]) <= last_step)
+    rows = path.read_text().splitlines()[1:] if last_step and path.is_file() else []
+    kept = [row for row in rows if re.fullmatch(r"\d+,[^,]+,[^,]+", row) and int(row.partition(",")[0]) <= last_step]
     with replacing(path) as temporary:
-        temporary.write_text(kept.getvalue(), newline="")
+        temporary.write_text("".join(f"{row}\r\n" for row in ("step,name,value", *kept)), newline="")

@@ -68,8 +68,7 @@ class CycleGAN:
         consistency: Consistency | None = None,
     ) -> None:  # fmt: skip
         if (settings.warm_steps or settings.on_od) and not tables:
-            need = f"{settings.warm_steps} warm steps or on_od"
-            raise ValueError(f"CycleGAN: expected colour tables for {need}, found none")
+            raise ValueError("CycleGAN: expected colour tables for a warm start or on_od, found none")
         if settings.consistency and consistency is None:
             raise ValueError(f"CycleGAN: expected a loss for consistency={settings.consistency:g}, found none")
         self.settings, self.consistency = settings, consistency
@@ -80,16 +79,16 @@ class CycleGAN:
             self.generators = {name: Generator(settings.width, settings.blocks, settings.on_od) for name in DIRECTIONS}
             width, spectral = settings.discriminator_width, settings.spectral_norm
             self.discriminators = {d: PatchDiscriminator(width, spectral_norm=spectral) for d in ("he", "ihc")}
-        for name, (source, target) in DIRECTIONS.items():
-            generator = self.generators[name]
+        for name, generator in self.generators.items():
+            source, target = DIRECTIONS[name]
             generator.mpp, generator.direction, generator.marker = settings.mpp, name, settings.marker
             if settings.on_od:
                 generator.begin_with(self.tables[target], self.weights[source])
             for stage in settings.freeze:
                 getattr(generator, stage).requires_grad_(False)
         # Accelerate replaces the entries of `modules` by wrappers that share the parameters of the networks above.
-        self.modules: dict[str, nn.Module] = {**self.generators}
-        self.modules |= {f"discriminator_{domain}": network for domain, network in self.discriminators.items()}
+        scorers = {f"discriminator_{domain}": network for domain, network in self.discriminators.items()}
+        self.modules: dict[str, nn.Module] = {**self.generators, **scorers}
         self.optimizers: dict[str, Optimizer] = {
             "generators": _adam(self.generators, settings.lr_generator),
             "discriminators": _adam(self.discriminators, settings.lr_discriminator),
@@ -138,8 +137,7 @@ class CycleGAN:
 
         The gradients are those of the sum, but memory holds at most two forward passes of a generator at a time.
         """
-        settings, fakes = self.settings, {}
-        losses: dict[str, list[Tensor]] = defaultdict(list)
+        settings, fakes, losses = self.settings, {}, defaultdict[str, list[Tensor]](list)
         self.optimizers["generators"].zero_grad()
         for network in self.discriminators.values():  # gradients flow through them, but not into their weights
             network.requires_grad_(False)

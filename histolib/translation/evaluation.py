@@ -1,7 +1,6 @@
 """Scores of translations from IHC to H&E: image quality, feature distance, content, and detection afterwards."""
 
 import math
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +9,8 @@ import numpy as np
 
 from ..imaging import Patch, optical_density
 from ..io import plain
-from ..metrics import bootstrap_f1, image_scores, match_points
-from ..metrics.bootstrap import block_sums, bootstrap_mean
+from ..metrics import image_scores, match_points
+from ..metrics.bootstrap import bootstrap_mean, pooled_scores
 from ..metrics.distribution import half_size
 from ..metrics.image_quality import IMAGE_SCORE_DIRECTION, density_correlation
 from ..metrics.points import PointCounts, count_points
@@ -24,6 +23,14 @@ DIRECTIONS = {
     **dict.fromkeys(DISTANCES, "lower"),
     **dict.fromkeys(("correlation", "nuclei", "detection"), "higher"),
 }
+DETECTION = {name: name for name in ("precision", "recall", "f1", "f1_ci95", "n_true", "n_pred")}
+NUCLEI = {"f1": "f1", "f1_ci95": "f1_ci95", "before": "n_true", "lost": "fn", "new": "fp"}
+DISTANCE = (
+    "mean over 100 random half samples of the groups of each set; the floor compares halves of the real set that share "
+    "no group"
+)
+INTERVAL = "percentiles 2.5 and 97.5 of the draws"
+Rows = Sequence[tuple[Mapping[str, Any], str]]
 Detect = Callable[[Patch], np.ndarray]
 FindBlobs = Callable[[Patch, float], np.ndarray]
 
@@ -112,90 +119,87 @@ def evaluate_translations(
     """
     features = features or {}
     sets = {name: FeatureSet(features, field_um, seed) for name in translations}
-    real = FeatureSet(features, field_um, seed)
-    groups: list[str] = []
-    sizes: list[tuple[int, int, float]] = []
-    values: dict[tuple[str, str], list[tuple[float, str]]] = defaultdict(list)
-    counts: dict[tuple[str, str], list[tuple[PointCounts, str]]] = defaultdict(list)
+    real, sizes, scales = FeatureSet(features, field_um, seed), set[str](), set[float]()
+    # Values and point counts of each image by measure, and its group; the ceiling is listed under "".
+    rows: dict[str, list[tuple[dict[str, Any], str]]] = {name: [] for name in ("", *translations)}
+
+    def detected(he: Patch | None, sample: TranslationSample) -> dict[str, Any]:
+        if he is None or detect is None or sample.xy is None:
+            return {}
+        pred, true = (np.asarray(xy) * sample.ihc.mpp for xy in (detect(he), sample.xy))
+        return {"detection": count_points(pred, true, radius_um)}
+
+    def measured(translated: Patch, sample: TranslationSample) -> dict[str, Any]:
+        restained, scores = not np.array_equal(translated.image, sample.ihc.image), detected(translated, sample)
+        if sample.he is not None:  # pair by pair, because MDSI of piqa depends on the batch
+            scores |= image_scores(*(to_tensor(patch.image)[None] for patch in (translated, sample.he)))
+        after = optical_density(translated.image) @ density_weights("he" if restained else "ihc", marker)
+        before = optical_density(sample.ihc.image) @ density_weights("ihc", marker)
+        scores["correlation"] = density_correlation(after, before)
+        if find_blobs and gain is not None:
+            changes = nuclei_changes(sample.ihc, translated, find_blobs, gain if restained else 1.0, radius_um)
+            scores["nuclei"] = PointCounts(len(changes.kept), len(changes.new), len(changes.lost))
+        return scores
+
     for sample in samples:
-        ihc, group = sample.ihc, sample.group
-        groups.append(group)
-        sizes.append((*ihc.image.shape[:2], ihc.mpp))
+        sizes.add("{1} x {0}".format(*sample.ihc.image.shape))
+        scales.add(sample.ihc.mpp)
+        rows[""].append((detected(sample.he, sample), sample.group))
         if sample.he is not None:
-            real.add(sample.he, group)
-            if detect and sample.xy is not None:
-                counts["", "ceiling"].append((_count(detect(sample.he), sample.xy, ihc.mpp, radius_um), group))
-        before = optical_density(ihc.image) @ density_weights("ihc", marker)
+            real.add(sample.he, sample.group)
         for name, translation in translations.items():
-            translated = translation(ihc)
-            restained = not np.array_equal(translated.image, ihc.image)
-            sets[name].add(translated, group)
-            if sample.he is not None:  # pair by pair, because MDSI of piqa depends on the batch
-                pair = (to_tensor(patch.image)[None] for patch in (translated, sample.he))
-                for measure, value in image_scores(*pair).items():
-                    values[name, measure].append((value, group))
-            after = optical_density(translated.image) @ density_weights("he" if restained else "ihc", marker)
-            values[name, "correlation"].append((density_correlation(after, before), group))
-            if find_blobs and gain is not None:
-                changes = nuclei_changes(ihc, translated, find_blobs, gain if restained else 1.0, radius_um)
-                kept = PointCounts(len(changes.kept), len(changes.new), len(changes.lost))
-                counts[name, "nuclei"].append((kept, group))
-            if detect and sample.xy is not None:
-                found = _count(detect(translated), sample.xy, ihc.mpp, radius_um)
-                counts[name, "detection"].append((found, group))
-    if not groups:
+            translated = translation(sample.ihc)
+            sets[name].add(translated, sample.group)
+            rows[name].append((measured(translated, sample), sample.group))
+    if not rows[""]:
         raise ValueError("evaluate_translations: expected at least one sample, found none")
     paired = len(real.groups)
     for patch, group in he:
         real.add(patch, group)
-    result: dict[str, Any] = {"translations": {}}
-    for name in translations:
-        nuclei = _pooled(counts[name, "nuclei"], seed)
-        lost, new = (sum(getattr(c, kind) for c, _ in counts[name, "nuclei"]) for kind in ("fn", "fp"))
-        same = nuclei and {"f1": nuclei["f1"], "f1_ci95": nuclei["f1_ci95"], "before": nuclei["n_true"]}
-        lowest = min((v for v, _ in values[name, "correlation"] if not math.isnan(v)), default=math.nan)
-        result["translations"][name] = {
-            "images": {m: _mean(values[name, m], seed) for m in IMAGE_SCORE_DIRECTION if (name, m) in values},
-            "sets": sets[name].distances(real),
-            "correlation": _mean(values[name, "correlation"], seed) | {"lowest": lowest},
-            "nuclei": same and same | {"lost": lost, "new": new},
-            "detection": _pooled(counts[name, "detection"], seed),
-        }
     first = next(iter(sets.values()), real)
-    result["floor"] = real.distances(size=half_size(first.field_groups, real.field_groups))
-    result["ceiling"] = _pooled(counts["", "ceiling"], seed)
-    result["protocol"] = {
-        "samples": len(groups), "groups": len(set(groups)),
-        "image_px": sorted({f"{width} x {height}" for height, width, _ in sizes}), "mpp": sorted({s[2] for s in sizes}),
-        "he": {"images": len(real.groups), "paired": paired, "groups": len(set(real.groups))},
-        "features": {"names": list(features), "field_um": field_um,
-            "distance": "mean over 100 random half samples of the groups of each set; the floor compares halves of the "
-            "real set that share no group",
-            "interval": "percentiles 2.5 and 97.5 of the draws",
+    return plain({
+        "translations": {
+            name: {
+                "images": {m: _mean(scored, m, seed) for m in IMAGE_SCORE_DIRECTION if paired},
+                "sets": sets[name].distances(real),
+                "correlation": _mean(scored, "correlation", seed, with_lowest=True),
+                "nuclei": _pooled(scored, "nuclei", seed, NUCLEI),
+                "detection": _pooled(scored, "detection", seed),
+            }
+            for name, scored in rows.items() if name
         },
-        "marker": marker, "correlation": "summed optical density" if marker == "nuclear" else "hematoxylin channel",
-        "gain": gain, "radius_um": radius_um, "directions": DIRECTIONS, "seed": seed,
-        "interval": f"95 %, percentile bootstrap over groups, seed {seed}",
-    }  # fmt: skip
-    return plain(result)
+        "floor": real.distances(size=half_size(first.field_groups, real.field_groups)),
+        "ceiling": _pooled(rows[""], "detection", seed),
+        "protocol": {
+            "samples": len(rows[""]), "groups": len({group for _, group in rows[""]}),
+            "image_px": sorted(sizes), "mpp": sorted(scales),
+            "he": {"images": len(real.groups), "paired": paired, "groups": len(set(real.groups))},
+            "features": {"names": list(features), "field_um": field_um, "distance": DISTANCE, "interval": INTERVAL},
+            "marker": marker, "correlation": "summed optical density" if marker == "nuclear" else "hematoxylin channel",
+            "gain": gain, "radius_um": radius_um, "directions": DIRECTIONS, "seed": seed,
+            "interval": f"95 %, percentile bootstrap over groups, seed {seed}",
+        },
+    })  # fmt: skip
 
 
-def _count(pred_xy: np.ndarray, true_xy: np.ndarray, mpp: float, radius_um: float) -> PointCounts:
-    return count_points(np.asarray(pred_xy) * mpp, np.asarray(true_xy) * mpp, radius_um)
+def _of(rows: Rows, measure: str) -> tuple[list[Any], list[str]]:
+    """Values of a measure, and their groups."""
+    found = [(scores[measure], group) for scores, group in rows if measure in scores]
+    return [value for value, _ in found], [group for _, group in found]
 
 
-def _mean(values: Sequence[tuple[float, str]], seed: int) -> dict[str, Any]:
-    numbers, groups = zip(*values, strict=True)
-    known = [number for number in numbers if not math.isnan(number)]
-    interval = bootstrap_mean(np.array(numbers), groups, seed)
-    return {"mean": float(np.mean(known)) if known else math.nan, "ci95": list(interval)}
+def _mean(rows: Rows, measure: str, seed: int, with_lowest: bool = False) -> dict[str, Any]:
+    values, groups = _of(rows, measure)
+    known = [value for value in values if not math.isnan(value)] or [math.nan]
+    mean = {"mean": float(np.mean(known)), "ci95": list(bootstrap_mean(np.array(values), groups, seed))}
+    return mean | {"lowest": min(known)} if with_lowest else mean
 
 
-def _pooled(counts: Sequence[tuple[PointCounts, str]], seed: int) -> dict[str, Any] | None:
+def _pooled(rows: Rows, measure: str, seed: int, names: Mapping[str, str] = DETECTION) -> dict[str, Any] | None:
+    """Scores of the summed counts under the given names; None without counts."""
+    counts, groups = _of(rows, measure)
     if not counts:
         return None
-    total = sum((count for count, _ in counts), PointCounts())
-    by_group = block_sums(np.array([count.counts for count, _ in counts]), [group for _, group in counts])
-    scores: dict[str, Any] = {key: total.scores()[key] for key in ("precision", "recall", "f1")}
-    interval = list(bootstrap_f1(by_group, seed))
-    return scores | {"f1_ci95": interval, "n_true": total.tp + total.fn, "n_pred": total.tp + total.fp}
+    total = sum(counts, PointCounts())
+    known = {**pooled_scores(counts, groups, seed), "fp": total.fp, "fn": total.fn}
+    return {name: known[score] for name, score in names.items()}

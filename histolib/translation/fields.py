@@ -1,7 +1,5 @@
 """Feature distances (KID, FID) between sets of images, from square fields of one size in microns."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -50,7 +48,7 @@ class FeatureSet:
             for name, function in self.features.items():
                 self.parts[name].append(function(fields))
 
-    def distances(self, real: FeatureSet | None = None, size: int | None = None) -> dict[str, Any]:
+    def distances(self, real: "FeatureSet | None" = None, size: int | None = None) -> dict[str, Any]:
         """KID and FID by name of features, each {mean, ci95, size}; empty if a set has too few groups.
 
         FID is left out if a half sample does not have more features than dimensions: its covariance is singular.
@@ -72,8 +70,8 @@ class FeatureSet:
                 if real is None:
                     spread = feature_floor(own, distance, self.field_groups, size=size, seed=self.seed)
                 else:
-                    other, groups = np.concatenate(real.parts[name]), (self.field_groups, real.field_groups)
-                    spread = feature_spread(own, other, distance, *groups, seed=self.seed)
+                    sets, groups = (own, np.concatenate(real.parts[name])), (self.field_groups, real.field_groups)
+                    spread = feature_spread(*sets, distance, *groups, seed=self.seed)
                 found[name][measure] = {"mean": spread.mean, "ci95": [spread.low, spread.high], "size": spread.size}
         return found
 
@@ -87,11 +85,8 @@ def cut_fields(patch: Patch, side_um: float) -> list[Patch]:
     side = round(side_um / patch.mpp)
     rows, columns = (size // side for size in patch.image.shape[:2])
     if not rows or not columns:
-        width, height = patch.size_um
-        raise ValueError(
-            f"{patch.name or 'patch'}: expected sides of at least {side_um:g} microns for feature distances, "
-            f"found {width:.4g} x {height:.4g}"
-        )
+        wanted = f"sides of at least {side_um:g} microns for feature distances"
+        raise ValueError("{}: expected {}, found {:.4g} x {:.4g}".format(patch.name or "patch", wanted, *patch.size_um))
     top, left = (patch.image.shape[0] - rows * side) // 2, (patch.image.shape[1] - columns * side) // 2
     return [
         Patch(patch.image[y : y + side, x : x + side], patch.mpp, patch.name)

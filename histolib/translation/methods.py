@@ -9,7 +9,6 @@ from .inference import translate
 from .stain_transfer import macenko, recolour_hed, recolour_od, reinhard
 
 Load = Callable[[str], Any]
-Roles = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +25,7 @@ class Translation:
 
     about: str
     run: Callable[[Patch, str, Load], Patch]
-    needs: Roles = ()
+    needs: tuple[str, ...] = ()
 
 
 def _with_gain(recolour: Callable[..., Patch]) -> Callable[[Patch, str, Load], Patch]:
@@ -39,17 +38,16 @@ def _with_gain(recolour: Callable[..., Patch]) -> Callable[[Patch, str, Load], P
     return run
 
 
-def _with(function: Callable[[Patch, Any], Patch], role: str) -> tuple[Callable[[Patch, str, Load], Patch], Roles]:
-    """A method that needs one loaded object, and the role of that object."""
-    return lambda patch, marker, load: function(patch, load(role)), (role,)
+def _with(function: Callable[[Patch, Any], Patch], role: str) -> Callable[[Patch, str, Load], Patch]:
+    return lambda patch, marker, load: function(patch, load(role))
 
 
-BOTH = ("he_reference", "ihc_reference")
+BOTH, HE = ("he_reference", "ihc_reference"), "he_reference"
 TRANSLATIONS: dict[str, Translation] = {
     "identity": Translation("the IHC without translation", lambda patch, marker, load: patch),
     "od": Translation("mean H&E colour of each pixel's optical density", _with_gain(recolour_od), BOTH),
     "hed": Translation("colour deconvolution, recoloured as H&E", _with_gain(recolour_hed), BOTH),
-    "reinhard": Translation("colour statistics of H&E in LAB space", *_with(reinhard, "he_reference")),
-    "macenko": Translation("stain vectors of H&E, stain amounts unchanged", *_with(macenko, "he_reference")),
-    "cyclegan": Translation("translation by the CycleGAN", *_with(translate, "ihc_to_he")),
+    "reinhard": Translation("colour statistics of H&E in LAB space", _with(reinhard, HE), (HE,)),
+    "macenko": Translation("stain vectors of H&E, stain amounts unchanged", _with(macenko, HE), (HE,)),
+    "cyclegan": Translation("translation by the CycleGAN", _with(translate, "ihc_to_he"), ("ihc_to_he",)),
 }

@@ -1,17 +1,16 @@
 """The two CycleGAN networks: a ResNet generator and a PatchGAN discriminator."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm as spectrally_normalised
 
-from ..io import Provenance, load_weights, save_weights
+from ..io import Provenance, load_weights, reading, save_weights
 from .content import DENSITY_BINS, DENSITY_STEP, stain_amount
 
 PALEST = 0.98  # largest initial colour magnitude in (-1, 1): tanh has almost no gradient beyond it
@@ -138,7 +137,7 @@ class Generator(nn.Module):
 
     def __init__(self, width: int = 64, blocks: int = 9, on_od: bool = False) -> None:
         super().__init__()
-        self.config: dict[str, int | bool] = {"width": width, "blocks": blocks, **({"on_od": True} if on_od else {})}
+        self.config: dict[str, int] = {"width": width, "blocks": blocks} | ({"on_od": True} if on_od else {})
         self.mpp: float | None = None
         self.direction, self.marker, self.provenance = "ihc_to_he", "nuclear", Provenance()
         self.encoder = nn.Sequential(
@@ -187,11 +186,11 @@ class Generator(nn.Module):
 
     def save(self, path: str | Path) -> None:
         """Write weights and attributes to one safetensors file."""
-        known = {"config": self.config, "mpp": self.mpp, "direction": self.direction, "marker": self.marker}
+        known = {name: getattr(self, name) for name in ("config", "mpp", "direction", "marker")}
         save_weights(path, self.state_dict(), self.provenance.card() | known)
 
     @classmethod
-    def load(cls, path: str | Path) -> Generator:
+    def load(cls, path: str | Path) -> Self:
         """Read a generator written by `save`, in evaluation mode.
 
         Raises:
@@ -199,12 +198,9 @@ class Generator(nn.Module):
             ValueError: the file is damaged or contains other weights.
         """
         state, card = load_weights(path)
-        try:
+        with reading(path, "the weights of a generator", KeyError, TypeError, RuntimeError):
             generator = cls(**card.pop("config"))
             generator.load_state_dict(state)
-        except (KeyError, TypeError, RuntimeError) as error:
-            reason = str(error).partition("\n")[0]
-            raise ValueError(f"{path}: expected the weights of a generator, found others ({reason})") from None
         for name in ("mpp", "direction", "marker"):
             setattr(generator, name, card.pop(name, getattr(generator, name)))
         generator.provenance = Provenance.from_card(card)
@@ -235,8 +231,7 @@ class PatchDiscriminator(nn.Module):
             stride = 2 if i < layers - 1 else 1
             modules.append(nn.Conv2d(channels[i], channels[i + 1], 4, stride, padding=1, bias=spectral_norm))
             modules += [*([] if spectral_norm else [InstanceNorm()]), nn.LeakyReLU(0.2, inplace=True)]
-        modules.append(nn.Conv2d(channels[-1], 1, 4, padding=1))
-        self.layers = nn.Sequential(*modules)
+        self.layers = nn.Sequential(*modules, nn.Conv2d(channels[-1], 1, 4, padding=1))
         self.apply(_initialise)
         for module in self.layers:
             if spectral_norm and isinstance(module, nn.Conv2d):

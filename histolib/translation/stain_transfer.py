@@ -1,11 +1,10 @@
 """Classical stain transfer, the rivals of the CycleGAN, and the stain statistics that it uses."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from skimage import color
@@ -46,7 +45,7 @@ class StainReference:
     second_level: np.ndarray
 
     @classmethod
-    def fit(cls, patches: Iterable[Patch], domain: str = "he") -> StainReference:
+    def fit(cls, patches: Iterable[Patch], domain: str = "he") -> Self:
         """Describe the stain of patches: tables from all pixels, statistics from tissue pixels.
 
         Raises:
@@ -66,19 +65,14 @@ class StainReference:
         found = np.concatenate(tissue) if tissue else np.empty((0, 3), np.uint8)
         stains = _macenko_stains(found)
         if stains is None:
-            amount = f"{len(found)} tissue pixels in {len(tissue)} patches"
-            raise ValueError(f"StainReference.fit: expected tissue, found {amount}")
+            raise ValueError(
+                f"StainReference: expected tissue, found {len(found)} tissue pixels in {len(tissue)} patches"
+            )
         lab = color.rgb2lab(found)
         amounts = separate_stains(found[None], "hematoxylin", SECOND_STAIN[domain])[0]
-        tables = map(_complete, sums, counts)
-        values = {
-            "density_colours": next(tables), "hematoxylin_colours": next(tables),
-            "lab_mean": lab.mean(axis=0), "lab_std": lab.std(axis=0), "stain_vectors": stains[0],
-            "stain_levels": stains[1], "density_level": np.percentile(summed_density(found), 99),
-            "hematoxylin_level": np.percentile(amounts[:, 0], 99),
-            "second_level": np.median(amounts[:, 1]),
-        }  # fmt: skip
-        return cls(domain, **{name: np.asarray(value, np.float32) for name, value in values.items()})
+        levels = np.percentile(summed_density(found), 99), np.percentile(amounts[:, 0], 99), np.median(amounts[:, 1])
+        values = (*map(_complete, sums, counts), lab.mean(axis=0), lab.std(axis=0), *stains, *levels)
+        return cls(domain, *(np.asarray(value, np.float32) for value in values))
 
     def colours(self, marker: str = "nuclear", gain: float = 1.0) -> np.ndarray:
         """Colour (B, 3) for each bin of the other domain's stain amount after multiplication by `gain`.
@@ -89,7 +83,7 @@ class StainReference:
         bins = gain * (np.arange(DENSITY_BINS) + 0.5)
         return table[np.clip(bins, 0, DENSITY_BINS - 1).astype(int)]
 
-    def gain(self, source: StainReference, marker: str = "nuclear") -> float:
+    def gain(self, source: "StainReference", marker: str = "nuclear") -> float:
         """Ratio of the 99th percentiles of stain amount, this domain over the source, for `recolour_od`."""
         name = "density_level" if marker == "nuclear" else "hematoxylin_level"
         return float(getattr(self, name) / getattr(source, name))
@@ -102,7 +96,7 @@ class StainReference:
         save_weights(path, tensors, {"kind": "StainReference", "domain": self.domain})
 
     @classmethod
-    def load(cls, path: str | Path) -> StainReference:
+    def load(cls, path: str | Path) -> Self:
         """Read a reference written by `save`.
 
         Raises:
@@ -127,9 +121,8 @@ def recolour_od(patch: Patch, reference: StainReference, gain: float = 1.0, mark
         gain: factor on the stain amount before the lookup (`StainReference.gain`).
         marker: what DAB stains.
     """
-    source = "ihc" if reference.domain == "he" else "he"
-    table = np.rint(reference.colours(marker, gain)).astype(np.uint8)
-    return replace(patch, image=table[_bins(patch.image, density_weights(source, marker))])
+    weights = density_weights("ihc" if reference.domain == "he" else "he", marker)
+    return replace(patch, image=np.rint(reference.colours(marker, gain)).astype(np.uint8)[_bins(patch.image, weights)])
 
 
 def recolour_hed(patch: Patch, reference: StainReference, gain: float = 1.0, marker: str = "nuclear") -> Patch:
@@ -175,8 +168,7 @@ def macenko(patch: Patch, reference: StainReference) -> Patch:
     stains = _macenko_stains(pixels[summed_density(pixels) > TISSUE_DENSITY])
     if stains is None:
         return patch
-    vectors, levels = stains
-    scaled = _amounts(pixels, vectors) * (reference.stain_levels / levels)
+    scaled = _amounts(pixels, stains[0]) * (reference.stain_levels / stains[1])
     return replace(patch, image=rgb_from_density(scaled @ reference.stain_vectors).reshape(patch.image.shape))
 
 

@@ -3,17 +3,17 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from accelerate import PartialState
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..config import CycleGANSettings
 from ..imaging import Patch, resample
-from ..io import Provenance, file_digest
+from ..io import Provenance, file_digest, reading
 from ..training import fit, load_checkpoint
 from ..training.loop import CHECKPOINT
 from .content import DENSITY_STEP, stain_amount
@@ -68,9 +68,8 @@ def train_cyclegan(
     if start is not None:
         made_by["start"] = _start_from(task, Path(start))
 
-    def scores(networks: Mapping[str, nn.Module], step: int) -> Mapping[str, float]:
-        assert validate is not None
-        return validate({name: cast(Generator, network.eval()) for name, network in networks.items()})
+    def scores(networks: Mapping[str, Any], step: int) -> Mapping[str, float]:
+        return validate({name: network.eval() for name, network in networks.items()}) if validate else {}
 
     history = fit(
         task, draw, steps=settings.warm_steps + settings.steps, batch_size=settings.batch_size, settings=made_by,
@@ -132,10 +131,9 @@ def unpaired_crops(ihc: Sequence[Patch], he: Sequence[Patch], settings: CycleGAN
         side = max(1, round(settings.patch_px * settings.mpp / patch.mpp))
         height, width = patch.image.shape[:2]
         if side > min(height, width):
-            wanted = f"at least {settings.patch_px * settings.mpp:.1f} um for crops of {settings.patch_px} px"
+            wanted = f"{settings.patch_px * settings.mpp:.1f} um for crops of {settings.patch_px} px"
             found = "{:.1f} x {:.1f} um".format(*patch.size_um)
-            name = patch.name or "patch"
-            raise ValueError(f"{name}: expected sides of {wanted} at {settings.mpp} um, found {found}")
+            raise ValueError(f"{patch.name or 'patch'}: expected sides of at least {wanted}, found {found}")
         top, left = rng.integers(height - side + 1), rng.integers(width - side + 1)
         pixels = resample(patch.image[top : top + side, left : left + side], settings.patch_px / side)
         pixels = np.rot90(pixels, int(rng.integers(4)))
@@ -151,18 +149,16 @@ def unpaired_crops(ihc: Sequence[Patch], he: Sequence[Patch], settings: CycleGAN
 def _build(
     ihc: Sequence[Patch], he: Sequence[Patch], settings: CycleGANSettings, consistency: Consistency | None = None
 ) -> tuple[CycleGAN, Draw]:
-    domains = {"ihc": ihc, "he": he}
-    for domain, patches in domains.items():
+    tables, references = {}, {}
+    for domain, patches in (("ihc", ihc), ("he", he)):
         if not len(patches):
             raise ValueError(f"train_cyclegan: expected {domain} patches, found none")
-    tables, references = {}, {}
-    if settings.warm_steps or settings.on_od:
-        for domain, patches in domains.items():
+        if settings.warm_steps or settings.on_od:
             spread = range(0, len(patches), -(-len(patches) // REFERENCE_PATCHES))
             references[domain] = StainReference.fit((patches[i] for i in spread), domain)
-        for source, target in DIRECTIONS.values():
-            gain = references[target].gain(references[source], settings.marker)
-            tables[target] = references[target].colours(settings.marker, gain)
+    for source, target in DIRECTIONS.values() if references else ():
+        gain = references[target].gain(references[source], settings.marker)
+        tables[target] = references[target].colours(settings.marker, gain)
     return CycleGAN(settings, tables, consistency), unpaired_crops(ihc, he, settings)
 
 
@@ -176,18 +172,14 @@ def _start_from(task: CycleGAN, folder: Path) -> str:
         own.load_state_dict(generator.state_dict())
     if (folder / CHECKPOINT).is_file():
         modules = load_checkpoint(folder / CHECKPOINT)["modules"]
-        try:
+        size = f"width {task.settings.discriminator_width}, spectral_norm {task.settings.spectral_norm}"
+        with reading(folder / CHECKPOINT, f"discriminators of {size}", KeyError, RuntimeError):
             for domain, network in task.discriminators.items():
                 network.load_state_dict(modules[f"discriminator_{domain}"])
-        except (KeyError, RuntimeError) as error:
-            wanted = f"width {task.settings.discriminator_width}, spectral_norm {task.settings.spectral_norm}"
-            found = f"others ({' '.join(str(error).split())[:200]})"
-            raise ValueError(f"{folder / CHECKPOINT}: expected discriminators of {wanted}, found {found}") from None
     return f"{folder.resolve().name} {'-'.join(map(file_digest, paths))}"
 
 
 def _save(task: CycleGAN, folder: str | Path, provenance: Provenance) -> None:
-    for name in task.kept:
-        generator = cast(Generator, task.modules[name])
+    for name, generator in task.generators.items():
         generator.provenance = provenance
         generator.save(Path(folder) / f"{name}.safetensors")

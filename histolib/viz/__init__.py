@@ -6,15 +6,6 @@ from .style import save_figure
 from .widgets import before_after, browse, upload
 
 __all__ = [
-    "before_after",
-    "browse",
-    "figure_counts",
-    "figure_curves",
-    "figure_distributions",
-    "figure_intervals",
-    "figure_layers",
-    "figure_maps",
-    "figure_patches",
-    "save_figure",
-    "upload",
-]
+    "before_after", "browse", "figure_counts", "figure_curves", "figure_distributions", "figure_intervals",
+    "figure_layers", "figure_maps", "figure_patches", "save_figure", "upload",
+]  # fmt: skip

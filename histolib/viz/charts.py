@@ -1,7 +1,5 @@
 """Figures of numbers: curves, scores with intervals, distributions, counts."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from itertools import cycle
 from typing import Any
@@ -18,16 +16,10 @@ Scores = Mapping[str, float | tuple[float | None, float | None, float | None] | 
 
 
 def figure_curves(
-    groups: Mapping[str, pd.DataFrame | Mapping[str, Any]],
-    *,
-    title: str = "",
-    xlabel: str = "step",
-    ylabel: str = "",
-    smooth: int = 1,
-    better: Mapping[str, str] = NONE,
-    marks: Mapping[str, float | Sequence[float]] = NONE,
+    groups: Mapping[str, pd.DataFrame | Mapping[str, Any]], *, title: str = "", xlabel: str = "step", ylabel: str = "",
+    smooth: int = 1, better: Mapping[str, str] = NONE, marks: Mapping[str, float | Sequence[float]] = NONE,
     spans: Mapping[str, tuple[float, float]] = NONE,
-) -> Figure:
+) -> Figure:  # fmt: skip
     """Named lines in named panels: losses, scores over training, F1 over the radius, values along a row.
 
     Args:
@@ -65,10 +57,8 @@ def figure_curves(
                 axes.text((first + last) / 2, 1.01, name, ha="center", transform=axes.get_xaxis_transform())
             axes.set(title=wrapped(above, 12 / columns), xlabel=xlabel, ylabel=ylabel)
             axes.locator_params(nbins=5)
-            if len(groups) > 1 and len([*lines, *marks]) > 1:
-                axes.legend()
-        if len(groups) == 1 and len([*lines, *marks]) > 1:
-            add_legend(figure)
+            if len([*lines, *marks]) > 1:
+                add_legend(figure) if len(groups) == 1 else axes.legend()
     return figure
 
 
@@ -98,10 +88,10 @@ def figure_intervals(
     with style():
         figure, ((axes,),) = panels(1, 1, title)
         for i, (name, shade) in enumerate(colours(names).items()):
-            height = y + (i - (len(names) - 1) / 2) * 0.15
-            score, *ends = table[:, i].T
-            axes.hlines(height, *np.where(ends[1] > ends[0], ends, np.nan), color=shade, linewidth=4)
-            for end in np.where(ends[1] > ends[0], ends, np.nan):
+            height, (score, low, high) = y + (i - (len(names) - 1) / 2) * 0.15, table[:, i].T
+            ends = np.where(high > low, (low, high), np.nan)
+            axes.hlines(height, *ends, color=shade, linewidth=4)
+            for end in ends:
                 axes.plot(end, height, "|", color=shade, markersize=16, markeredgewidth=3)
             label = name if len(names) > 1 else None
             axes.plot(score, height, SHAPES[i % 6], color=shade, markersize=12, markeredgecolor="black", label=label)

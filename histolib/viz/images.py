@@ -1,7 +1,5 @@
 """Figures of tissue: grids of patches with points and outlines, maps of a network, stains."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from itertools import cycle
 from typing import Any
@@ -18,8 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from ..imaging import Patch, separate_stains, summed_density
 from .style import COLOURS, NONE, add_legend, add_scale_bar, colours, panels, style, wrapped
 
-Rows = Mapping[str, Sequence[Patch]]
-Marks = Mapping[str, Sequence[Any]]
+Rows = Mapping[str, Sequence[Any]]  # name of a row to something for each patch
 
 CHANNELS = ("image", "hematoxylin", "second stain", "summed density")
 LAYERS = ("types", "outlines", "points", "none")
@@ -31,7 +28,7 @@ HOLLOW = ("kept", "lost", "new")
 
 
 def figure_patches(
-    rows: Rows, titles: Sequence[str] = (), *, title: str = "", points: Marks = NONE, outlines: Marks = NONE
+    rows: Rows, titles: Sequence[str] = (), *, title: str = "", points: Rows = NONE, outlines: Rows = NONE
 ) -> Figure:
     """A grid of patches with scale bars, and with points and outlines on request. One row is wrapped to fill the page.
 
@@ -157,15 +154,9 @@ def show_values(axes: Axes, values: np.ndarray, palette: Any, limits: tuple[floa
 
 
 def figure_layers(
-    patches: Mapping[str, Patch],
-    channel: str = "image",
-    layer: str = "none",
-    *,
-    xy: np.ndarray | None = None,
-    types: Sequence[str] = (),
-    instances: np.ndarray | None = None,
-    title: str = "",
-) -> Figure:
+    patches: Mapping[str, Patch], channel: str = "image", layer: str = "none", *, xy: np.ndarray | None = None,
+    types: Sequence[str] = (), instances: np.ndarray | None = None, title: str = "",
+) -> Figure:  # fmt: skip
     """One tile in one or two stains: a channel of the image below, a layer of the annotation above.
 
     Args:
@@ -190,9 +181,7 @@ def figure_layers(
         sets = {name: np.asarray(xy)[[each == name for each in types]] for name in dict.fromkeys(types)}
         marks["points"] = {"": [sets if layer == "types" else {"annotated": xy}] * len(patches)}
     stains = {name: SECOND_STAIN[name] if channel == "second stain" else channel for name in patches}
-    titles = [
-        name if channel == "image" else f"{name}, {stain.replace('dab', 'DAB')}" for name, stain in stains.items()
-    ]
+    titles = [f"{name}, {stain.replace('dab', 'DAB')}".removesuffix(", image") for name, stain in stains.items()]
     with style():
         figure = figure_patches({"": list(patches.values())}, titles, title=title, **marks)
         for axes, (name, patch) in zip(figure.axes, patches.items(), strict=False) if channel != "image" else ():

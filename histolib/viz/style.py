@@ -1,7 +1,5 @@
 """The common look of all figures, and figures on disk."""
 
-from __future__ import annotations
-
 import json
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -43,15 +41,9 @@ COLOURS = {
 }  # fmt: skip
 
 _RC: Any = {  # the stubs of matplotlib list every key as a literal
-    "axes.axisbelow": True,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": "medium",
-    "font.size": TEXT_PT,
-    "legend.frameon": False,
-    "lines.linewidth": 2.5,
-    "savefig.bbox": None,
-}
+    "axes.axisbelow": True, "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": "medium",
+    "font.size": TEXT_PT, "legend.frameon": False, "lines.linewidth": 2.5, "savefig.bbox": None,
+}  # fmt: skip
 
 
 @contextmanager
@@ -127,18 +119,15 @@ def save_figure(
         about: plain values, stored in the PNG as JSON under "Description".
         note: grey text in the bottom right corner of the saved files.
     """
-    written = []
-    stamps = {"png": {"Software": None, "Description": json.dumps(dict(about or {}))}}
-    stamps["pdf"] = {"CreationDate": None, "ModDate": None}
+    paths = [Path(folder) / f"{name}.png", Path(folder) / f"{name}.pdf"]
+    stamps = {"Software": None, "Description": json.dumps(dict(about or {}))}, {"CreationDate": None, "ModDate": None}
     with style():
         text = figure.text(0.995, 0.012, note, color="#666666", ha="right")
-        for kind, metadata in stamps.items():
-            path = Path(folder) / f"{name}.{kind}"
+        for path, metadata in zip(paths, stamps, strict=True):
             with replacing(path) as temporary:
-                figure.savefig(temporary, format=kind, dpi=SAVED_DPI, metadata=metadata)
-            written.append(path)
+                figure.savefig(temporary, format=path.suffix[1:], dpi=SAVED_DPI, metadata=metadata)
         text.remove()
-    return written
+    return paths
 
 
 def contact_sheet(pictures: Sequence[tuple[str, Image.Image]], columns: int = 4, cell_px: int = 420) -> Image.Image:

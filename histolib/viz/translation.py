@@ -1,7 +1,5 @@
 """Figures of a translation between stains: before and after, and what a discriminator sees."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """Interactive viewers: ipywidgets around a function that draws, and a still figure where there is no browser."""
 
-from __future__ import annotations
-
 import base64
 import html
 import io
@@ -11,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import ipywidgets as widgets
 from matplotlib.figure import Figure
 
 from ..config import HEADLESS
@@ -102,8 +101,6 @@ def upload(
     options, first = _settle(choices, {})
     if os.environ.get(HEADLESS):
         return find(example.read_bytes(), example.name, mpp, **first)[0]
-    import ipywidgets as widgets
-
     file = widgets.FileUpload(accept="image/*", multiple=False, description="image")
     scale = widgets.BoundedFloatText(mpp, min=0.05, max=2.0, step=0.01, description="µm per pixel", style=FULL_LABEL)
     controls = {name: _control(name, options[name], first[name]) for name in options}
@@ -138,8 +135,6 @@ def _settle(choices: Choices, wanted: Mapping[str, Any]) -> tuple[dict[str, Sequ
 
 def _control(name: str, values: Sequence[Any], value: Any, live: bool = False) -> Any:
     """A slider for numbers, a check box for booleans, a menu for everything else."""
-    import ipywidgets as widgets
-
     look = {"description": name.replace("_", " "), "style": FULL_LABEL, "disabled": len(values) < 2}
     if all(isinstance(each, bool) for each in values):
         return widgets.Checkbox(value, indent=False, layout=widgets.Layout(width="auto"), **look)
@@ -157,8 +152,6 @@ def _labelled(values: Sequence[Any]) -> tuple[tuple[str, Any], ...]:
 
 def _viewer(controls: Sequence[Any], draw: Callable[[], Figure], *between: Any) -> Any:
     """A box of controls, a status line, further widgets, and the picture that `draw` makes after each change."""
-    import ipywidgets as widgets
-
     row = widgets.HBox(controls, layout=widgets.Layout(flex_flow="row wrap", grid_gap="0 16px"))
     status = widgets.Label("")
     unstretched = widgets.Layout(max_width="99%", align_self="flex-start")

@@ -5,20 +5,18 @@ its own process and times the second; the implementations alternate. Compare the
 machine; on a shared machine, compare the processor time with one thread.
 """
 
-import argparse
 import random
-import resource
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import chain
 from statistics import median
 
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
+from common import options, peak_mb
 from torch import Tensor, nn
 
 from histolib.config import profile
@@ -32,35 +30,25 @@ RUNS = {
 }
 
 
-class PlainBlock(nn.Module):
+class PlainBlock(nn.Sequential):
     def __init__(self, channels: int) -> None:
-        super().__init__()
-        layers = []
-        for activation in ([nn.ReLU(True)], []):
-            layers += [nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3), nn.InstanceNorm2d(channels)]
-            layers += activation
-        self.body = nn.Sequential(*layers)
+        half = nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3), nn.InstanceNorm2d(channels)
+        other = nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3), nn.InstanceNorm2d(channels)
+        super().__init__(*half, nn.ReLU(True), *other)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.body(x)
+        return x + super().forward(x)
 
 
 def plain_generator() -> nn.Module:
-    def normed(*layers: nn.Module, channels: int) -> list[nn.Module]:
-        return [*layers, nn.InstanceNorm2d(channels), nn.ReLU(True)]
-
     one, two, four = WIDTH, 2 * WIDTH, 4 * WIDTH
-    return nn.Sequential(
-        *normed(nn.ReflectionPad2d(3), nn.Conv2d(3, one, 7), channels=one),
-        *normed(nn.Conv2d(one, two, 3, 2, 1), channels=two),
-        *normed(nn.Conv2d(two, four, 3, 2, 1), channels=four),
-        *(PlainBlock(four) for _ in range(BLOCKS)),
-        *normed(nn.ConvTranspose2d(four, two, 3, 2, 1, 1), channels=two),
-        *normed(nn.ConvTranspose2d(two, one, 3, 2, 1, 1), channels=one),
-        nn.ReflectionPad2d(3),
-        nn.Conv2d(one, 3, 7),
-        nn.Tanh(),
-    )
+    layers: list[nn.Module] = [nn.ReflectionPad2d(3)]
+    for layer in (nn.Conv2d(3, one, 7), nn.Conv2d(one, two, 3, 2, 1), nn.Conv2d(two, four, 3, 2, 1)):
+        layers += [layer, nn.InstanceNorm2d(layer.out_channels), nn.ReLU(True)]
+    layers += [PlainBlock(four) for _ in range(BLOCKS)]
+    for layer in (nn.ConvTranspose2d(four, two, 3, 2, 1, 1), nn.ConvTranspose2d(two, one, 3, 2, 1, 1)):
+        layers += [layer, nn.InstanceNorm2d(layer.out_channels), nn.ReLU(True)]
+    return nn.Sequential(*layers, nn.ReflectionPad2d(3), nn.Conv2d(one, 3, 7), nn.Tanh())
 
 
 def plain_discriminator() -> nn.Module:
@@ -74,8 +62,9 @@ def plain_discriminator() -> nn.Module:
 def plain_step(identity: bool) -> Callable[[Tensor, Tensor], None]:
     """Zhu et al. 2017 as published: separate passes, least squares, pools of 50, Adam."""
     g, f, d_x, d_y = plain_generator(), plain_generator(), plain_discriminator(), plain_discriminator()
-    generators = torch.optim.Adam(chain(g.parameters(), f.parameters()), 2e-4, (0.5, 0.999))
-    discriminators = torch.optim.Adam(chain(d_x.parameters(), d_y.parameters()), 2e-4, (0.5, 0.999))
+    judges = [*d_x.parameters(), *d_y.parameters()]
+    generators = torch.optim.Adam([*g.parameters(), *f.parameters()], 2e-4, (0.5, 0.999))
+    discriminators = torch.optim.Adam(judges, 2e-4, (0.5, 0.999))
     pools: tuple[list[Tensor], list[Tensor]] = ([], [])
 
     def aim(scores: Tensor, target: float) -> Tensor:
@@ -93,7 +82,7 @@ def plain_step(identity: bool) -> Callable[[Tensor, Tensor], None]:
         x, y = 2 * x - 1, 2 * y - 1
         fake_y, fake_x = g(x), f(y)
         back_x, back_y = f(fake_y), g(fake_x)
-        for parameter in chain(d_x.parameters(), d_y.parameters()):
+        for parameter in judges:
             parameter.requires_grad_(False)
         generators.zero_grad()
         loss = aim(d_y(fake_y), 1) + aim(d_x(fake_x), 1) + 10 * (F.l1_loss(back_x, x) + F.l1_loss(back_y, y))
@@ -101,7 +90,7 @@ def plain_step(identity: bool) -> Callable[[Tensor, Tensor], None]:
             loss = loss + 5 * (F.l1_loss(g(y), y) + F.l1_loss(f(x), x))
         loss.backward()
         generators.step()
-        for parameter in chain(d_x.parameters(), d_y.parameters()):
+        for parameter in judges:
             parameter.requires_grad_(True)
         discriminators.zero_grad()
         for network, real, fake, pool in ((d_y, y, fake_y, pools[0]), (d_x, x, fake_x, pools[1])):
@@ -135,36 +124,26 @@ def measure(run: str, way: str) -> None:
         start = time.perf_counter(), time.process_time()
         step(x, y)
         end = time.perf_counter(), time.process_time()
-    print(
-        end[0] - start[0], end[1] - start[1], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
-    )  # Linux counts in KiB
+    print(end[0] - start[0], end[1] - start[1], peak_mb())
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.measure:
-        measure(*arguments.measure)
-        return
-    found: dict[tuple[str, str], list[tuple[float, ...]]] = {}
-    for _ in range(arguments.repeats):
+    found: dict[tuple[str, str], list[list[float]]] = {}
+    for _ in range(options(__doc__, repeats=3).repeats):
         for run, ways in RUNS.items():
             for way in ways:
-                command = [sys.executable, __file__, "--measure", run, way]
+                command = [sys.executable, __file__, run, way]
                 output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-                numbers = tuple(map(float, output.split()[-3:]))
-                found.setdefault((run, way), []).append(numbers)
-                print(f"{run}, {way}: " + ", ".join(f"{number:.1f}" for number in numbers), file=sys.stderr, flush=True)
+                found.setdefault((run, way), []).append([float(number) for number in output.split()[-3:]])
     cost = {key: [median(values) for values in zip(*rows, strict=True)] for key, rows in found.items()}
-    print(f"{'a step':<24}{'way':<8}{'s':>8}{'CPU s':>8}{'peak MB':>9}{'plain / ours: s':>17}{'CPU s':>8}{'MB':>8}")
-    for (run, way), ours in cost.items():
+    print(f"{'a step':<24}{'way':<8}{'s':>8}{'CPU s':>8}{'peak MB':>9}{'plain / ours: CPU s':>21}")
+    for (run, way), (wall, cpu, memory) in cost.items():
         rival = cost.get((run, "plain"), cost["identity on, float32", "plain"])
-        ratios = [theirs / own for theirs, own in zip(rival, ours, strict=True)]
-        print(f"{run:<24}{way:<8}{ours[0]:8.2f}{ours[1]:8.2f}{ours[2]:9.0f}", end="")
-        print(f"{ratios[0]:17.2f}{ratios[1]:8.2f}{ratios[2]:8.2f}")
+        print(f"{run:<24}{way:<8}{wall:8.2f}{cpu:8.2f}{memory:9.0f}{rival[1] / cpu:21.2f}")
 
 
 if __name__ == "__main__":
-    main()
+    if len(sys.argv) == 3 and sys.argv[1] in RUNS:
+        measure(*sys.argv[1:])
+    else:
+        main()

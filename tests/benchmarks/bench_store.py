@@ -16,12 +16,12 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
+from common import seconds
 
 from histolib.data import PanNuke
 from histolib.data.phantom import write_pannuke
 
 DRAWN = 24
-WHOLE_FOLD = 2656  # patches in the first fold of PanNuke
 OURS = "from histolib.data.prepare import prepare_pannuke; prepare_pannuke(sys.argv[1])"
 AT_ONCE = """
 import zipfile
@@ -80,43 +80,28 @@ def measure(script: str, root: Path) -> tuple[float, float]:
 
 def milliseconds(patches: PanNuke, indices: np.ndarray) -> float:
     """Median of reading one sample."""
-    times = []
-    for index in indices:
-        start = time.perf_counter()
-        patches[int(index)]
-        times.append(time.perf_counter() - start)
-    return 1e3 * median(times)
+    works = [lambda index=index: patches[int(index)] for index in indices]
+    return 1e3 * median(seconds(*works, clock=time.perf_counter))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=500, help="patches of the fold (default: 500)")
-    parser.add_argument("--forms", default="folder,zip", help="default: folder,zip")
     parser.add_argument("--no-rival", action="store_true", help="a whole fold loaded at once takes 14 GB")
-    parser.add_argument("--folder", type=Path, help="where to write 5 MB a patch (default: a temporary folder)")
     args = parser.parse_args()
-    print(f"{'fold':<22}{'way':<12}{'s':>8}{'anonymous MB':>14}{'rival / ours: s':>17}{'MB':>8}")
-    for form in args.forms.split(","):
-        with tempfile.TemporaryDirectory(dir=args.folder) as name:
+    for form in ("folder", "zip"):
+        with tempfile.TemporaryDirectory() as name:
             root = Path(name)
             write_fold(root, args.images, form == "zip")
-            ours = measure(OURS, root)
-            label = f"{args.images:,} patches, {form}"
-            print(f"{label:<22}{'row by row':<12}{ours[0]:8.1f}{ours[1]:14.0f}")
-            if not args.no_rival:
-                rival = measure(AT_ONCE, root)
-                ratios = f"{rival[0] / ours[0]:17.2f}{rival[1] / ours[1]:8.1f}"
-                print(f"{label:<22}{'at once':<12}{rival[0]:8.1f}{rival[1]:14.0f}{ratios}")
-            if args.images != WHOLE_FOLD:
-                scale = WHOLE_FOLD / args.images
-                print(f"extrapolated to {WHOLE_FOLD:,}: {scale * ours[0]:.0f} s, the same memory")
-            stored, size = PanNuke(root), sum(path.stat().st_size for path in root.rglob("compact/*/*"))
+            for way, script in (("row by row", OURS), ("at once", AT_ONCE))[: 1 if args.no_rival else 2]:
+                cost, memory = measure(script, root)
+                print(f"{args.images:,} patches, {form}, {way}: {cost:.1f} s, {memory:.0f} MB of anonymous memory")
+            size = sum(path.stat().st_size for path in root.rglob("compact/*/*"))
             order = np.random.default_rng(0).integers(0, args.images, 200)
-            print(f"the store: {size / 1e6:.0f} MB; a row in any order {milliseconds(stored, order):.2f} ms", end="")
+            print(f"the store: {size / 1e6:.0f} MB; a row in any order {milliseconds(PanNuke(root), order):.2f} ms")
             if form == "folder":
                 (root / "compact").rename(root / "away")
-                print(f"; of the published folder {milliseconds(PanNuke(root), order):.2f} ms", end="")
-            print(flush=True)
+                print(f"a row of the published folder {milliseconds(PanNuke(root), order):.2f} ms", flush=True)
 
 
 if __name__ == "__main__":

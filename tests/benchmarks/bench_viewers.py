@@ -7,14 +7,13 @@ and shows the figure through IPython. The aim is checked in wall time; the ratio
 the load of the machine. Garbage collection causes the worst times.
 """
 
-import argparse
 import ast
 import os
 import runpy
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from collections.abc import Iterable
+from functools import cache, partial
 from itertools import cycle, islice
 from pathlib import Path
 from statistics import median
@@ -22,6 +21,7 @@ from typing import Any
 
 import matplotlib as mpl
 import torch
+from common import options, seconds
 from IPython.core.pylabtools import print_figure
 
 from histolib.ensemble import Models
@@ -45,6 +45,7 @@ CHANGES: list[tuple[str, str, Iterable[Any], str]] = [
 ]
 
 
+@cache
 def shown(viewer: str) -> tuple[dict[str, Any], Any]:
     """Run the cell of a viewer; returns its names and its box."""
     tree = ast.parse(CELLS["source"](viewer))
@@ -55,13 +56,6 @@ def shown(viewer: str) -> tuple[dict[str, Any], Any]:
         names |= {"SHIPPED": Models(), "ROUTES_BY_MARKER": DEFAULT_ROUTES}
     exec(compile(ast.Module(body, []), viewer, "exec"), names)
     return names, eval(compile(ast.Expression(last.value), viewer, "eval"), names)
-
-
-def timed(work: Callable[[], object]) -> tuple[float, float]:
-    """Milliseconds by the clock, and of the CPU."""
-    clock, cpu = time.perf_counter(), time.process_time()
-    work()
-    return 1e3 * (time.perf_counter() - clock), 1e3 * (time.process_time() - cpu)
 
 
 def plain(names: dict[str, Any], call: str, values: dict[str, Any]) -> bytes:
@@ -81,42 +75,31 @@ def plain(names: dict[str, Any], call: str, values: dict[str, Any]) -> bytes:
     return print_figure(figure, "png")
 
 
-def rows(repeats: int) -> Iterator[tuple[str, tuple[float, ...], float, float, int]]:
-    """Viewer and control, wall times, median CPU times of the viewer and of `interact`, bytes of a picture."""
-    opened: dict[str, tuple[dict[str, Any], Any]] = {}
-    for viewer, name, values, call in CHANGES:
-        if viewer not in opened:
-            opened[viewer] = shown(viewer)
-        names, box = opened[viewer]
-        row, picture = box.children[0], next(child for child in box.children if hasattr(child, "format"))
-        controls = {control.description: control for control in row.children}
-        ours, rival = [], []
-        for value in islice(values, repeats + 1):
-            before = picture.value
-            ours.append(timed(partial(setattr, controls[name], "value", value)))
-            assert picture.value != before, f"{viewer}: the picture stayed when {name} became {value}"
-            now = {key: control.value for key, control in controls.items() if hasattr(control, "value")}
-            now.pop("image", None)
-            rival.append(timed(partial(plain, names, call, now)))
-        # The first of each loads fonts and weights.
-        (clock, cpu), (_, plain_cpu) = (zip(*times[1:], strict=True) for times in (ours, rival))
-        yield f"{viewer}: {name}", clock, median(cpu), median(plain_cpu), len(picture.value)
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=15)
-    repeats = parser.parse_args().repeats
+    repeats = options(__doc__, repeats=15).repeats
     mpl.use("agg")
     torch.set_num_threads(1)
     os.environ.pop("HISTOLIB_HEADLESS", None)
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        head = "viewer: control", "median ms", "worst ms", "CPU ms", "interact / ours", "kB"
-        print("{:<28} {:>9} {:>9} {:>7} {:>13} {:>5}".format(*head), f" aim {AIM_MS} ms")
-        for what, clock, cpu, plain_cpu, size in rows(repeats):
-            line = f"{what:<28} {median(clock):9.0f} {max(clock):9.0f} {cpu:7.0f} {plain_cpu / cpu:12.1f}x"
-            print(line, f"{size / 1e3:5.0f}  {'kept' if median(clock) < AIM_MS else 'MISSED'}", flush=True)
+        for viewer, name, values, call in CHANGES:
+            names, box = shown(viewer)
+            row, picture = box.children[0], next(child for child in box.children if hasattr(child, "format"))
+            controls = {control.description: control for control in row.children}
+            times = []  # by the clock, of the CPU, of `interact`
+            for value in islice(values, repeats + 1):
+                before, clock, cpu = picture.value, time.perf_counter(), time.process_time()
+                controls[name].value = value
+                own = time.perf_counter() - clock, time.process_time() - cpu
+                assert picture.value != before, f"{viewer}: the picture stayed when {name} became {value}"
+                now = {key: control.value for key, control in controls.items() if hasattr(control, "value")}
+                now.pop("image", None)
+                times.append((*own, *seconds(partial(plain, names, call, now))))
+            clocks, cpus, rivals = zip(*times[1:], strict=True)  # the first loads fonts and weights
+            usual, worst, cpu = 1e3 * median(clocks), 1e3 * max(clocks), 1e3 * median(cpus)
+            aim = f"aim {'kept' if usual < AIM_MS else 'MISSED'}"
+            ratio = f"interact / ours {1e3 * median(rivals) / cpu:.1f}x"
+            print(f"{viewer}: {name}: {usual:.0f} ms, worst {worst:.0f}, {aim}; CPU {cpu:.0f} ms, {ratio}", flush=True)
 
 
 if __name__ == "__main__":

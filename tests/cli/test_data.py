@@ -1,9 +1,5 @@
 """`histolib data`: exit codes, output, and no import of torch."""
 
-import argparse
-import os
-import subprocess
-import sys
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -11,16 +7,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from histolib.cli.data import add_parser
+from histolib.cli.main import main
 from histolib.config import PROFILES
 from histolib.data.sources import sources
 
 
 def run(*argv: str | Path) -> int:
-    parser = argparse.ArgumentParser()
-    add_parser(parser.add_subparsers(required=True))
-    args = parser.parse_args(["data", *map(str, argv)])
-    return args.run(args)
+    return main(["data", *map(str, argv)])
 
 
 def picture(path: Path, size: int = 200) -> None:
@@ -58,13 +51,6 @@ def test_list_prints_state_licence_and_size_of_every_source(root, capsys):
     assert err == ""
 
 
-def test_list_works_without_a_data_folder(tmp_path, capsys, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert run("list") == 0
-    assert capsys.readouterr().out.count("missing") == len(sources())
-    assert os.listdir(tmp_path) == []
-
-
 def test_verify_prints_a_table(root, capsys):
     assert run("verify", "--root", root) == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
@@ -73,10 +59,17 @@ def test_verify_prints_a_table(root, capsys):
         ["bci", "1", "0", "0", "0", str(root / "bci")],
         ["endonuke", "4", "8", "0", "0", str(root / "endonuke")],
     ]
+    assert run("verify", "endonuke", "--root", root / "endonuke") == 0
+    assert str(root / "endonuke") in capsys.readouterr().out
+    (root / "phantom").mkdir()
+    (root / "bci").rename(root / "phantom" / "bci")
+    assert run("verify", "bci", "--root", root) == 0
+    assert str(root / "phantom" / "bci") in capsys.readouterr().out
 
 
-def test_verify_prints_repaired_defects_and_exits_0(root, capsys):
-    (root / "endonuke/dataset/labels/bulk/ann/2.txt").write_text("1 1 1\n1 1 1\n300 1 1\n")
+def test_verify_prints_repaired_defects_and_every_problem_and_exits_2_for_problems(root, capsys):
+    labels = root / "endonuke/dataset/labels/bulk/ann"
+    (labels / "2.txt").write_text("1 1 1\n1 1 1\n300 1 1\n")
     assert run("verify", "endonuke", "--root", root) == 0
     out, err = capsys.readouterr()
     repeated, outside, _, row = out.splitlines()
@@ -85,10 +78,6 @@ def test_verify_prints_repaired_defects_and_exits_0(root, capsys):
     assert "2.txt:3: point (300, 1) is outside" in outside
     assert row.split() == ["endonuke", "4", "7", "2", "0", str(root / "endonuke")]
     assert "problems" not in err
-
-
-def test_verify_prints_every_problem_and_exits_2(root, capsys):
-    labels = root / "endonuke/dataset/labels/bulk/ann"
     (labels / "1.txt").write_text("1 1\n")
     picture(root / "endonuke/dataset/images/3.png", 50)
     picture(root / "bci/HE/train/00000_train_0.png", 5)
@@ -103,20 +92,9 @@ def test_verify_prints_every_problem_and_exits_2(root, capsys):
     assert "found 3 problems" in err.splitlines()[-1]
 
 
-def test_verify_accepts_the_folder_of_a_data_set_and_finds_the_phantom(root, capsys):
-    assert run("verify", "endonuke", "--root", root / "endonuke") == 0
-    (root / "phantom").mkdir()
-    (root / "bci").rename(root / "phantom" / "bci")
-    assert run("verify", "bci", "--root", root) == 0
-    out = capsys.readouterr().out
-    assert str(root / "endonuke") in out
-    assert str(root / "phantom" / "bci") in out
-
-
-@pytest.mark.parametrize("name", [[], ["bci"]])
-def test_verify_of_an_empty_folder_is_an_error(tmp_path, name):
-    with pytest.raises(FileNotFoundError, match=r"expected a data set to verify|expected HE and IHC"):
-        run("verify", *name, "--root", tmp_path)
+def test_verify_of_an_empty_folder_is_an_error(tmp_path, refused):
+    assert "expected a data set to verify" in refused("data", "verify", "--root", tmp_path)
+    assert "expected HE and IHC" in refused("data", "verify", "bci", "--root", tmp_path)
 
 
 def test_download_unpacks_an_archive_and_prints_the_licence(tmp_path, capsys):
@@ -131,12 +109,11 @@ def test_download_unpacks_an_archive_and_prints_the_licence(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("name", ["bci", "consep", "hovernet-pannuke"])
-def test_download_lists_manual_steps_licence_and_leaks(tmp_path, name):
-    with pytest.raises(ValueError, match=r"\(1\) ") as error:
-        run("download", name, "--root", tmp_path)
-    assert str(tmp_path / name) in str(error.value)
-    assert f"licence: {sources()[name].licence}" in str(error.value)
-    assert ("any PanNuke score of these weights is leaked" in str(error.value)) == (name == "hovernet-pannuke")
+def test_download_lists_manual_steps_licence_and_leaks(tmp_path, refused, name):
+    told = refused("data", "download", name, "--root", tmp_path)
+    for part in ("(1) ", str(tmp_path / name), f"licence: {sources()[name].licence}"):
+        assert part in told
+    assert ("any PanNuke score of these weights is leaked" in told) == (name == "hovernet-pannuke")
 
 
 def test_prepare_finds_the_folder_of_the_data_set_and_leaves_it_alone(phantoms, tmp_path, capsys):
@@ -148,16 +125,7 @@ def test_prepare_finds_the_folder_of_the_data_set_and_leaves_it_alone(phantoms, 
     assert sorted(folder.rglob("*")) == before
 
 
-@pytest.mark.parametrize(
-    "argv", [[], ["eat"], ["download"], ["download", "imagenet"], ["verify", "imagenet"], ["prepare", "bci"]]
-)
-def test_wrong_usage_exits_2(argv):
-    with pytest.raises(SystemExit) as error:
-        run(*argv)
-    assert error.value.code == 2
-
-
-def test_phantom_draws_the_three_data_sets_and_spreads_tiles_over_slides(tmp_path, capsys, monkeypatch):
+def test_phantom_draws_the_three_data_sets_and_spreads_tiles_over_slides(tmp_path, capsys, refused, monkeypatch):
     tiny = replace(PROFILES["quick"], pannuke_per_fold=1, endonuke_runs=(2, 3), bci_pairs=(1, 1), bci_px=64)
     monkeypatch.setitem(PROFILES, "quick", tiny)
     assert run("phantom", "--root", tmp_path, "--seed", "3", "--slides", "3") == 0
@@ -165,23 +133,9 @@ def test_phantom_draws_the_three_data_sets_and_spreads_tiles_over_slides(tmp_pat
     assert capsys.readouterr().out.split() == [str(folder) for folder in folders]
     images = (tmp_path / "phantom/endonuke/dataset/images").iterdir()
     assert {int(path.stem) // 1000 for path in images} == {1, 2, 3}
-    with pytest.raises(ValueError, match=r"expected no files, or the phantom .* found .*'seed': 3"):
-        run("phantom", "--root", tmp_path, "--seed", "4")
+    told = refused("data", "phantom", "--root", tmp_path, "--seed", "4")
+    assert "expected no files, or the phantom " in told
+    assert "'seed': 3" in told
     for slides in ("0", "6"):
-        with pytest.raises(ValueError, match=f"--slides: expected 1 to 5, the number of tiles, found {slides}"):
-            run("phantom", "--root", tmp_path, "--slides", slides)
-
-
-def test_no_action_imports_torch(root, phantoms):
-    script = (
-        "import argparse, sys; from histolib.cli.data import add_parser; parser = argparse.ArgumentParser();"
-        "add_parser(parser.add_subparsers()); args = parser.parse_args(['data', *sys.argv[1:]]); args.run(args);"
-        "sys.exit('torch' in sys.modules)"
-    )
-    (root / "pannuke").symlink_to(phantoms["pannuke"])
-    (root / "consep").mkdir()
-    (root / "consep/types.json").write_text("{}")
-    for action in (["list"], ["verify", "bci"], ["download", "bci"], ["prepare", "pannuke", "--output", root / "new"]):
-        command = [sys.executable, "-c", script, *action, "--root", root]
-        ended = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert ended.returncode == 0, ended.stderr
+        told = refused("data", "phantom", "--root", tmp_path, "--slides", slides)
+        assert f"--slides: expected 1 to 5, the number of tiles, found {slides}" in told

@@ -2,17 +2,16 @@
 
 import logging
 import os
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from histolib.data import EndoNuke, PointDiscs, id_runs, phantom
+from histolib.data import EndoNuke, PointDiscs, id_runs
 from histolib.data.endonuke import draw_discs
 from histolib.data.splits import in_groups
-
-REAL = pytest.mark.skipif("HISTOLIB_REAL_DATA" not in os.environ, reason="HISTOLIB_REAL_DATA is not set")
 
 
 def tile(root: Path, number: int | str, size: tuple[int, int] = (200, 200), alpha: int = 255) -> Path:
@@ -41,66 +40,36 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_tiles_come_in_order_of_ids_and_annotators(root):
+def test_tiles_come_in_order_of_ids_and_annotators_with_the_scale_of_their_width(root):
     tiles = EndoNuke(root)
-    assert tiles.ids == (7, 7, 30, 100)
+    assert tiles.ids == EndoNuke(root / "dataset").ids == (7, 7, 30, 100)
     assert [sample.annotator for sample in tiles] == ["ann", "zoe", "ann", "ann"]
-    assert tiles.annotators == ("ann", "zoe")
-    assert tiles.marker == "nuclear"
+    assert [sample.patch.mpp for sample in tiles] == [0.5, 0.5, 0.25, 0.5]
+    assert (tiles.annotators, tiles.marker) == (("ann", "zoe"), "nuclear")
+    assert (tiles[0].xy.shape, tiles[0].types.shape) == ((0, 2), (0,)), "an empty label is a tile without nuclei"
+    assert (tiles.unlabelled, tiles.patch(101).mpp) == ((101,), 0.5)
     last = tiles[-1]
     assert last.patch.name == "100"
     np.testing.assert_array_equal(last.xy, [[1, 2], [3, 4], [199, 0]])
     np.testing.assert_array_equal(last.types, [0, 1, 2])
     assert (last.xy.dtype, last.types.dtype, last.problems) == (np.float64, np.int64, ())
-
-
-def test_the_scale_follows_from_the_width(root):
-    assert {sample.patch.name: sample.patch.mpp for sample in EndoNuke(root)} == {"7": 0.5, "30": 0.25, "100": 0.5}
-
-
-def test_one_annotator_or_study_can_be_read_alone(root):
     assert EndoNuke(root, annotator="zoe").ids == (7,)
     assert EndoNuke(root, study="hidden")[0].xy.tolist() == [[6, 6]]
     assert EndoNuke.studies(root) == ["bulk", "hidden"]
-
-
-def test_the_folder_dataset_itself_serves_as_root(root):
-    assert EndoNuke(root / "dataset").ids == EndoNuke(root).ids
-
-
-def test_an_empty_label_is_a_tile_without_nuclei_and_no_label_is_not(root):
-    tiles = EndoNuke(root, annotator="ann")
-    assert tiles[0].xy.shape == (0, 2)
-    assert tiles[0].types.shape == (0,)
-    assert tiles.unlabelled == (101,)
-    assert tiles.patch(101).mpp == 0.5
-
-
-def test_transparency_is_white(root):
     tile(root, 7, alpha=0)
-    assert (EndoNuke(root)[0].patch.image == 255).all()
+    assert (tiles[0].patch.image == 255).all(), "transparency is white"
 
 
-def test_points_outside_are_dropped_and_reported(root, caplog):
-    path = label(root, 100, "200 0 1\n-1 5 0\n0 0 1\n10 1e9 1\n")
+def test_points_outside_and_exact_repeats_are_dropped_and_reported(root, caplog):
+    path = label(root, 100, "200 0 1\n-1 5 0\n-0.5 199.49 1\n199.5 1e9 1\n")
     tiles = EndoNuke(root)
     with caplog.at_level(logging.WARNING):
         sample = tiles[3]
         tiles[3]
-    assert sample.xy.tolist() == [[0, 0]]
+    assert sample.xy.tolist() == [[-0.5, 199.49]], "a point may lie anywhere on the outermost pixels"
     assert [problem.split(": ")[0] for problem in sample.problems] == [f"{path}:{line}" for line in (1, 2, 4)]
     assert "(200, 0) is outside the tile of 200 px, dropped" in sample.problems[0]
     assert sorted(caplog.messages) == sorted(sample.problems), "each problem is logged once, however often it is read"
-
-
-def test_a_point_may_lie_anywhere_on_the_outermost_pixels(root):
-    label(root, 100, "-0.5 199.49 1\n199.5 0 1\n")
-    sample = EndoNuke(root)[3]
-    assert sample.xy.tolist() == [[-0.5, 199.49]]
-    assert len(sample.problems) == 1
-
-
-def test_exact_repeats_are_collapsed_and_reported_and_other_classes_kept(root):
     label(root, 100, "5 5 1\n6 6 1\n5 5 1\n5.0 5 1\n5 5 2\n")
     sample = EndoNuke(root)[3]
     assert sample.xy.tolist() == [[5, 5], [6, 6], [5, 5]]
@@ -109,54 +78,34 @@ def test_exact_repeats_are_collapsed_and_reported_and_other_classes_kept(root):
     assert "100.txt:3: point (5, 5) of class 1 repeats line 1, dropped" in sample.problems[0]
 
 
-def test_ten_thousand_points_are_read(root):
-    label(root, 30, "\n".join(f"{x} {y} 1" for x in range(100) for y in range(100)))
-    assert EndoNuke(root, annotator="ann")[1].xy.shape == (10_000, 2)
+def test_a_bad_line_and_a_file_name_other_than_an_id_are_named(root):
+    for line in ("5 5", "5 5 1 9", "5,5,1", "5 five 1", "nan 5 1", "5 5 3", "5 5 stroma", "5 5 1.0"):
+        path = label(root, 100, f"1 1 0\n\n{line}\n")
+        with pytest.raises(ValueError, match="expected") as error:
+            EndoNuke(root)[3]
+        assert str(error.value) == f"{path}:3: expected x and y in pixels and a class of 0, 1, 2, found {line!r}"
+    for write in (lambda: tile(root, "scan_1"), lambda: label(root, "scan_1", "")):
+        path = write()
+        with pytest.raises(ValueError, match=f"{re.escape(str(path))}.*expected a tile id as name"):
+            EndoNuke(root)
+        path.unlink()
 
 
-@pytest.mark.parametrize("line", ["5 5", "5 5 1 9", "5,5,1", "5 five 1", "nan 5 1", "5 5 3", "5 5 stroma", "5 5 1.0"])
-def test_a_bad_line_is_named_by_file_and_number(root, line):
-    path = label(root, 100, f"1 1 0\n\n{line}\n")
-    with pytest.raises(ValueError, match="expected") as error:
+@pytest.mark.parametrize("size", [(300, 300), (200, 400), (1, 1)])
+def test_a_tile_of_another_size_and_damaged_files_are_errors(root, size):
+    tile(root, 100, size)
+    with pytest.raises(ValueError, match=rf"100\.png: expected a tile .* found {size[0]} x {size[1]}"):
         EndoNuke(root)[3]
-    assert str(error.value) == f"{path}:3: expected x and y in pixels and a class of 0, 1, 2, found {line!r}"
-
-
-def test_a_binary_label_file_is_an_error(root):
-    path = label(root, 100, "")
-    path.write_bytes(b"\x89PNG\xff\xfe")
+    tile(root, 100).write_text("no image")
+    with pytest.raises(ValueError, match=r"100\.png: expected an 8-bit image"):
+        EndoNuke(root)[3]
+    tile(root, 100)
+    label(root, 100, "").write_bytes(b"\x89PNG\xff\xfe")
     with pytest.raises(ValueError, match=r"100\.txt: expected a text file"):
         EndoNuke(root)[3]
 
 
-@pytest.mark.parametrize("size", [(300, 300), (200, 400), (1, 1)])
-def test_a_tile_of_another_size_is_an_error(root, size):
-    tile(root, 100, size)
-    with pytest.raises(ValueError, match=rf"100\.png: expected a tile .* found {size[0]} x {size[1]}"):
-        EndoNuke(root)[3]
-
-
-def test_a_damaged_image_is_an_error(root):
-    tile(root, 100).write_text("no image")
-    with pytest.raises(ValueError, match=r"100\.png: expected an 8-bit image"):
-        EndoNuke(root)[3]
-
-
-def test_a_label_without_image_is_named(root):
-    label(root, 55, "1 1 1")
-    with pytest.raises(FileNotFoundError, match=r"images: expected an image for .*ann/55\.txt, found none"):
-        EndoNuke(root)
-
-
-@pytest.mark.parametrize("write", [lambda root: tile(root, "scan_1"), lambda root: label(root, "scan_1", "")])
-def test_a_file_name_other_than_an_id_is_an_error(root, write):
-    path = write(root)
-    with pytest.raises(ValueError, match="expected a tile id as name") as error:
-        EndoNuke(root)
-    assert str(path) in str(error.value)
-
-
-def test_missing_folders_are_named_beside_existing_ones(root, tmp_path):
+def test_missing_folders_and_images_are_named_beside_existing_ones(root, tmp_path):
     with pytest.raises(FileNotFoundError, match="expected study 'posterior', found bulk, hidden"):
         EndoNuke(root, study="posterior")
     with pytest.raises(FileNotFoundError, match="expected annotator 'bob', found ann, zoe"):
@@ -166,6 +115,9 @@ def test_missing_folders_are_named_beside_existing_ones(root, tmp_path):
     (root / "dataset/labels/empty").mkdir()
     with pytest.raises(FileNotFoundError, match="expected a folder for each annotator, found nothing"):
         EndoNuke(root, study="empty")
+    label(root, 55, "1 1 1")
+    with pytest.raises(FileNotFoundError, match=r"images: expected an image for .*ann/55\.txt, found none"):
+        EndoNuke(root)
 
 
 def test_ids_split_into_runs_where_the_gap_is_wide():
@@ -175,7 +127,7 @@ def test_ids_split_into_runs_where_the_gap_is_wide():
     assert id_runs(range(100_000)) == [list(range(100_000))]
 
 
-def test_discs_are_centred_on_their_points_and_have_the_radius():
+def test_discs_are_centred_on_their_points_split_halfway_and_numbered_without_gaps():
     xy = np.array([[20.0, 30.0], [60.0, 12.0]])
     labels, kept = draw_discs(xy, (50, 80), 6)
     assert list(kept) == [0, 1]
@@ -183,45 +135,34 @@ def test_discs_are_centred_on_their_points_and_have_the_radius():
         rows, columns = np.nonzero(labels == number)
         assert np.allclose([columns.mean(), rows.mean()], centre)
         assert len(rows) == pytest.approx(np.pi * 36, rel=0.1)
-
-
-def test_touching_discs_are_split_halfway():
-    labels, _ = draw_discs(np.array([[10.0, 10.0], [16.0, 10.0]]), (21, 27), 6)
-    assert (labels[:, :13] != 2).all()
-    assert (labels[:, 14:] != 1).all()
-
-
-def test_points_without_pixels_have_no_disc_and_ids_have_no_gap():
+    touching, _ = draw_discs(np.array([[10.0, 10.0], [16.0, 10.0]]), (21, 27), 6)
+    assert (touching[:, :13] != 2).all()
+    assert (touching[:, 14:] != 1).all()
     labels, kept = draw_discs(np.array([[5.0, 5.0], [500.0, 500.0], [5.0, 5.0], [15.0, 5.0]]), (20, 20), 3)
-    assert set(np.unique(labels)) == {0, 1, 2}
-    assert len(kept) == 2
-    assert kept[1] == 3
+    assert set(np.unique(labels)) == {0, 1, 2}, "points outside and covered points have no disc"
+    assert (len(kept), kept[1]) == (2, 3)
     assert not draw_discs(np.zeros((0, 2)), (4, 5), 3)[0].any()
     assert draw_discs(np.zeros((1, 2)), (1, 1), 3)[0].tolist() == [[1]]
 
 
-def test_discs_of_a_block_of_ids_can_be_selected(tmp_path):
-    tiles = EndoNuke(phantom.write_endonuke(tmp_path, runs=(2, 1)))
+def test_discs_of_a_block_of_ids_can_be_selected(phantoms):
+    tiles = EndoNuke(phantoms["endonuke"])
     samples = PointDiscs(tiles)
     chosen = in_groups(samples, [f"{tiles.ids[0]}-{tiles.ids[1]}"])
     assert len(chosen) == 2
     assert len(chosen[0].types) <= len(tiles[0].xy)
-    assert chosen[0].types.min() >= 1
-    assert chosen[0].group == str(tiles.ids[0])
+    assert (chosen[0].types.min() >= 1, chosen[0].group) == (True, str(tiles.ids[0]))
     with pytest.raises(ValueError, match="found no 99999-100000"):
         in_groups(samples, ["99999-100000"])
 
 
-@REAL
+@pytest.mark.skipif("HISTOLIB_REAL_DATA" not in os.environ, reason="HISTOLIB_REAL_DATA is not set")
 def test_real_tiles_are_read_in_three_runs():
     tiles = EndoNuke(Path(os.environ["HISTOLIB_REAL_DATA"]) / "endonuke")
     samples = list(tiles)
     assert len(samples) == 188
-    assert [(run[0], run[-1], len(run)) for run in id_runs(tiles.ids)] == [
-        (321, 784, 135),
-        (945, 1081, 40),
-        (1574, 1595, 13),
-    ]
+    runs = [(run[0], run[-1], len(run)) for run in id_runs(tiles.ids)]
+    assert runs == [(321, 784, 135), (945, 1081, 40), (1574, 1595, 13)]
     assert sum(len(sample.xy) for sample in samples) == 16_329
     assert sum(len(sample.problems) for sample in samples) == 11, "all are exact repeats"
     torn = samples[tiles.ids.index(741)].patch.image

@@ -12,8 +12,6 @@ from histolib.data import InstanceSample, InstanceTiles, consep_images
 from histolib.data.instance_tiles import ORIGINS, stitch
 from histolib.imaging import Patch
 
-REAL = pytest.mark.skipif("HISTOLIB_REAL_DATA" not in os.environ, reason="HISTOLIB_REAL_DATA is not set")
-
 
 def write_tile(root: Path, name: str, labels: np.ndarray, types: dict, image: np.ndarray | None = None) -> None:
     for folder in ("images", "labels"):
@@ -38,32 +36,16 @@ def root(tmp_path: Path) -> Path:
 
 def test_ids_are_renumbered_without_gaps_and_keep_their_types(root):
     tiles = InstanceTiles(root)
-    assert tiles.names == ("train_10_000", "train_2_000")
-    assert tiles.groups == ("train_10", "train_2")
-    sample = tiles[1]
-    assert sample.instances.dtype == np.int32
+    assert (tiles.names, tiles.groups) == (("train_10_000", "train_2_000"), ("train_10", "train_2"))
+    empty, sample = tiles
+    assert (empty.xy.shape, empty.types.shape, empty.type_map.max()) == ((0, 2), (0,), 0)
+    assert (sample.instances.dtype, sample.instances.max()) == (np.int32, 2)
     assert sample.instances[0].tolist() == [1, 1, 0, 0, 0, 0, 0, 0]
-    assert sample.instances.max() == 2
     assert sample.types.tolist() == [4, 1]
-    assert (sample.group, sample.tissue, sample.patch.mpp) == ("train_2", "", 0.25)
-    assert InstanceTiles(root, mpp=0.5)[0].patch.mpp == 0.5
-
-
-def test_type_map_and_centroids_follow_from_the_instances(root):
-    sample = InstanceTiles(root)[1]
-    assert sample.type_map.dtype == np.uint8
     np.testing.assert_array_equal(sample.type_map, np.array([0, 4, 1])[sample.instances])
     np.testing.assert_allclose(sample.xy, [[0.5, 0], [5, 2]])
-
-
-def test_a_tile_without_nuclei_has_empty_truth(root):
-    sample = InstanceTiles(root)[0]
-    assert (sample.xy.shape, sample.types.shape, sample.type_map.max()) == ((0, 2), (0,), 0)
-
-
-def test_a_tile_that_is_one_nucleus_has_its_centre():
-    sample = InstanceSample(Patch(np.zeros((3, 3, 3), np.uint8), 1.0), np.ones((3, 3), np.int32), np.array([5]), "", "")
-    assert sample.xy.tolist() == [[1, 1]]
+    assert (sample.group, sample.tissue, sample.patch.mpp) == ("train_2", "", 0.25)
+    assert InstanceTiles(root, mpp=0.5)[0].patch.mpp == 0.5
 
 
 def test_a_sample_refuses_shapes_that_disagree():
@@ -74,55 +56,52 @@ def test_a_sample_refuses_shapes_that_disagree():
         InstanceSample(patch, np.ones((3, 3), np.int32), np.zeros(0, np.int64), "", "")
 
 
-@pytest.mark.parametrize(
-    ("part", "message"),
-    [("images", "an image for every tile"), ("labels", "a label for every tile")],
-)
-def test_a_missing_partner_is_named(root, part, message):
-    (root / part / "train_2_000.png").unlink()
-    with pytest.raises(FileNotFoundError, match=f"{message}, missing train_2_000"):
-        InstanceTiles(root)
-
-
-def test_a_tile_without_types_is_named(root):
+def test_missing_partners_types_and_tables_are_named(root):
+    for part, message in (("images", "an image for every tile"), ("labels", "a label for every tile")):
+        path = root / part / "train_2_000.png"
+        moved = path.rename(root / "away.png")
+        with pytest.raises(FileNotFoundError, match=f"{message}, missing train_2_000"):
+            InstanceTiles(root)
+        moved.rename(path)
+    with pytest.raises(
+        FileNotFoundError, match=r"expected 16 tiles of every image, missing train_10_001.* and 25 more"
+    ):
+        consep_images(root)
     (root / "types.json").write_text('{"train_10_000": {}}')
     with pytest.raises(FileNotFoundError, match=r"an entry in types\.json for every tile, missing train_2_000"):
         InstanceTiles(root)
-
-
-@pytest.mark.parametrize("types", [{"700": 4}, {"700": 4, "65535": 1, "8": 2}])
-def test_ids_that_only_label_or_table_has_are_an_error(root, types):
-    (root / "types.json").write_text(json.dumps({"train_10_000": {}, "train_2_000": types}))
-    with pytest.raises(ValueError, match=r"labels/train_2_000\.png: .* found ids (8|65535) in only one"):
-        InstanceTiles(root)[1]
-
-
-@pytest.mark.parametrize(
-    "text", ["{", "[1, 2]", '{"t": 3}', '{"t": {"a": 1}}', '{"t": {"1": 0}}', '{"t": {"1": "x"}}', '{"t": {"1": 2.5}}']
-)
-def test_a_table_of_another_form_is_an_error(root, text):
-    (root / "types.json").write_text(text)
-    with pytest.raises(ValueError, match=r"types\.json: expected a "):
-        InstanceTiles(root)
-
-
-def test_a_label_of_another_form_is_an_error(root):
-    path = root / "labels" / "train_2_000.png"
-    Image.new("RGB", (8, 5)).save(path)
-    with pytest.raises(ValueError, match=r"train_2_000\.png: expected one channel of integer ids, found uint8"):
-        InstanceTiles(root)[1]
-    path.write_text("no image")
-    with pytest.raises(ValueError, match=r"train_2_000\.png: expected a PNG of instance ids"):
-        InstanceTiles(root)[1]
-    Image.fromarray(np.zeros((5, 9), np.uint16)).save(path)
-    with pytest.raises(ValueError, match=r"train_2_000\.png: expected \(5, 8\) px like its image, found \(5, 9\)"):
-        InstanceTiles(root)[1]
-
-
-def test_a_missing_folder_is_named(root):
     (root / "types.json").unlink()
     with pytest.raises(FileNotFoundError, match=r"expected images and labels and types\.json, found no types\.json"):
         InstanceTiles(root)
+
+
+def test_tables_and_labels_of_another_form_and_ids_of_only_one_are_errors(root):
+    tiles, table, path = InstanceTiles(root), root / "types.json", root / "labels" / "train_2_000.png"
+    for ids in ({"700": 4}, {"700": 4, "65535": 1, "8": 2}):
+        table.write_text(json.dumps({"train_10_000": {}, "train_2_000": ids}))
+        with pytest.raises(ValueError, match=r"labels/train_2_000\.png: .* found ids (8|65535) in only one"):
+            InstanceTiles(root)[1]
+    Image.new("RGB", (8, 5)).save(path)
+    with pytest.raises(ValueError, match=r"train_2_000\.png: expected one channel of integer ids, found uint8"):
+        tiles[1]
+    path.write_text("no image")
+    with pytest.raises(ValueError, match=r"train_2_000\.png: expected a PNG of instance ids"):
+        tiles[1]
+    Image.fromarray(np.zeros((5, 9), np.uint16)).save(path)
+    with pytest.raises(ValueError, match=r"train_2_000\.png: expected \(5, 8\) px like its image, found \(5, 9\)"):
+        tiles[1]
+    for text in (
+        "{",
+        "[1, 2]",
+        '{"t": 3}',
+        '{"t": {"a": 1}}',
+        '{"t": {"1": 0}}',
+        '{"t": {"1": "x"}}',
+        '{"t": {"1": 2.5}}',
+    ):
+        table.write_text(text)
+        with pytest.raises(ValueError, match=r"types\.json: expected a "):
+            InstanceTiles(root)
 
 
 def cut(whole: np.ndarray) -> list[np.ndarray]:
@@ -153,20 +132,11 @@ def test_images_of_16_tiles_are_put_together(tmp_path):
     table = json.loads((tmp_path / "types.json").read_text())
     table["train_1_015"]["3"] = 2
     (tmp_path / "types.json").write_text(json.dumps(table))
-    with pytest.raises(
-        ValueError, match="train_1_015: expected the same types as in its neighbours, found others for ids 3"
-    ):
+    with pytest.raises(ValueError, match=r"train_1_015: expected the same types as in its neighb.* others for ids 3"):
         consep_images(tmp_path)[0]
 
 
-def test_an_image_that_lacks_tiles_is_named(root):
-    with pytest.raises(
-        FileNotFoundError, match=r"expected 16 tiles of every image, missing train_10_001.* and 25 more"
-    ):
-        consep_images(root)
-
-
-@REAL
+@pytest.mark.skipif("HISTOLIB_REAL_DATA" not in os.environ, reason="HISTOLIB_REAL_DATA is not set")
 def test_real_tiles_and_images_are_read():
     root = Path(os.environ["HISTOLIB_REAL_DATA"]) / "consep_tiles"
     tiles, images = InstanceTiles(root), consep_images(root)

@@ -1,6 +1,5 @@
 """Splits keep each group in one part, and the leak check compares folds, images and blocks of ids."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -25,63 +24,45 @@ class Five(InstanceReader):
         return InstanceSample(Patch(image, 0.25, str(index)), np.zeros((2, 2), int), np.zeros(0, int), "", "")
 
 
-def test_the_samples_of_a_group_stay_together_and_in_order():
+def test_groups_stay_together_and_official_folds_test_each_tile_once():
     subset = in_groups(Five(), ["b", "c"])
     assert [sample.patch.name for sample in subset] == ["1", "3", "4"]
     assert subset.groups == ("b", "c", "b")
     assert len(in_groups(Five(), [])) == 0
-
-
-def test_a_group_that_is_not_there_is_named():
     with pytest.raises(ValueError, match="expected groups out of a, b, c, found no d"):
         in_groups(Five(), ["a", "d"])
+    parts = split_ids([3, 3, 5, 9, 20, 21], {"train": ["20-21", "1-3"], "val": ["4-9"], "test": []})
+    assert parts == {"train": [0, 1, 4, 5], "val": [2, 3], "test": []}
+    splits = [read_split(path) for path in COMMITTED if path.stem.startswith("pannuke")]
+    folds = [" ".join(split["train"] + split["val"] + split["test"]) for split in splits]
+    assert folds == ["fold1 fold2 fold3", "fold2 fold1 fold3", "fold3 fold2 fold1"]
+    ids = [321, 714, 721, 784, 945, 1081, 1574, 1595]
+    folds = [split_ids(ids, read_split(path)) for path in COMMITTED if path.stem.startswith("endonuke")]
+    assert sorted(position for fold in folds for position in fold["test"]) == list(range(8))
+    assert all(sorted(position for part in fold.values() for position in part) == list(range(8)) for fold in folds)
 
 
 @pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.name)
 def test_every_committed_split_keeps_its_parts_apart(path):
     split = read_split(path)
     assert split["train"]
-    if not path.stem.endswith("_all"):  # of the pretrained weights, trained on all groups
-        assert all(split.values())
-
-
-def test_the_official_splits_of_pannuke_test_on_each_what_they_never_trained_on():
-    splits = [read_split(path) for path in COMMITTED if path.stem.startswith("pannuke")]
-    assert [split["train"] + split["val"] + split["test"] for split in splits] == [
-        ("fold1", "fold2", "fold3"),
-        ("fold2", "fold1", "fold3"),
-        ("fold3", "fold2", "fold1"),
-    ]
+    assert path.stem.endswith("_all") or all(split.values()), "only pretrained weights use all groups"
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "found other JSON"),
-        ("[]", "found other JSON"),
-        ('{"train": ["a"]}', "found other JSON"),
-        (json.dumps({"train": ["a"], "val": ["b"], "test": ["a"]}), "every group once, found a more than once"),
+        *((text, "found another or a damaged file") for text in ("{", "[]", '{"train": ["a"]}')),
+        ('{"train": ["a"], "val": ["b"], "test": ["a"]}', "every group once, found a more than once"),
     ],
 )
-def test_json_of_another_form_is_refused(tmp_path, text, message):
+def test_missing_and_other_json_is_refused(tmp_path, text, message):
     path = tmp_path / "split.json"
+    with pytest.raises(FileNotFoundError, match=r"split\.json: expected a split"):
+        read_split(path)
     path.write_text(text)
     with pytest.raises(ValueError, match=rf"split\.json: .*{message}"):
         read_split(path)
-
-
-def test_a_missing_split_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"gone\.json: expected a split"):
-        read_split(tmp_path / "gone.json")
-
-
-def test_annotations_of_one_tile_stay_in_one_part():
-    ids = [3, 3, 5, 9, 20, 21]
-    assert split_ids(ids, {"train": ["20-21", "1-3"], "val": ["4-9"], "test": []}) == {
-        "train": [0, 1, 4, 5],
-        "val": [2, 3],
-        "test": [],
-    }
 
 
 @pytest.mark.parametrize(
@@ -95,13 +76,6 @@ def test_annotations_of_one_tile_stay_in_one_part():
 def test_wrong_empty_and_overlapping_blocks_are_named(split, message):
     with pytest.raises(ValueError, match=message):
         split_ids([3, 5, 20, 21], split)
-
-
-def test_the_folds_of_endonuke_test_every_published_tile_once():
-    ids = [321, 714, 721, 784, 945, 1081, 1574, 1595]
-    folds = [split_ids(ids, read_split(path)) for path in COMMITTED if path.stem.startswith("endonuke")]
-    assert sorted(position for fold in folds for position in fold["test"]) == list(range(8))
-    assert all(sorted(position for part in fold.values() for position in part) == list(range(8)) for fold in folds)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from histolib.data.verify import verify
 
@@ -28,23 +27,6 @@ def test_pannuke_is_read_to_its_last_row_and_logs_are_collected(tmp_path, capsys
     assert "images.npy: expected 0 to 255 in row 1" in result.problems[0]
     assert "found Snout" in result.warnings[0]
     assert capsys.readouterr() == ("", "")
-
-
-def test_every_study_and_the_tiles_without_labels_are_read(tmp_path):
-    images = tmp_path / "dataset/images"
-    images.mkdir(parents=True)
-    for number, size in ((1, 200), (2, 50)):
-        Image.new("RGB", (size, size)).save(images / f"{number}.png")
-    for study, text in (("bulk", "1 1 1\n1 1 1\n"), ("hidden", "1 1\n")):
-        (tmp_path / "dataset/labels" / study / "ann").mkdir(parents=True)
-        (tmp_path / "dataset/labels" / study / "ann/1.txt").write_text(text)
-    result = verify("endonuke", tmp_path, progress=False)
-    assert (result.samples, result.nuclei) == (1, 1)
-    assert "repeats line 1, dropped" in result.warnings[0]
-    assert [problem.split(": ")[1][:20] for problem in result.problems] == [
-        "expected a tile of 2",
-        "expected x and y in ",
-    ]
 
 
 @pytest.mark.parametrize("name", ["bci", "pannuke", "endonuke", "consep"])

@@ -11,7 +11,6 @@ from histolib.data.endonuke import read_points
 from histolib.ensemble import Nuclei, write_csv, write_geojson
 from histolib.ensemble.export import EXPORTS, write_points
 
-NOTHING = Nuclei(np.zeros((0, 2)), np.zeros(0))
 POINTS = Nuclei(np.array([[1.23456, 7.0], [0.0, 0.0]]), np.array([0.123456, 2.0]))
 SQUARE = np.array([[2.0, 2.0], [6.0, 2.0], [6.0, 5.0], [2.0, 5.0]])
 LINE = np.array([[1.0, 1.0], [3.0, 2.0], [5.0, 3.0], [3.0, 2.0]])
@@ -31,21 +30,28 @@ def strict(path):
     return json.loads(path.read_text("utf-8"), parse_constant=refuse)
 
 
-def test_csv_has_the_documented_columns_and_empty_cells(tmp_path):
+def test_csv_has_the_documented_columns_and_labels_are_read_back(tmp_path):
+    header = "x_px,y_px,x_um,y_um,type,score,area_um2"
     write_csv(tmp_path / "a.csv", POINTS, 0.5)
     lines = (tmp_path / "a.csv").read_text().splitlines()
-    assert lines[0] == "x_px,y_px,x_um,y_um,type,score,area_um2"
-    assert lines[1:] == ["1.23,7.0,0.617,3.5,,0.1235,", "0.0,0.0,0.0,0.0,,2.0,"]
-
-
-def test_csv_holds_types_and_areas_where_they_are_known(tmp_path):
+    assert lines == [header, "1.23,7.0,0.617,3.5,,0.1235,", "0.0,0.0,0.0,0.0,,2.0,"]
     write_csv(tmp_path / "a.csv", FULL, 0.25)
     first, second = csv.DictReader((tmp_path / "a.csv").open())
     assert [*first.values()] == ["4.0", "3.5", "1.0", "0.875", "epithelial", "0.9", "12.0"]
     assert (second["type"], second["score"]) == ("", "")
+    nothing = Nuclei(np.zeros((0, 2)), np.zeros(0))
+    for kind, write in EXPORTS.items():
+        write(tmp_path / f"a.{kind}", nothing, 0.5)
+    assert (tmp_path / "a.csv").read_text() == f"{header}\n"
+    assert strict(tmp_path / "a.geojson") == {"type": "FeatureCollection", "features": []}
+    nuclei = Nuclei(np.array([[3.6, 7.2], [0.0, -0.4], [4.2, 7.4], [10.0, 20.0]]), np.ones(4))
+    write_points(tmp_path / "7.txt", nuclei, 0.5)
+    xy, types, problems = read_points(tmp_path / "7.txt", 200)
+    np.testing.assert_array_equal(xy, [[0, 0], [4, 7], [10, 20]])
+    assert (types.tolist(), problems) == ([0, 0, 0], ()), "two of one pixel are one"
 
 
-def test_points_lie_half_a_pixel_further_on_in_geojson(tmp_path):
+def test_geojson_points_lie_half_a_pixel_further_on_and_types_have_colours(tmp_path):
     write_geojson(tmp_path / "a.geojson", POINTS, 0.5)
     found = strict(tmp_path / "a.geojson")
     assert found["type"] == "FeatureCollection"
@@ -58,6 +64,13 @@ def test_points_lie_half_a_pixel_further_on_in_geojson(tmp_path):
         assert feature["properties"]["objectType"] == "detection"
         assert feature["properties"]["classification"]["name"] == "Nucleus"
     assert found["features"][0]["properties"]["measurements"] == {"score": 0.123456}
+    names = np.array(["b", "a", "b", "c"])
+    write_geojson(tmp_path / "a.geojson", Nuclei(np.zeros((4, 2)), np.zeros(4), names), 0.5)
+    classes = [feature["properties"]["classification"] for feature in strict(tmp_path / "a.geojson")["features"]]
+    assert [each["name"] for each in classes] == ["b", "a", "b", "c"]
+    assert classes[0] == classes[2]
+    assert len({tuple(each["color"]) for each in classes}) == 3
+    assert all(0 <= value <= 255 for each in classes for value in each["color"])
 
 
 def test_outlines_are_closed_rings_and_lines_are_points(tmp_path):
@@ -69,30 +82,10 @@ def test_outlines_are_closed_rings_and_lines_are_points(tmp_path):
     assert second["geometry"] == {"type": "Point", "coordinates": [3.5, 2.5]}
     assert first["properties"]["measurements"] == {"score": 0.9, "area_um2": 12.0}
     assert second["properties"]["measurements"] == {"area_um2": 0.5}, "what is not a number is left out"
-
-
-def test_each_type_has_one_colour_of_its_own(tmp_path):
-    names = np.array(["b", "a", "b", "c"])
-    write_geojson(tmp_path / "a.geojson", Nuclei(np.zeros((4, 2)), np.zeros(4), names), 0.5)
-    classes = [feature["properties"]["classification"] for feature in strict(tmp_path / "a.geojson")["features"]]
-    assert [each["name"] for each in classes] == ["b", "a", "b", "c"]
-    assert classes[0] == classes[2]
-    assert len({tuple(each["color"]) for each in classes}) == 3
-    assert all(0 <= value <= 255 for each in classes for value in each["color"])
-
-
-@pytest.mark.parametrize("points", [0, 1, 2])
-def test_an_outline_of_too_few_points_is_a_point(tmp_path, points):
-    one = Nuclei(np.array([[3.0, 4.0]]), np.ones(1), contours=(SQUARE[:points],))
-    write_geojson(tmp_path / "a.geojson", one, 0.5)
-    assert strict(tmp_path / "a.geojson")["features"][0]["geometry"] == {"type": "Point", "coordinates": [3.5, 4.5]}
-
-
-def test_no_nuclei_still_make_both_files(tmp_path):
-    for kind, write in EXPORTS.items():
-        write(tmp_path / f"a.{kind}", NOTHING, 0.5)
-    assert (tmp_path / "a.csv").read_text() == "x_px,y_px,x_um,y_um,type,score,area_um2\n"
-    assert strict(tmp_path / "a.geojson") == {"type": "FeatureCollection", "features": []}
+    for points in range(3):
+        one = Nuclei(np.array([[3.0, 4.0]]), np.ones(1), contours=(SQUARE[:points],))
+        write_geojson(tmp_path / "a.geojson", one, 0.5)
+        assert strict(tmp_path / "a.geojson")["features"][0]["geometry"] == {"type": "Point", "coordinates": [3.5, 4.5]}
 
 
 @pytest.mark.parametrize("kind", list(EXPORTS))
@@ -109,11 +102,3 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path, 
         EXPORTS[kind](path, FULL, 0.5)
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == [path.name]
-
-
-def test_a_label_file_is_read_back_as_endonukes(tmp_path):
-    nuclei = Nuclei(np.array([[3.6, 7.2], [0.0, -0.4], [4.2, 7.4], [10.0, 20.0]]), np.ones(4))
-    write_points(tmp_path / "7.txt", nuclei, 0.5)
-    xy, types, problems = read_points(tmp_path / "7.txt", 200)
-    np.testing.assert_array_equal(xy, [[0, 0], [4, 7], [10, 20]])
-    assert (types.tolist(), problems) == ([0, 0, 0], ()), "two of one pixel are one"

@@ -8,38 +8,30 @@ def at(*xy, score=0.9, **more):
     return Nuclei(np.array(xy, float).reshape(-1, 2), np.full(len(xy), score), **more)
 
 
-def test_what_both_see_is_one_nucleus_between_them():
+def test_what_both_see_is_one_nucleus_whatever_the_order():
     merged = Fusion({"a": 1, "b": 1}, threshold=0.5)({"a": at((10, 10)), "b": at((14, 10))}, mpp=0.5)
     assert merged.xy.tolist() == [[12, 10]]
     assert merged.score == pytest.approx([0.9])
+    rng = np.random.default_rng(0)
+    found = {name: Nuclei(rng.uniform(0, 100, (40, 2)), rng.uniform(0.5, 1, 40)) for name in "abc"}
+    one = Fusion({"a": 1, "b": 1, "c": 1}, 0.4)(found, 0.5)
+    other = Fusion({"c": 1, "a": 1, "b": 1}, 0.4)(found, 0.5)
+    order = [np.lexsort(merged.xy.T) for merged in (one, other)]
+    assert np.allclose(one.xy[order[0]], other.xy[order[1]])
 
 
-def test_what_one_alone_sees_needs_a_low_threshold():
+def test_threshold_scale_and_route_decide_what_is_merged_and_outlines_are_kept():
+    def count(a, b, threshold=0.0, mpp=0.5):
+        return len(Fusion({"a": 1, "b": 1}, threshold)({"a": at(*a), "b": at(*b)}, mpp))
+
+    apart = [(10, 10)], [(50, 50)]
+    assert [count(*apart, threshold=0.5), count(*apart, threshold=0.4)] == [0, 2]
     found = {"a": at((10, 10)), "b": at((50, 50))}
-    assert len(Fusion({"a": 1, "b": 1}, threshold=0.5)(found, 0.5)) == 0
-    assert len(Fusion({"a": 1, "b": 1}, threshold=0.4)(found, 0.5)) == 2
     assert Fusion({"a": 3, "b": 1}, threshold=0.5)(found, 0.5).xy.tolist() == [[10, 10]]
-
-
-def test_points_are_near_in_microns_and_not_in_pixels():
-    found = {"a": at((10, 10)), "b": at((18, 10))}
-    assert len(Fusion({"a": 1, "b": 1}, 0.0)(found, mpp=0.25)) == 1
-    assert len(Fusion({"a": 1, "b": 1}, 0.0)(found, mpp=0.5)) == 2
-
-
-def test_two_nuclei_of_one_route_are_never_merged():
-    found = {"a": at((10, 10), (13, 10)), "b": at((11, 10))}
-    assert len(Fusion({"a": 1, "b": 1}, 0.0)(found, 0.5)) == 2
-
-
-def test_nobody_sees_anything():
-    for found in ({"a": at(), "b": at()}, {"a": at(), "b": at((3, 4))}):
-        merged = Fusion({"a": 1, "b": 1}, 0.6)(found, 0.5)
-        assert len(merged) == 0
-        assert merged.xy.shape == (0, 2)
-
-
-def test_the_member_with_an_outline_tells_what_the_nucleus_is_like():
+    near = [(10, 10)], [(18, 10)]
+    assert [count(*near, mpp=0.25), count(*near, mpp=0.5)] == [1, 2], "in microns and not in pixels"
+    assert count([(10, 10), (13, 10)], [(11, 10)]) == 2, "two nuclei of one route are never merged"
+    assert count([], []) == count([], [(3, 4)], 0.6) == 0
     ring = np.array([[0.0, 0.0], [4.0, 0.0], [4.0, 4.0]])
     outlined = at((2, 2), score=0.5, area_um2=np.array([8.0]), contours=(ring,), type=np.array(["round"], object))
     merged = Fusion({"log": 1, "b": 1}, 0.0)({"log": at((2, 2), (60, 60), score=5.0), "b": outlined}, 0.5)
@@ -51,16 +43,7 @@ def test_the_member_with_an_outline_tells_what_the_nucleus_is_like():
     assert len(merged.contours[1 - near]) == 0
 
 
-def test_the_order_of_routes_does_not_matter():
-    rng = np.random.default_rng(0)
-    found = {name: Nuclei(rng.uniform(0, 100, (40, 2)), rng.uniform(0.5, 1, 40)) for name in "abc"}
-    one = Fusion({"a": 1, "b": 1, "c": 1}, 0.4)(found, 0.5)
-    other = Fusion({"c": 1, "a": 1, "b": 1}, 0.4)(found, 0.5)
-    order = [np.lexsort(merged.xy.T) for merged in (one, other)]
-    assert np.allclose(one.xy[order[0]], other.xy[order[1]])
-
-
-def test_the_good_route_is_chosen_alone_and_noise_is_voted_down(tmp_path):
+def test_the_best_weights_are_chosen_and_survive_a_file(tmp_path):
     rng = np.random.default_rng(1)
     truth = [rng.uniform(0, 400, (30, 2)) for _ in range(4)]
     good = [{"good": at(*xy), "noise": at(*rng.uniform(0, 400, (60, 2)))} for xy in truth]
@@ -68,9 +51,9 @@ def test_the_good_route_is_chosen_alone_and_noise_is_voted_down(tmp_path):
     assert dict(fusion.weights) == {"good": 1.0}
     fusion.save(tmp_path / "fusion.json")
     assert Fusion.load(tmp_path / "fusion.json") == fusion
-
-
-def test_two_that_err_in_different_places_are_better_together():
+    (tmp_path / "fusion.json").write_text('{"votes": 3}')
+    with pytest.raises(ValueError, match="expected a fusion"):
+        Fusion.load(tmp_path / "fusion.json")
     rng = np.random.default_rng(2)
     found, truth = [], []
     for _ in range(4):
@@ -79,9 +62,3 @@ def test_two_that_err_in_different_places_are_better_together():
         found.append({n: at(*np.concatenate([xy, wrong])) for n, wrong in zip("ab", noise, strict=True)})
         truth.append(xy)
     assert dict(choose_fusion(found, truth, [0.5] * 4, ["a", "b"]).weights) == {"a": 1.0, "b": 1.0}
-
-
-def test_a_file_of_something_else_is_refused(tmp_path):
-    (tmp_path / "fusion.json").write_text('{"votes": 3}')
-    with pytest.raises(ValueError, match="expected a fusion"):
-        Fusion.load(tmp_path / "fusion.json")

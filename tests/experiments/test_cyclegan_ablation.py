@@ -6,22 +6,21 @@ from dataclasses import replace
 import pytest
 
 from histolib.config import PROFILES
-from histolib.experiments.cyclegan_ablation import BASE, CHANGES, DETECTOR, ablate, main, summarise
+from histolib.experiments.cyclegan_ablation import BASE, DETECTOR, ablate, main, summarise
 from histolib.notebook import open_datasets
 
 
 def test_every_change_is_scored_with_every_seed_and_finished_runs_are_reused(tmp_path):
-    size = replace(PROFILES["quick"], pannuke_per_fold=2, endonuke_runs=(2, 2, 2), bci_pairs=(1, 1), bci_px=64)
+    size = replace(PROFILES["quick"], pannuke_per_fold=1, endonuke_runs=(1, 1, 1), bci_pairs=(1, 1), bci_px=64)
     sets = open_datasets(tmp_path, size)
     base = replace(BASE, width=4, blocks=1, discriminator_width=4, patch_px=32, warm_steps=1, steps=1)
-    small = {"detector": replace(DETECTOR, width=1 / 16, steps=1, map_px=20), "images": 2, "base": base}
+    small = {"detector": replace(DETECTOR, width=1 / 16, steps=1, map_px=20), "images": 1, "base": base}
     changes = {"base": {}, "no identity loss": {"identity": 0.0}}
     work, output = tmp_path / "work", tmp_path / "results"
     found = ablate(sets, work, output, (0, 1), changes=changes, **small)
-    assert [(row["name"], row["seed"]) for row in found["rows"]] == [
-        (name, seed) for seed in (0, 1) for name in changes
-    ]
-    assert all({"detection", "kid", "ssim", "correlation"} <= row["scores"].keys() for row in found["rows"])
+    pairs = [(row["name"], row["seed"]) for row in found["rows"]]
+    assert pairs == [(name, seed) for seed in (0, 1) for name in changes]
+    assert all({"detection", "ssim", "correlation"} <= row["scores"].keys() for row in found["rows"])
     assert set(found["classical"]) == {"identity", "od", "hed", "reinhard", "macenko"}
     written = json.loads((output / "cyclegan_ablation.json").read_text())
     assert set(written["summary"]) == set(changes)
@@ -33,7 +32,7 @@ def test_every_change_is_scored_with_every_seed_and_finished_runs_are_reused(tmp
     assert json.loads((output / "cyclegan_ablation.json").read_text()) == written
 
 
-def test_changes_of_f1_are_paired_by_seed():
+def test_changes_of_f1_are_paired_by_seed_and_no_seed_is_refused(capsys):
     rows = [
         {"name": name, "seed": seed, "scores": {"detection": f1}}
         for name, seed, f1 in (("base", 0, 0.5), ("base", 1, 0.7), ("more", 1, 0.8), ("more", 0, 0.5))
@@ -41,16 +40,6 @@ def test_changes_of_f1_are_paired_by_seed():
     found = summarise(rows)
     assert found["base"] == {"detection": {"mean": 0.6, "low": 0.5, "high": 0.7}}
     assert found["more"]["change"] == {"mean": pytest.approx(0.05), "low": 0.0, "high": pytest.approx(0.1)}
-
-
-def test_less_than_one_seed_is_refused(capsys):
-    with pytest.raises(SystemExit) as stop:
+    with pytest.raises(SystemExit, match="2"):
         main(["--seeds", "0"])
-    assert stop.value.code == 2
     assert "--seeds: expected at least 1, found 0" in capsys.readouterr().err
-
-
-def test_every_run_sees_the_same_number_of_crops():
-    for change in CHANGES.values():
-        settings = replace(BASE, **change)
-        assert settings.batch_size * (settings.warm_steps + settings.steps) == 400

@@ -16,13 +16,23 @@ def images():
     return (smooth - smooth.min()) / (smooth.max() - smooth.min())
 
 
-def test_identical_images_score_perfectly(images):
+def test_identical_images_score_perfectly_noise_lowers_scores_and_batches_are_means(images):
     scores = image_scores(images, images)
     assert scores["psnr"] > 60
     for name in ("ssim", "haarpsi"):
         assert scores[name] == pytest.approx(1.0, abs=1e-4)
     for name in ("ms_gmsd", "mdsi"):
         assert scores[name] == pytest.approx(0.0, abs=1e-3)
+    noise = torch.randn(images.shape, generator=torch.Generator().manual_seed(1))
+    steps = [image_scores((images + level * noise).clamp(0, 1), images) for level in (0.0, 0.05, 0.1, 0.2)]
+    for name, better in IMAGE_SCORE_DIRECTION.items():
+        moved = np.diff([scores[name] for scores in steps])
+        assert (moved < 0).all() if better == "higher" else (moved > 0).all(), name
+    noisy = (images + 0.1 * torch.rand(images.shape, generator=torch.Generator().manual_seed(1))).clamp(0, 1)
+    alone = [image_scores(noisy[i : i + 1], images[i : i + 1]) for i in range(2)]
+    for name, value in image_scores(noisy, images).items():
+        # piqa's MDSI takes the mean of its similarity over the batch too.
+        assert value == pytest.approx((alone[0][name] + alone[1][name]) / 2, rel=1e-2 if name == "mdsi" else 1e-4), name
 
 
 @pytest.mark.parametrize("shift", [0.01, 0.1, 0.5])
@@ -35,38 +45,8 @@ def test_scores_of_a_constant_shift_are_known(shift):
     assert scores["ssim"] == pytest.approx((0.5 * mean + 1e-4) / (0.25**2 + mean**2 + 1e-4), abs=1e-3)
 
 
-def test_scores_of_a_batch_are_means_of_its_images(images):
-    noisy = (images + 0.1 * torch.rand(images.shape, generator=torch.Generator().manual_seed(1))).clamp(0, 1)
-    alone = [image_scores(noisy[i : i + 1], images[i : i + 1]) for i in range(2)]
-    for name, value in image_scores(noisy, images).items():
-        # piqa's MDSI takes the mean of its similarity over the batch too.
-        assert value == pytest.approx((alone[0][name] + alone[1][name]) / 2, rel=1e-2 if name == "mdsi" else 1e-4), name
-
-
-def test_each_score_changes_with_noise_in_its_stated_direction(images):
-    noise = torch.randn(images.shape, generator=torch.Generator().manual_seed(1))
-    steps = [image_scores((images + level * noise).clamp(0, 1), images) for level in (0.0, 0.05, 0.1, 0.2)]
-    for name, better in IMAGE_SCORE_DIRECTION.items():
-        moved = np.diff([scores[name] for scores in steps])
-        assert (moved < 0).all() if better == "higher" else (moved > 0).all(), name
-
-
-def test_invalid_ranges_and_shapes_are_refused(images):
-    for pred, true, message in (
-        (images * 255, images, r"pred: expected values in \[0, 1\]"),
-        (images, images * 2 - 1, r"true: expected values in \[0, 1\]"),
-        (images * torch.nan, images, r"pred: expected values in \[0, 1\], found \[nan"),
-        (images[0], images[0], "two batches"),
-        (images[:0], images[:0], "two batches"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            image_scores(pred, true)
-
-
 def test_density_correlation_of_scaled_inverted_and_constant_maps():
     ramp = np.arange(12.0).reshape(3, 4)
     assert density_correlation(ramp, 2 * ramp + 1) == pytest.approx(1.0)
     assert density_correlation(ramp, -ramp) == pytest.approx(-1.0)
     assert np.isnan(density_correlation(ramp, np.ones((3, 4))))
-    with pytest.raises(ValueError, match="one size"):
-        density_correlation(ramp, ramp[:2])

@@ -46,22 +46,6 @@ def test_scores_equal_brute_force(pred, true):
         assert segmentation_scores(pred, true) == pytest.approx(brute_force(pred, true), abs=1e-9)
 
 
-def test_thousands_of_nuclei_are_assigned_without_a_dense_matrix():
-    true = np.zeros((260, 261), int)
-    true[:, :260] = np.kron(np.arange(1, 4226).reshape(65, 65), np.ones((4, 4), int))
-    scores = segmentation_scores(np.roll(true, 1, axis=1), true)  # each shares 12 px with its own, 4 with a neighbour
-    assert scores["aji_plus"] == pytest.approx(12 / 20)
-    assert scores["pq"] == pytest.approx(12 / 20)
-
-
-def test_the_larger_of_two_predictions_with_equal_iou_counts_in_aji():
-    pred, true = np.zeros((1, 12), int), np.zeros((1, 12), int)
-    true[0, 2:8] = 1
-    pred[0, 2:4] = 1  # 2 of 6
-    pred[0, 5:11] = 2  # 3 of 9
-    assert segmentation_scores(pred, true)["aji"] == pytest.approx(3 / (9 + 2))
-
-
 @pytest.mark.parametrize(("factor", "dtype"), [(1, np.uint8), (1, np.int16), (1, np.uint64), (10**12, np.int64)])
 def test_compact_ids_are_ascending_with_areas_for_any_dtype(factor, dtype):
     ids, compact, area = compact_ids(np.array([[7, 0, 3], [3, 0, 0]], dtype) * factor)
@@ -70,26 +54,20 @@ def test_compact_ids_are_ascending_with_areas_for_any_dtype(factor, dtype):
     assert [len(each) for each in compact_ids(np.zeros((0, 4), int))] == [0, 0, 0]
 
 
-def test_perfect_disjoint_and_empty_maps_have_known_scores():
+def test_perfect_disjoint_empty_and_many_nuclei_have_known_scores():
     true = np.zeros((20, 20), np.int32)
     true[2:6, 2:6], true[10:15, 10:15] = 7, 3
     assert set(segmentation_scores(np.where(true, 20 - true, 0), true).values()) == {1.0}
     for pred, other in ((np.triu(ONE, 1), np.tril(ONE, -1)), (ONE, EMPTY), (EMPTY, ONE)):
         assert set(segmentation_scores(pred, other).values()) == {0.0}
     assert np.isnan(list(segmentation_scores(EMPTY, EMPTY).values())).all()
-
-
-@pytest.mark.parametrize(
-    ("pred", "message"),
-    [
-        (np.zeros((3, 4), int), "one shape"),
-        (np.zeros((3, 3)), "pred: expected an int label map"),
-        (-np.ones((3, 3), int), "pred: expected ids >= 0"),
-    ],
-)
-def test_invalid_maps_are_refused(pred, message):
-    with pytest.raises(ValueError, match=message):
-        segmentation_scores(pred, np.zeros((3, 3), int))
+    true = np.array([[0, 0, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0]])
+    pred = np.array([[0, 0, 1, 1, 0, 2, 2, 2, 2, 2, 2, 0]])  # 2 of 6 and 3 of 9: the larger counts in AJI
+    assert segmentation_scores(pred, true)["aji"] == pytest.approx(3 / (9 + 2))
+    true = np.zeros((260, 261), int)
+    true[:, :260] = np.kron(np.arange(1, 4226).reshape(65, 65), np.ones((4, 4), int))
+    scores = segmentation_scores(np.roll(true, 1, axis=1), true)  # each shares 12 px with its own, 4 with a neighbour
+    assert (scores["aji_plus"], scores["pq"]) == pytest.approx((12 / 20, 12 / 20))
 
 
 @settings(max_examples=200)
@@ -106,7 +84,7 @@ def test_each_type_scores_as_if_its_nuclei_were_alone(pred, true, code):
         assert quality[kind] == pytest.approx(expected, abs=1e-9, nan_ok=True)
 
 
-def test_typed_quality_of_wrong_types_and_empty_maps():
+def test_typed_quality_and_its_averages_by_tissue_have_known_values():
     true = np.zeros((8, 8), int)
     true[:3, :4], true[5:, :4] = 1, 2
     quality = typed_quality(true, [1, 2], true, [1, 1], 4)
@@ -114,23 +92,6 @@ def test_typed_quality_of_wrong_types_and_empty_maps():
     assert np.isnan(typed_quality(EMPTY, NO_TYPES, EMPTY, NO_TYPES, 3)).all()
     assert np.isnan(typed_quality(ONE, [1], EMPTY, NO_TYPES, 3)).all()
     np.testing.assert_array_equal(typed_quality(EMPTY, NO_TYPES, ONE, [2], 3), [0.0, np.nan, 0.0])
-
-
-@pytest.mark.parametrize(
-    ("types", "message"),
-    [
-        ([1], "pred_types: expected the types of 2 nuclei, found shape"),
-        ([1, 3], "pred_types: expected types from 0 to 2, found int64 1 to 3"),
-        ([1, 0.5], "pred_types: expected types from 0 to 2, found float64"),
-    ],
-)
-def test_types_that_do_not_fit_are_refused(types, message):
-    labels = np.array([[1, 0, 2]])
-    with pytest.raises(ValueError, match=message):
-        typed_quality(labels, types, labels, [1, 1], 3)
-
-
-def test_pannuke_averages_types_then_images_then_tissues():
     nan = np.nan
     quality = np.array(
         [
@@ -151,5 +112,3 @@ def test_pannuke_averages_types_then_images_then_tissues():
     nothing = pannuke_scores(np.zeros((0, 6)), [])
     assert np.isnan([nothing["mpq"], nothing["bpq"], *nothing["per_type"]]).all()
     assert nothing["per_tissue"] == {}
-    with pytest.raises(ValueError, match=r"found \(2, 6\) and \(1,\)"):
-        pannuke_scores(np.zeros((2, 6)), ["Skin"])

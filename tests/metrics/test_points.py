@@ -51,50 +51,18 @@ def test_the_sparse_assignment_is_worth_as_much_as_the_dense_one(pairs):
     assert len(set(row[chosen])) == len(set(column[chosen])) == len(chosen)
 
 
-def test_no_hit_is_traded_for_a_far_pair():
-    far_pred, far_true = np.array([[0.0, 0.0], [10.0, 0.0]]), np.array([[2.0, 0.0], [-9.0, 0.0]])
-    assert count_points(far_pred, far_true, 3.0).counts == (1, 1, 1)
-    assert count_points(far_pred, far_true, 3.0, match_points_then_threshold).counts == (0, 2, 2)
-
-
 def test_many_points_chains_and_coincident_points_are_matched_exactly():
     true = np.random.default_rng(0).uniform(0, 5000, (100_000, 2))
     assert len(match_points(true + 0.001, true, 3.0).pred) == 100_000
     x = np.arange(5000.0)
     between = np.stack([np.append(x - 0.4, 4999.6), np.zeros(5001)], axis=1)
     match = match_points(between, np.stack([x, 0 * x], axis=1), 0.61)
-    assert len(match.pred) == 5000
-    assert match.distance.sum() == pytest.approx(5000 * 0.4)
+    assert (len(match.pred), match.distance.sum()) == (5000, pytest.approx(5000 * 0.4))
     match = match_points(np.ones((40, 2)), np.ones((30, 2)), 1.0)
     assert (len(match.pred), match.distance.sum()) == (30, 0.0)
 
 
-def test_inputs_that_exceed_memory_are_refused_with_the_counts():
-    many = np.zeros((30_000, 2))
-    with pytest.raises(ValueError, match=r"within 3, found 900,000,000 between 30,000 predicted and 30,000 annotated"):
-        match_points(many, many, 3.0)
-    with pytest.raises(ValueError, match=r"found 30,000 predicted x 30,000 annotated points"):
-        match_points_then_threshold(many, many, 3.0)
-
-
-@pytest.mark.parametrize(
-    ("pred", "radius", "message"),
-    [
-        (np.zeros((3, 3)), 3.0, r"pred_xy: expected points of shape \(K, 2\), found \(3, 3\)"),
-        ([[np.nan, 0]], 3.0, "pred_xy: expected finite"),
-        ([[0, 0]], 0.0, "radius > 0"),
-        ([[0, 0]], float("nan"), "radius > 0"),
-    ],
-)
-@pytest.mark.parametrize("matcher", [match_points, match_points_then_threshold])
-def test_invalid_points_and_radii_are_refused(matcher, pred, radius, message):
-    with pytest.raises(ValueError, match=message):
-        matcher(np.asarray(pred), np.array([[0.0, 0.0]]), radius)
-    with pytest.raises(ValueError, match=message.replace("pred", "true")):
-        matcher(np.array([[0.0, 0.0]]), np.asarray(pred), radius)
-
-
-def test_detection_scores_at_the_radius_and_of_empty_sets():
+def test_scores_of_known_and_empty_sets():
     assert detection_scores([[0, 0]], [[3, 0]], 3.0)["tp"] == 1
     assert detection_scores([[0, 0]], [[3.0001, 0]], 3.0)["tp"] == 0
     neither = detection_scores(NONE, NONE, 3.0)
@@ -102,9 +70,9 @@ def test_detection_scores_at_the_radius_and_of_empty_sets():
     only_pred, only_true = detection_scores([[1, 1]], NONE, 3.0), detection_scores(NONE, [[1, 1]], 3.0)
     assert (only_pred["fp"], only_pred["f1"], only_pred["recall"]) == (1, 0.0, 0.0)
     assert (only_true["fn"], only_true["f1"], only_true["precision"]) == (1, 0.0, 0.0)
-
-
-def test_counts_scores_and_sums_of_known_cases():
+    far_pred, far_true = np.array([[0.0, 0.0], [10.0, 0.0]]), np.array([[2.0, 0.0], [-9.0, 0.0]])
+    assert count_points(far_pred, far_true, 3.0).counts == (1, 1, 1)
+    assert count_points(far_pred, far_true, 3.0, match_points_then_threshold).counts == (0, 2, 2)
     pred, true = [[0, 0], [10, 0], [50, 50]], [[1, 0], [10, 2], [90, 0], [0, 90]]
     expected = {"tp": 2, "fp": 1, "fn": 2, "precision": 2 / 3, "recall": 1 / 2, "f1": 4 / 7, "loc_error": 1.5}
     assert detection_scores(pred, true, 3.0) == pytest.approx(expected)
@@ -144,10 +112,3 @@ def test_average_precision_has_a_distance_threshold_pools_images_and_is_nan_with
     assert keypoint_average_precision([CORNERS, NONE], [np.ones(4), []], [CORNERS, CORNERS], 3.0) == pytest.approx(0.5)
     assert math.isnan(keypoint_average_precision([CORNERS], [np.ones(4)], [NONE], 3.0))
     assert math.isnan(keypoint_average_precision([], [], [], 3.0))
-
-
-def test_average_precision_refuses_unequal_sequences_and_invalid_widths():
-    with pytest.raises(ValueError, match=r"equally many images in each sequence, found \(1, 0, 1\)"):
-        keypoint_average_precision([CORNERS], [], [CORNERS], 3.0)
-    with pytest.raises(ValueError, match="sigma > 0, found 0"):
-        keypoint_average_precision([CORNERS], [np.ones(4)], [CORNERS], 0.0)

@@ -1,35 +1,12 @@
 import cv2
 import numpy as np
 import pytest
-from scipy import ndimage
 from skimage.measure import regionprops
-from skimage.segmentation import watershed
 
 from histolib.nuclei import describe_instances, hover_targets, postprocess, watershed_steps
 from histolib.nuclei.postprocess import published_thresholds, thresholds_at
 
-
-def recipe(probability, horizontal, vertical):
-    """The published procedure, step by step with its own constants."""
-
-    def to_unit(values):
-        return cv2.normalize(values, None, alpha=0, beta=1, norm_type=cv2.NORM_MINMAX, dtype=cv2.CV_32F)
-
-    def without_specks(labels):
-        for number in range(1, labels.max() + 1):
-            if (labels == number).sum() < 10:
-                labels[labels == number] = 0
-        return labels
-
-    blobs = (without_specks(ndimage.label(probability >= 0.5)[0]) > 0).astype(np.int32)
-    slope_h = 1 - to_unit(cv2.Sobel(to_unit(horizontal), cv2.CV_64F, 1, 0, ksize=21))
-    slope_v = 1 - to_unit(cv2.Sobel(to_unit(vertical), cv2.CV_64F, 0, 1, ksize=21))
-    overall = np.maximum(np.maximum(slope_h, slope_v) - (1 - blobs), 0)
-    valleys = -cv2.GaussianBlur((1.0 - overall) * blobs, (3, 3), 0)
-    marker = np.maximum(blobs - (overall >= 0.4), 0)
-    marker = ndimage.binary_fill_holes(marker).astype("uint8")
-    marker = cv2.morphologyEx(marker, cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5)))
-    return watershed(valleys, markers=without_specks(ndimage.label(marker)[0]), mask=blobs)
+from .published import published_watershed
 
 
 def crowd(rng, shape, count, discs):
@@ -47,11 +24,11 @@ def test_the_label_map_is_that_of_the_published_procedure(seed, shape, count, di
     _, probability, hv = crowd(np.random.default_rng(seed), shape, count, discs)
     found = postprocess(probability, hv)
     assert found.dtype == np.int32
-    np.testing.assert_array_equal(found, recipe(probability, hv[..., 0].copy(), hv[..., 1].copy()))
+    np.testing.assert_array_equal(found, published_watershed(probability, hv))
     assert bool(found.any()) == bool(count)
 
 
-def test_the_intermediate_results_are_consistent(discs):
+def test_the_steps_are_consistent_and_thresholds_follow_the_scale(discs):
     _, probability, hv = crowd(np.random.default_rng(5), (90, 120), 30, discs)
     steps = watershed_steps(probability, hv)
     np.testing.assert_array_equal(steps.instances, postprocess(probability, hv))
@@ -62,19 +39,24 @@ def test_the_intermediate_results_are_consistent(discs):
     assert (steps.instances[seeded] == steps.markers[seeded]).all()
     strict = watershed_steps(probability, hv, edge_threshold=0.2)
     assert (strict.markers > 0).sum() < (steps.markers > 0).sum()
-
-
-def test_true_maps_of_a_thousand_touching_nuclei_give_back_each_nucleus(discs):
-    rng, shape = np.random.default_rng(0), (800, 800)
-    instances = np.zeros(shape, np.int32)
-    for number, (row, column) in enumerate(np.ndindex(32, 32), start=1):
-        disc = discs((25, 25), (12, 12, rng.uniform(8, 12.4)))
-        instances[row * 25 : row * 25 + 25, column * 25 : column * 25 + 25] = disc * number
-    found = describe_instances(postprocess((instances > 0).astype(np.float32), hover_targets(instances)))
-    truth = describe_instances(instances)
-    assert len(found) == 1024
-    order = np.lexsort((np.round(found["x"] / 25 - 0.5), np.round(found["y"] / 25 - 0.5)))
-    np.testing.assert_allclose(found[["x", "y"]].to_numpy()[order], truth[["x", "y"]].to_numpy(), atol=0.5)
+    instances = discs((40, 40), (10, 10, 1), (28, 28, 8))
+    maps = (instances > 0) * np.float32(0.6), hover_targets(instances)
+    assert len(np.unique(postprocess(*maps))) == 2
+    assert not postprocess(*maps, np_threshold=0.7).any()
+    assert not postprocess(*maps, min_area_px=500).any()
+    with pytest.raises(ValueError, match=r"found \(4, 5\) and \(5, 4, 2\)"):
+        postprocess(np.zeros((4, 5)), np.zeros((5, 4, 2)))
+    with pytest.raises(ValueError, match=r"\(4, 5\), found \(5, 4\)"):
+        describe_instances(np.zeros((4, 5), int), np.zeros((5, 4), int))
+    assert published_thresholds(0.25) == {"min_area_px": 10, "sobel_px": 21, "opening_px": 5}
+    assert published_thresholds(0.5) == {"min_area_px": 3, "sobel_px": 11, "opening_px": 3}
+    for mpp in (0.05, 0.1, 1.0, 2.0):
+        sides = published_thresholds(mpp)
+        assert sides["sobel_px"] % 2 == sides["opening_px"] % 2 == 1
+        assert 3 <= sides["sobel_px"] <= 31
+    chosen = {"np_threshold": 0.6, "edge_threshold": 0.45, "opening_px": 1, "sobel_px": 21}
+    assert thresholds_at(chosen, 0.25, 0.25) == chosen
+    assert thresholds_at(chosen, 0.25, 0.5) == chosen | {"sobel_px": 11}, "1 px means no opening at any scale"
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (40, 1), (50, 60)])
@@ -87,48 +69,19 @@ def test_blank_and_flat_maps_of_any_shape_are_accepted(shape, value):
         assert describe_instances(found, found).empty
 
 
-def test_specks_are_dropped_and_thresholds_are_arguments(discs):
-    instances = discs((40, 40), (10, 10, 1), (28, 28, 8))
-    maps = (instances > 0) * np.float32(0.6), hover_targets(instances)
-    assert len(np.unique(postprocess(*maps))) == 2
-    assert not postprocess(*maps, np_threshold=0.7).any()
-    assert not postprocess(*maps, min_area_px=500).any()
-
-
-def test_maps_of_different_shapes_are_refused():
-    with pytest.raises(ValueError, match=r"found \(4, 5\) and \(5, 4, 2\)"):
-        postprocess(np.zeros((4, 5)), np.zeros((5, 4, 2)))
-    with pytest.raises(ValueError, match=r"\(4, 5\), found \(5, 4\)"):
-        describe_instances(np.zeros((4, 5), int), np.zeros((5, 4), int))
-
-
-def test_thresholds_in_pixels_follow_the_scale():
-    assert published_thresholds(0.25) == {"min_area_px": 10, "sobel_px": 21, "opening_px": 5}
-    assert published_thresholds(0.5) == {"min_area_px": 3, "sobel_px": 11, "opening_px": 3}
-    for mpp in (0.05, 0.1, 1.0, 2.0):
-        sides = published_thresholds(mpp)
-        assert sides["sobel_px"] % 2 == sides["opening_px"] % 2 == 1
-        assert 3 <= sides["sobel_px"] <= 31
-    chosen = {"np_threshold": 0.6, "edge_threshold": 0.45, "opening_px": 1, "sobel_px": 21}
-    assert thresholds_at(chosen, 0.25, 0.25) == chosen
-    assert thresholds_at(chosen, 0.25, 0.5) == chosen | {"sobel_px": 11}, "1 px means no opening at any scale"
-
-
-def test_the_table_agrees_with_an_independent_measurement(discs):
-    instances, _, _ = crowd(np.random.default_rng(4), (90, 110), 30, discs)
+def test_the_table_agrees_with_an_independent_measurement_and_contours_enclose_their_nucleus(discs):
+    instances = discs((90, 110), (50, 20, 12), (3, 45, 6), (90, 60, 14), (80, 55, 9))
     instances[instances > 0] += 1000 * (instances[instances > 0] % 3)  # ids with gaps
-    table = describe_instances(instances)
-    regions = regionprops(instances)
-    assert table["id"].tolist() == [region.label for region in regions]
-    assert table["area"].tolist() == [region.area for region in regions]
-    np.testing.assert_allclose(table[["y", "x"]], [region.centroid for region in regions])
-
-
-def test_contours_enclose_their_nucleus_in_x_and_y(discs):
-    instances = discs((50, 70), (50, 20, 12), (3, 45, 6))
-    for row in describe_instances(instances).itertuples():
-        filled = cv2.fillPoly(np.zeros(instances.shape, np.uint8), [row.contour.astype(np.int32)], 1)
-        np.testing.assert_array_equal(filled > 0, instances == row.id)
+    instances[89, 2] = 65_535  # of one pixel
+    for labels in (instances, np.ones((7, 9), np.int64)):
+        table, regions = describe_instances(labels, np.zeros(labels.shape, np.uint8)), regionprops(labels)
+        assert table["id"].tolist() == [region.label for region in regions]
+        assert table["area"].tolist() == [region.area for region in regions]
+        assert {*table["type"], *table["type_prob"]} == {0, 1.0}
+        np.testing.assert_allclose(table[["y", "x"]], [region.centroid for region in regions])
+        for row in table.itertuples():
+            filled = cv2.fillPoly(np.zeros(labels.shape, np.uint8), [row.contour.astype(np.int32)], 1)
+            np.testing.assert_array_equal(filled > 0, labels == row.id)
 
 
 def test_the_type_is_the_most_frequent_one_that_is_not_background():
@@ -140,12 +93,3 @@ def test_the_type_is_the_most_frequent_one_that_is_not_background():
     table = describe_instances(instances, types)
     assert table["type"].tolist() == [2, 1, 0, 4]
     np.testing.assert_allclose(table["type_prob"], [0.3, 0.5, 1.0, 1.0])
-
-
-def test_one_pixel_and_the_whole_image_are_nuclei():
-    single = np.zeros((5, 5), np.uint16)
-    single[4, 2] = 65_535
-    for instances, area in ((single, 1), (np.ones((7, 9), np.int64), 63)):
-        (row,) = describe_instances(instances, np.zeros(instances.shape, np.uint8)).itertuples()
-        assert (row.area, row.type, row.type_prob) == (area, 0, 1.0)
-        assert row.contour.shape[1] == 2

@@ -5,7 +5,7 @@ import pytest
 
 from histolib.data import KeypointSample
 from histolib.imaging import Patch
-from histolib.nuclei.pseudo_labels import label_by_teacher, outline_points
+from histolib.nuclei.pseudo_labels import label_by_teachers, outline_points
 
 
 @pytest.fixture
@@ -17,9 +17,17 @@ def seen(discs, oracle):
 
 def test_the_nuclei_of_the_teacher_become_labels(seen):
     patch, truth, teacher = seen
-    sample = label_by_teacher(patch, teacher, "a", orientations=1)
+    sample = label_by_teachers(patch, [(patch, teacher, 1.0)], "a")
     assert (sample.group, sample.types.tolist()) == ("a", [1, 1])
     assert ((sample.instances > 0) == (truth > 0)).mean() > 0.97
+
+
+@pytest.mark.parametrize(("weight", "agreed"), [(1.0, [1]), (0.2, [1, 1])])
+def test_teachers_are_averaged_by_weight(seen, oracle, weight, agreed):
+    patch, truth, teacher = seen
+    doubtful = oracle(np.where(truth == 1, 1, 0))  # the second teacher sees one of the two nuclei
+    sample = label_by_teachers(patch, [(patch, teacher, 1.0), (patch, doubtful, weight)])
+    assert sample.types.tolist() == agreed
 
 
 def test_points_get_the_outline_of_their_nucleus_and_others_a_small_disc(seen):

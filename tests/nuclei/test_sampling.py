@@ -13,20 +13,24 @@ from histolib.nuclei.sampling import mixed_crops, training_crops
 TINY = replace(profile("quick").hovernet, types=("round", "odd"), width=1 / 16, map_px=20, jitter=0.0)
 
 
-def test_a_crop_has_the_sizes_of_the_network(tiles):
+def test_crops_have_the_sizes_of_the_network_and_what_does_not_fit_is_named(tiles, sample):
     drawn = training_crops(tiles, TINY)(0)
     shapes = {name: tuple(value.shape) for name, value in drawn.items()}
     assert shapes == {"image": (3, 112, 112), "np": (20, 20), "hv": (2, 20, 20), "tp": (20, 20)}
     assert [drawn[name].dtype for name in ("image", "hv")] == [torch.float32] * 2
     assert set(training_crops(tiles, replace(TINY, types=()))(0)) == {"image", "np", "hv"}
-
-
-def test_crops_depend_only_on_seed_and_index(tiles):
     draw, again, other = (training_crops(tiles, replace(TINY, seed=seed)) for seed in (0, 0, 1))
     for index in (5, 0, 5):
         assert all(torch.equal(value, again(index)[name]) for name, value in draw(index).items())
     assert any(not torch.equal(draw(i)["image"], other(i)["image"]) for i in range(5))
     assert len({draw(i)["image"].numpy().tobytes() for i in range(20)}) > 10
+    with pytest.raises(ValueError, match="train_hovernet: expected at least one sample, found none"):
+        training_crops([], TINY)
+    with pytest.raises(ValueError, match=r"map_px: expected a multiple of 8 plus 4 such as 28, found 24"):
+        training_crops(tiles, replace(TINY, map_px=24))
+    unknown = sample(np.ones((30, 30), int) * (np.arange(30) > 9), types=[3], name="tile 7")
+    with pytest.raises(ValueError, match=r"tile 7: expected types 1 to 2 \(round, odd\), found 3"):
+        training_crops([unknown], TINY)(0)
 
 
 @pytest.mark.parametrize(("shape", "mpp"), [((70, 64), 0.5), ((140, 128), 0.25), ((9, 40), 0.5), ((1, 1), 0.5)])
@@ -55,29 +59,14 @@ def test_nuclei_join_their_mirror_image_only_where_they_touch(discs, sample, row
     assert seen
 
 
-def test_distances_refer_to_the_whole_nucleus(discs, sample):
-    draw = training_crops([sample(discs((120, 120), (60, 60, 40)))], TINY)
-    inside = [drawn["hv"].abs().max() for drawn in map(draw, range(30)) if drawn["np"].all()]
-    assert inside
-    assert max(inside) < 1
-
-
-def test_all_eight_orientations_are_drawn(sample):
+def test_all_eight_orientations_are_drawn_and_distances_refer_to_the_whole_nucleus(discs, sample):
     instances = np.zeros((20, 20), int)
-    instances[2:4, 5:16] = 1
-    instances[4:9, 5:8] = 1
+    instances[2:4, 5:16] = instances[4:9, 5:8] = 1
     draw = training_crops([sample(instances)], TINY)
     assert len({draw(index)["np"].numpy().tobytes() for index in range(80)}) == 8
-
-
-def test_samples_and_sizes_that_do_not_fit_are_named(tiles, sample):
-    with pytest.raises(ValueError, match="train_hovernet: expected at least one sample, found none"):
-        training_crops([], TINY)
-    with pytest.raises(ValueError, match=r"map_px: expected a multiple of 8 plus 4 such as 28, found 24"):
-        training_crops(tiles, replace(TINY, map_px=24))
-    unknown = sample(np.ones((30, 30), int) * (np.arange(30) > 9), types=[3], name="tile 7")
-    with pytest.raises(ValueError, match=r"tile 7: expected types 1 to 2 \(round, odd\), found 3"):
-        training_crops([unknown], TINY)(0)
+    draw = training_crops([sample(discs((120, 120), (60, 60, 40)))], TINY)
+    inside = [drawn["hv"].abs().max() for drawn in map(draw, range(30)) if drawn["np"].all()]
+    assert 0 < max(inside) < 1
 
 
 def test_mixed_crops_take_the_sources_in_turn():

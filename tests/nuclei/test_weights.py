@@ -15,7 +15,7 @@ class Narrow(HoVerNet):
         super().__init__(mode, num_types, width)
 
 
-def test_saved_networks_load_with_their_metadata(tmp_path, narrow):
+def test_saved_networks_load_with_their_metadata_and_misfits_are_listed(tmp_path, narrow):
     net = narrow("original", 3)
     net.mpp, net.types, net.thresholds = 0.5, ("round", "odd"), {"edge_threshold": 0.5}
     net.provenance = Provenance("discs", ("a", "b"), {"settings": {"steps": 4}})
@@ -27,9 +27,6 @@ def test_saved_networks_load_with_their_metadata(tmp_path, narrow):
     assert all(torch.equal(value, net.state_dict()[name]) for name, value in loaded.state_dict().items())
     _, card = load_weights(tmp_path / "net.safetensors")
     assert card["config"] == {"mode": "original", "num_types": 3, "width": WIDTH}
-
-
-def test_weights_that_do_not_fit_their_metadata_are_listed(tmp_path, narrow):
     narrow("fast", 3).save(tmp_path / "net.safetensors")
     state, card = load_weights(tmp_path / "net.safetensors")
     save_weights(tmp_path / "types.safetensors", state, card | {"config": card["config"] | {"num_types": 6}})
@@ -62,7 +59,7 @@ def test_published_files_get_their_metadata(tmp_path, kind, mode, num_types, gro
     assert all(torch.equal(value, state[name]) for name, value in net.state_dict().items())
 
 
-def test_every_tensor_that_does_not_fit_is_named(tmp_path):
+def test_files_that_do_not_fit_name_every_tensor(tmp_path):
     state = Narrow("fast", 6).state_dict()
     state["decoder.hv.u3.conva.weight"] = torch.zeros(16, 64, 5, 5)
     state["decoder.tp.u0.conv.bias"] = torch.zeros(5)
@@ -70,17 +67,8 @@ def test_every_tensor_that_does_not_fit_is_named(tmp_path):
     torch.save({"desc": state}, tmp_path / "mixed.tar")
     with pytest.raises(ValueError, match=r"mixed\.tar.*'mode': 'fast', 'num_types': 6") as caught:
         Narrow.from_official(tmp_path / "mixed.tar")
-    for part in (
-        "conv_bot.weight",
-        "surplus",
-        "decoder.hv.u3.conva.weight",
-        "[16, 64, 5, 5]",
-        "decoder.tp.u0.conv.bias",
-    ):
+    for part in ("conv_bot.weight", "surplus", "decoder.hv.u3.conva.weight", "[16, 64, 5, 5]", "tp.u0.conv.bias"):
         assert part in str(caught.value)
-
-
-def test_files_that_are_no_checkpoint_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"absent\.tar"):
         HoVerNet.from_official(tmp_path / "absent.tar")
     (tmp_path / "text.pth").write_text("no weights")

@@ -29,16 +29,8 @@ def halve(patch: Patch) -> Patch:
     return replace(patch, image=rgb_from_density(optical_density(patch.image) / 2))
 
 
-def same(patch: Patch) -> Patch:
-    return patch
-
-
 def negative(patch: Patch) -> Patch:
     return replace(patch, image=255 - patch.image)
-
-
-def blank(patch: Patch) -> Patch:
-    return replace(patch, image=np.full_like(patch.image, 255))
 
 
 def colour(patches: list[Patch]) -> np.ndarray:
@@ -46,7 +38,12 @@ def colour(patches: list[Patch]) -> np.ndarray:
     return np.array([[*patch.image.mean((0, 1)), patch.image.std()] for patch in patches], np.float32)
 
 
-RIVALS = {"identity": same, "cyclegan": halve, "inverted": negative, "blank": blank}
+RIVALS = {
+    "identity": lambda patch: patch,
+    "cyclegan": halve,
+    "inverted": negative,
+    "blank": lambda patch: replace(patch, image=np.full_like(patch.image, 255)),
+}
 
 
 def find_blobs(patch: Patch, factor: float) -> np.ndarray:
@@ -69,43 +66,35 @@ def dark(patch: Patch) -> np.ndarray:
     return planted[(level > 105) & (level < 170)]
 
 
+def evaluate(samples: list[TranslationSample], **options) -> dict:
+    return evaluate_translations(samples, RIVALS, features={"colour": colour}, find_blobs=find_blobs, **options)
+
+
 @pytest.fixture(scope="module")
 def result():
-    return evaluate_translations(
-        paired(8), RIVALS, features={"colour": colour}, detect=dark, find_blobs=find_blobs, gain=0.5
-    )
+    return evaluate(paired(8), detect=dark, gain=0.5)
 
 
-def test_the_perfect_translation_gets_perfect_scores(result):
+def test_perfect_identical_inverted_and_blank_translations_are_told_apart(result):
     scores = result["translations"]["cyclegan"]
     assert scores["images"]["ssim"]["mean"] == pytest.approx(1, abs=1e-4)
     assert scores["images"]["ms_gmsd"]["mean"] == pytest.approx(0, abs=1e-4)
     assert scores["correlation"]["lowest"] == pytest.approx(1, abs=0.01)
     assert scores["nuclei"] == {"f1": 1.0, "f1_ci95": [1.0, 1.0], "before": 48, "lost": 0, "new": 0}
     assert scores["detection"]["f1"] == result["ceiling"]["f1"] == 1.0
-
-
-def test_identity_keeps_everything_and_is_no_h_and_e(result):
     scores = result["translations"]["identity"]
     assert (scores["correlation"]["mean"], scores["nuclei"]["f1"]) == (1.0, 1.0)
     assert scores["images"]["psnr"]["mean"] < 30
     assert scores["sets"]["colour"]["kid"]["mean"] > result["floor"]["colour"]["kid"]["ci95"][1]
     assert scores["detection"]["n_pred"] == 0
+    inverted, blank = (result["translations"][name] for name in ("inverted", "blank"))
+    assert inverted["correlation"]["mean"] < -0.5
+    assert inverted["nuclei"]["new"] == 8
+    assert blank["correlation"] == {"mean": None, "ci95": [None, None], "lowest": None}
+    assert (blank["nuclei"]["lost"], blank["nuclei"]["new"]) == (48, 0)
 
 
-def test_the_density_correlation_detects_the_negative(result):
-    scores = result["translations"]["inverted"]
-    assert scores["correlation"]["mean"] < -0.5
-    assert scores["nuclei"]["new"] == 8
-
-
-def test_a_blank_loses_all_and_what_does_not_exist_is_none(result):
-    scores = result["translations"]["blank"]
-    assert scores["correlation"] == {"mean": None, "ci95": [None, None], "lowest": None}
-    assert (scores["nuclei"]["lost"], scores["nuclei"]["new"]) == (48, 0)
-
-
-def test_the_protocol_says_how_it_was_done(result):
+def test_the_protocol_and_the_table_say_how_it_was_done_and_who_beats_whom(result):
     protocol = result["protocol"]
     assert (protocol["samples"], protocol["groups"], protocol["radius_um"], protocol["gain"]) == (8, 8, 3.0, 0.5)
     assert (protocol["image_px"], protocol["mpp"]) == (["100 x 100"], [0.5])
@@ -117,6 +106,18 @@ def test_the_protocol_says_how_it_was_done(result):
     )
     sizes = {scores["sets"]["colour"]["kid"]["size"] for scores in result["translations"].values()}
     assert sizes == {result["floor"]["colour"]["kid"]["size"]} == {4}
+    assert beaten_by(result, "cyclegan") == {}
+    lost = beaten_by(result, "blank")
+    assert all("cyclegan" in lost[m] for m in ("psnr", "ssim", "ms_gmsd", "mdsi", "haarpsi", "kid", "detection"))
+    assert not {"correlation", "nuclei"} & set(beaten_by(result, "inverted"))
+    lines = translation_table(result).splitlines()
+    assert [word for word in ("PSNR ↑", "MS-GMSD ↓", "MDSI ↓", "KID ↓", "F1 ↑") if word not in lines[0]] == []
+    assert [line.split()[0] for line in lines[1:5]] == list(RIVALS)
+    assert lines[5].startswith("real against real, 4 fields each: KID")
+    assert lines[6] == "F1 on the true H&E: 1.000 (1.000 to 1.000)"
+    assert lines[7] == "cyclegan beats every rival in PSNR, SSIM, MS-GMSD, MDSI, HaarPSI, KID, F1"
+    defeat = translation_table(result, "identity")
+    assert "identity does not beat every rival in PSNR (cyclegan" in defeat
 
 
 @pytest.mark.parametrize(("groups", "expected"), [(10, {"kid", "fid"}), (8, {"kid"})])
@@ -128,19 +129,13 @@ def test_fid_needs_more_features_than_dimensions_in_a_half_sample(groups, expect
     assert sets[0].distances(sets[1])["colour"].keys() == expected
 
 
-def test_the_result_is_json_and_repeats(result):
-    again = evaluate_translations(
-        paired(8), RIVALS, features={"colour": colour}, detect=dark, find_blobs=find_blobs, gain=0.5
-    )
-    assert json.dumps(again, allow_nan=False) == json.dumps(result, allow_nan=False)
-
-
 def test_unpaired_tiles_have_no_likeness_to_a_truth_but_all_else():
     samples = [replace(sample, he=None, xy=None) for sample in paired(6)]
     he = [(halve(tile(seed)[0]), f"h{seed}") for seed in range(10, 18)]
-    result = evaluate_translations(samples, RIVALS, he=he, features={"colour": colour}, find_blobs=find_blobs, gain=0.5)
+    result = evaluate(samples, he=he)
     scores = result["translations"]["cyclegan"]
     assert (scores["images"], scores["detection"], result["ceiling"]) == ({}, None, None)
+    assert scores["nuclei"] is None, "without a gain nuclei before and after are not compared"
     kid = scores["sets"]["colour"]["kid"]
     assert kid["ci95"][0] <= kid["mean"] <= kid["ci95"][1]
     assert kid["size"] == 3
@@ -148,12 +143,22 @@ def test_unpaired_tiles_have_no_likeness_to_a_truth_but_all_else():
     assert result["protocol"]["he"] == {"images": 8, "paired": 0, "groups": 8}
 
 
-def test_without_a_gain_nuclei_before_and_after_are_skipped():
-    result = evaluate_translations(paired(1), RIVALS, find_blobs=find_blobs)
-    assert {scores["nuclei"] for scores in result["translations"].values()} == {None}
+def test_one_image_has_scores_but_no_set_and_glass_counts_no_nuclei():
+    result = evaluate(paired(1), gain=0.5)
+    scores = result["translations"]["cyclegan"]
+    assert (scores["sets"], result["floor"]) == ({}, {})
+    assert scores["images"]["ssim"]["ci95"] == pytest.approx([1, 1], abs=1e-4)
+    assert "KID" not in translation_table(result)
+    assert json.dumps(evaluate(paired(1), gain=0.5), allow_nan=False) == json.dumps(result)
+    glass = Patch(np.full((100, 100, 3), 240, np.uint8), 0.5, "glass")
+    sample = TranslationSample(glass, "g", halve(glass), np.zeros((0, 2)))
+    scores = evaluate([sample], detect=lambda patch: np.zeros((0, 2)), gain=0.5)["translations"]["cyclegan"]
+    assert (scores["nuclei"]["f1"], scores["detection"]["f1"], scores["correlation"]["mean"]) == (None, None, None)
+    with pytest.raises(ValueError, match="expected at least one sample, found none"):
+        evaluate([])
 
 
-def test_lost_and_new_nuclei_are_told_from_kept_ones():
+def test_changed_nuclei_and_fields_are_in_the_right_place():
     before, xy = tile(0)
     image = before.image.copy()
     image[:40, :40] = 250  # covers the first nucleus
@@ -162,34 +167,6 @@ def test_lost_and_new_nuclei_are_told_from_kept_ones():
     np.testing.assert_array_equal(changes.lost, xy[:1])
     np.testing.assert_array_equal(changes.new, [[50.0, 50.0]])
     np.testing.assert_array_equal(changes.kept, xy[1:])
-
-
-def test_a_single_image_has_scores_but_no_set():
-    result = evaluate_translations(paired(1), RIVALS, features={"colour": colour}, find_blobs=find_blobs, gain=0.5)
-    scores = result["translations"]["cyclegan"]
-    assert (scores["sets"], result["floor"]) == ({}, {})
-    assert scores["images"]["ssim"]["ci95"] == pytest.approx([1, 1], abs=1e-4)
-    assert "KID" not in translation_table(result)
-
-
-def test_no_sample_is_refused_and_no_translation_is_none():
-    with pytest.raises(ValueError, match="expected at least one sample, found none"):
-        evaluate_translations([], RIVALS)
-    assert evaluate_translations(paired(1), {})["translations"] == {}
-
-
-def test_a_patch_without_nuclei_counts_none():
-    glass = Patch(np.full((100, 100, 3), 240, np.uint8), 0.5, "glass")
-    sample = TranslationSample(glass, "g", halve(glass), np.zeros((0, 2)))
-    detect = lambda patch: np.zeros((0, 2))  # noqa: E731
-    result = evaluate_translations(
-        [sample], RIVALS, features={"colour": colour}, detect=detect, find_blobs=find_blobs, gain=0.5
-    )
-    scores = result["translations"]["cyclegan"]
-    assert (scores["nuclei"]["f1"], scores["detection"]["f1"], scores["correlation"]["mean"]) == (None, None, None)
-
-
-def test_fields_are_equal_squares_from_the_middle_and_a_patch_too_small_is_named():
     image = np.arange(70 * 110 * 3).reshape(70, 110, 3).astype(np.uint8)
     squares = cut_fields(Patch(image, 0.5, "wide"), 15.0)
     assert [square.image.shape for square in squares] == [(30, 30, 3)] * 6
@@ -197,21 +174,3 @@ def test_fields_are_equal_squares_from_the_middle_and_a_patch_too_small_is_named
     np.testing.assert_array_equal(squares[-1].image, image[35:65, 70:100])
     with pytest.raises(ValueError, match=r"wide: expected sides of at least 50 microns .* found 55 x 35"):
         cut_fields(Patch(image, 0.5, "wide"), 50.0)
-
-
-def test_who_beats_whom_follows_the_direction_of_each_measure(result):
-    assert beaten_by(result, "cyclegan") == {}
-    lost = beaten_by(result, "blank")
-    assert all("cyclegan" in lost[m] for m in ("psnr", "ssim", "ms_gmsd", "mdsi", "haarpsi", "kid", "detection"))
-    assert not {"correlation", "nuclei"} & set(beaten_by(result, "inverted"))
-
-
-def test_the_table_names_directions_floor_ceiling_and_a_defeat(result):
-    lines = translation_table(result).splitlines()
-    assert [word for word in ("PSNR ↑", "MS-GMSD ↓", "MDSI ↓", "KID ↓", "F1 ↑") if word not in lines[0]] == []
-    assert [line.split()[0] for line in lines[1:5]] == list(RIVALS)
-    assert lines[5].startswith("real against real, 4 fields each: KID")
-    assert lines[6] == "F1 on the true H&E: 1.000 (1.000 to 1.000)"
-    assert lines[7] == "cyclegan beats every rival in PSNR, SSIM, MS-GMSD, MDSI, HaarPSI, KID, F1"
-    defeat = translation_table(result, "identity")
-    assert "identity does not beat every rival in PSNR (cyclegan" in defeat

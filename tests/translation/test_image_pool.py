@@ -7,14 +7,11 @@ def image(value: int) -> torch.Tensor:
     return torch.full((1, 3, 2, 2), float(value))
 
 
-def test_until_it_is_full_the_pool_keeps_and_returns_every_image():
+def test_a_pool_fills_up_and_then_swaps_half_of_the_images():
     pool = ImagePool(50)
     for i in range(50):
         assert pool.query(image(i)).unique().item() == i
     assert [int(kept[0, 0, 0]) for kept in pool.images] == list(range(50))
-
-
-def test_a_full_pool_swaps_half_of_the_images():
     pool = ImagePool(50)
     out = [int(pool.query(image(i)).unique()) for i in range(2050)][50:]
     swapped = [i for i, shown in enumerate(out, start=50) if shown != i]
@@ -23,21 +20,13 @@ def test_a_full_pool_swaps_half_of_the_images():
     assert len(set(out)) == len(out), "an image that left the pool never comes back"
 
 
-def test_no_gradient_passes_the_pool():
-    assert not ImagePool().query(image(1).requires_grad_()).requires_grad
-
-
 def test_a_restored_pool_goes_on_as_the_old_one():
     pool = ImagePool(3, seed=5)
-    for i in range(7):
-        pool.query(image(i))
     again = ImagePool(3)
+    again.load_state(pool.state())
+    assert again.images == []
+    for i in range(7):
+        assert not pool.query(image(i).requires_grad_()).requires_grad
     again.load_state(pool.state())
     for i in range(7, 30):
         assert torch.equal(pool.query(image(i)), again.query(image(i)))
-
-
-def test_an_empty_pool_is_restored_empty():
-    pool = ImagePool(3)
-    pool.load_state(ImagePool(3, seed=1).state())
-    assert pool.images == []

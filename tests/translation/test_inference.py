@@ -35,7 +35,16 @@ def test_size_scale_and_name_stay(size, mpp, generator):
     assert (out.image.shape, out.mpp, out.name) == (image.shape, mpp, "a")
 
 
-def test_the_generator_runs_at_its_own_scale(generator):
+def test_tiles_meet_without_seams_and_the_generator_runs_at_its_own_scale(generator, large):
+    tilings = [translate(large, generator, tile_px=size).image.astype(int) for size in (128, 200, 299)]
+    for other in tilings[1:]:
+        assert abs(other - tilings[0]).max() <= 1
+    whole = translate(large, generator).image
+    assert abs(tilings[0] - whole).mean() < 4, "statistics of a sample stand for those of the whole"
+    left, right = (translate(Patch(large.image[:, cut], 0.5), generator).image for cut in (np.s_[:200], np.s_[100:]))
+    assert abs(left[:, 150].astype(int) - right[:, 50]).mean() > 2, "own statistics would give a seam"
+    with pytest.raises(ValueError, match="expected a tile larger than"):
+        translate(large, generator, tile_px=40)
     seen = []
     handle = generator.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0].shape[-2:]))
     generator.mpp = 0.5
@@ -45,37 +54,9 @@ def test_the_generator_runs_at_its_own_scale(generator):
     translate(Patch(paint("dab", size=64).image, 0.25), generator)
     handle.remove()
     assert seen == [(64, 64), (32, 32), (64, 64)]
-
-
-def test_tiles_meet_without_seams_and_two_tilings_agree(generator, large):
-    tilings = [translate(large, generator, tile_px=size).image.astype(int) for size in (128, 200, 299)]
-    for other in tilings[1:]:
-        assert abs(other - tilings[0]).max() <= 1
-
-
-def test_tiles_agree_with_the_whole_picture(generator, large):
-    whole = translate(large, generator).image.astype(int)
-    tiled = translate(large, generator, tile_px=128).image.astype(int)
-    assert abs(tiled - whole).mean() < 4, "statistics of a sample stand for those of the whole"
-
-
-def test_without_held_statistics_there_would_be_a_seam(generator, large):
-    left, right = (translate(Patch(large.image[:, cut], 0.5), generator).image for cut in (np.s_[:200], np.s_[100:]))
-    assert abs(left[:, 150].astype(int) - right[:, 50]).mean() > 2
-
-
-def test_translation_leaves_no_statistics_behind(generator, large):
     before = generator(to_tensor(large.image[None, :64, :64]))
     translate(large, generator, tile_px=128)
     assert torch.equal(generator(to_tensor(large.image[None, :64, :64])), before)
-
-
-def test_a_tile_smaller_than_the_reach_is_refused(generator, large):
-    with pytest.raises(ValueError, match="expected a tile larger than"):
-        translate(large, generator, tile_px=40)
-
-
-def test_images_and_tensors_convert_back_and_forth():
     image = np.random.default_rng(0).integers(0, 256, (2, 5, 7, 3), dtype=np.uint8)
     np.testing.assert_array_equal(to_image(to_tensor(image)), image)
     assert to_tensor(image[0]).shape == (3, 5, 7)

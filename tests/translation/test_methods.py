@@ -4,55 +4,32 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
-from histolib.imaging import Patch, optical_density, rgb_from_density
-from histolib.translation import TRANSLATIONS, Generator, StainReference
-
-
-@pytest.fixture(scope="module")
-def ihc():
-    rng = np.random.default_rng(0)
-    density = rng.uniform(0, 0.8, (48, 40, 2)) @ [[0.65, 0.70, 0.29], [0.27, 0.57, 0.78]]
-    return Patch(rgb_from_density(density), 0.5, "tile")
+from histolib.ensemble import Models
+from histolib.imaging import MARKERS, optical_density, rgb_from_density
+from histolib.translation import TRANSLATIONS, StainReference
 
 
-@pytest.fixture(scope="module")
-def models(ihc):
-    """References of the tile and of H&E with half its density, and an untrained generator."""
-    pale = rgb_from_density(optical_density(ihc.image) / 2)
-    torch.manual_seed(0)
-    return {
-        "ihc_reference": StainReference.fit([ihc], "ihc"),
-        "he_reference": StainReference.fit([replace(ihc, image=pale)], "he"),
-        "ihc_to_he": Generator(4, 1).eval(),
-    }
-
-
-def test_the_table_lists_the_methods_in_order():
-    assert list(TRANSLATIONS) == ["identity", "od", "hed", "reinhard", "macenko", "cyclegan"]
-
-
-@pytest.mark.parametrize("marker", ["nuclear", "membrane", "cytoplasm"])
+@pytest.mark.parametrize("marker", MARKERS)
 @pytest.mark.parametrize("name", list(TRANSLATIONS))
-def test_size_scale_and_name_are_preserved_with_the_declared_roles(name, marker, ihc, models):
-    loaded = set()
+def test_size_scale_and_name_are_preserved_with_the_declared_roles(name, marker, brown, weights):
+    before, models, loaded = brown.image.copy(), Models(weights), set()
 
     def load(role):
         loaded.add(role)
-        return models[role]
+        return models.load(role)
 
-    patch = TRANSLATIONS[name].run(ihc, marker, load)
-    assert (patch.image.shape, patch.image.dtype) == (ihc.image.shape, np.uint8)
-    assert (patch.mpp, patch.name) == (ihc.mpp, ihc.name)
+    patch = TRANSLATIONS[name].run(brown, marker, load)
+    assert (patch.image.shape, patch.image.dtype) == (before.shape, np.uint8)
+    assert (patch.mpp, patch.name) == (brown.mpp, brown.name)
     assert loaded == set(TRANSLATIONS[name].needs)
+    assert (patch is brown) == (name == "identity")
+    np.testing.assert_array_equal(brown.image, before)
 
 
-def test_identity_changes_nothing(ihc):
-    assert TRANSLATIONS["identity"].run(ihc, "nuclear", {}.__getitem__) is ihc
-
-
-def test_od_halves_the_density_for_a_reference_of_half_the_density(ihc, models):
-    halved = TRANSLATIONS["od"].run(ihc, "nuclear", models.__getitem__)
-    before, after = (optical_density(patch.image).sum(axis=-1).mean() for patch in (ihc, halved))
+def test_od_halves_the_density_for_a_reference_of_half_the_density(brown):
+    pale = replace(brown, image=rgb_from_density(optical_density(brown.image) / 2))
+    roles = {"ihc_reference": StainReference.fit([brown], "ihc"), "he_reference": StainReference.fit([pale], "he")}
+    halved = TRANSLATIONS["od"].run(brown, "nuclear", roles.__getitem__)
+    before, after = (optical_density(patch.image).mean() for patch in (brown, halved))
     assert after == pytest.approx(before / 2, rel=0.05)

@@ -4,7 +4,7 @@ from torch import nn
 
 from histolib.io import Provenance, save_weights
 from histolib.translation import Generator, PatchDiscriminator, held_statistics
-from histolib.translation.content import DENSITY_BINS, DENSITY_STEP
+from histolib.translation.content import DENSITY_BINS
 from histolib.translation.networks import Enlargement, InstanceNorm
 
 torch.set_num_threads(1)
@@ -61,10 +61,24 @@ def test_other_weights_are_no_generator(tmp_path, card):
         Generator.load(tmp_path / "x.safetensors")
 
 
-def test_the_published_generator_has_the_published_number_of_weights():
+def test_layers_are_those_of_torch_with_the_published_number_of_weights():
     weights = [p for p in Generator().parameters() if p.ndim > 1]
     assert sum(p.numel() for p in weights) == 11_378_179 - (64 + 128 + 256 + 18 * 256 + 128 + 64 + 3)
     assert torch.cat([p.flatten() for p in weights]).std().item() == pytest.approx(0.02, rel=0.01)
+    network = PatchDiscriminator(8, spectral_norm=True)
+    for _ in range(30):
+        network(torch.rand(1, 3, 64, 64))
+    assert not any(isinstance(m, InstanceNorm) for m in network.modules())
+    for layer in network.layers:
+        if isinstance(layer, nn.Conv2d):
+            assert torch.linalg.matrix_norm(layer.weight.flatten(1), 2).item() == pytest.approx(1, abs=0.05)
+    x = 3 * torch.rand(2, 5, 7, 4) - 1
+    torch.testing.assert_close(InstanceNorm()(x), nn.InstanceNorm2d(5)(x), atol=1e-5, rtol=0)
+    layer = Enlargement(3, 2)
+    for size in ((1, 1), (5, 4)):
+        x, kernel = torch.rand(2, 3, *size), layer.weight.flip(2, 3).transpose(0, 1)
+        expected = torch.nn.functional.conv2d(torch.nn.functional.interpolate(x, scale_factor=2), kernel, padding=1)
+        torch.testing.assert_close(layer(x), expected)
 
 
 def support(network: nn.Module, size: int, pick) -> tuple[int, int]:
@@ -83,16 +97,6 @@ def test_a_discriminator_score_sees_one_patch(layers, patch_px):
             network.layers[i] = nn.Identity()
     first, last = support(network, 160, lambda scores: scores[0, 0, scores.shape[2] // 2, scores.shape[3] // 2])
     assert last - first + 1 == patch_px
-
-
-def test_a_spectrally_normalised_discriminator_has_bounded_layers_and_no_instance_norm():
-    network = PatchDiscriminator(8, spectral_norm=True)
-    for _ in range(30):
-        network(torch.rand(1, 3, 64, 64))
-    assert not any(isinstance(m, InstanceNorm) for m in network.modules())
-    for layer in network.layers:
-        if isinstance(layer, nn.Conv2d):
-            assert torch.linalg.matrix_norm(layer.weight.flatten(1), 2).item() == pytest.approx(1, abs=0.05)
 
 
 @pytest.mark.parametrize("blocks", [1, 3])
@@ -116,53 +120,18 @@ def test_held_statistics_are_those_of_the_sample_and_end_with_the_context():
     assert all(m.held is None for m in network.modules() if isinstance(m, InstanceNorm))
 
 
-def test_instance_norm_is_that_of_torch():
-    x = 3 * torch.rand(2, 5, 7, 4) - 1
-    torch.testing.assert_close(InstanceNorm()(x), nn.InstanceNorm2d(5)(x), atol=1e-5, rtol=0)
-
-
-@pytest.mark.parametrize("size", [(1, 1), (5, 4)])
-def test_an_enlargement_is_resizing_and_convolving(size):
-    layer, x = Enlargement(3, 2), torch.rand(2, 3, *size)
-    kernel = layer.weight.flip(2, 3).transpose(0, 1)
-    expected = torch.nn.functional.conv2d(torch.nn.functional.interpolate(x, scale_factor=2), kernel, padding=1)
-    torch.testing.assert_close(layer(x), expected)
-
-
-def test_an_enlargement_of_a_flat_picture_is_flat_and_so_paints_no_checkerboard():
-    inside = Enlargement(3, 2)(torch.rand(1, 3, 1, 1).expand(1, 3, 6, 6))[..., 1:-1, 1:-1]
-    torch.testing.assert_close(inside, inside[..., :1, :1].expand_as(inside))
-
-
-def test_on_od_it_begins_with_the_recolouring_that_it_is_given():
-    table = torch.rand(DENSITY_BINS, 3)
+def test_on_od_black_and_white_stay_in_range_and_its_table_travels_with_the_weights():
     network = Generator(4, 1, on_od=True)
-    network.begin_with(table, torch.ones(3))
-    image = (10 ** -torch.rand(1, 3, 20, 22)).requires_grad_()
-    out = network(image)
-    place = (-image.log10().sum(1) / DENSITY_STEP - 0.5).detach()
-    low, high = (table[bins.long()].permute(0, 3, 1, 2) for bins in (place.floor(), place.ceil()))
-    inside = (torch.minimum(low, high) > 0.02) & (torch.maximum(low, high) < 0.98)
-    assert ((out >= torch.minimum(low, high) - 1e-4) & (out <= torch.maximum(low, high) + 1e-4))[inside].all()
+    network.begin_with(torch.rand(DENSITY_BINS, 3), torch.ones(3))
+    image = 10 ** -torch.rand(1, 3, 20, 22)
+    image[..., :2, :], image[..., 2:4, :] = 0, 1
+    out = network(image.requires_grad_())
+    assert ((out >= 0) & (out <= 1)).all()
     out.sum().backward()
     assert image.grad.isfinite().all()
     assert image.grad.abs().sum() > 0
     assert network.decoder[-1].weight.grad.abs().sum() > 0
-
-
-def test_on_od_the_table_travels_with_the_weights():
-    network, again = Generator(4, 1, on_od=True), Generator(**Generator(4, 1, on_od=True).config)
-    network.begin_with(torch.rand(DENSITY_BINS, 3), torch.tensor([1.0, 0.5, 0.2]))
+    again = Generator(**network.config)
     again.load_state_dict(network.state_dict())
-    image = torch.rand(1, 3, 9, 10)
     assert torch.equal(network(image), again(image))
     assert "on_od" not in small().config
-
-
-@pytest.mark.parametrize("value", [0.0, 1 / 255, 1.0])
-def test_black_and_white_stay_in_range_and_have_a_gradient(value):
-    network = Generator(4, 1, on_od=True)
-    network.begin_with(torch.linspace(1, 0, DENSITY_BINS)[:, None].expand(-1, 3), torch.ones(3))
-    out = network(torch.full((1, 3, 8, 8), value))
-    assert out.isfinite().all()
-    assert ((out >= 0) & (out <= 1)).all()

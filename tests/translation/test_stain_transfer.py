@@ -28,47 +28,29 @@ def flat(*colours: tuple[int, int, int]) -> Patch:
 
 
 @pytest.mark.parametrize("route", ROUTES)
-def test_every_route_keeps_size_scale_and_name_and_leaves_the_input_alone(route, reference, brown):
-    before = brown.image.copy()
-    out = route(brown, reference)
-    assert out.image.shape == brown.image.shape
-    assert (out.image.dtype, out.mpp, out.name) == (np.uint8, brown.mpp, brown.name)
-    np.testing.assert_array_equal(brown.image, before)
-
-
-@pytest.mark.parametrize("route", ROUTES)
-@pytest.mark.parametrize(
-    "image",
-    [GLASS.image, GLASS.image[:1, :1], np.zeros((9, 9, 3), np.uint8), np.full((20, 20, 3), (120, 60, 40), np.uint8)],
-    ids=["glass", "one pixel", "black", "one colour"],
-)
-def test_images_without_tissue_or_contrast_survive(route, image, reference):
-    assert route(Patch(image, 0.5), reference).image.shape == image.shape
-
-
-@pytest.mark.parametrize("route", ROUTES)
-def test_glass_stays_bright(route, reference):
+def test_images_without_tissue_or_contrast_survive_and_glass_stays_bright(route, reference):
+    black, one_colour = np.zeros((9, 9, 3), np.uint8), np.full((20, 20, 3), (120, 60, 40), np.uint8)
+    for image in (GLASS.image[:1, :1], black, one_colour):
+        assert route(Patch(image, 0.5), reference).image.shape == image.shape
     assert route(GLASS, reference).image.min() > 210
 
 
-def test_od_gives_each_density_the_mean_colour_of_that_density():
-    # Two H&E colours of one summed density (the product of the channels agrees), and one of another.
+def test_od_gives_each_density_its_mean_colour_and_macenko_recovers_a_mixture():
     he = flat((200, 100, 160), (100, 200, 160), (60, 40, 90))
     reference = StainReference.fit([he])
     ihc = flat((160, 200, 100), (40, 90, 60), (90, 60, 40))
     out = recolour_od(ihc, reference).image
     np.testing.assert_array_equal(np.unique(out[:4].reshape(-1, 3), axis=0), [[150, 150, 160]])
     np.testing.assert_array_equal(np.unique(out[4:].reshape(-1, 3), axis=0), [[60, 40, 90]])
+    patch, hematoxylin, eosin = paint("eosin", size=160, amounts=True)
+    reference = StainReference.fit([patch])
+    for found, name in zip(reference.stain_vectors, ("hematoxylin", "eosin"), strict=True):
+        assert found @ STAIN_VECTORS[name] > 0.99, name
+    expected = [np.percentile(amount[hematoxylin + eosin > 0], 99) for amount in (hematoxylin, eosin)]
+    np.testing.assert_allclose(reference.stain_levels, expected, rtol=0.1)
 
 
-def test_od_gain_multiplies_the_density():
-    reference = StainReference.fit([flat((255, 255, 255), (60, 40, 90), (128, 90, 140), (220, 120, 180))])
-    thin = np.rint(255 * (np.array([60, 40, 90]) / 255) ** 0.5).astype(int)
-    out = recolour_od(flat(tuple(thin)), reference, gain=2.0).image
-    assert abs(out.reshape(-1, 3).astype(int) - [60, 40, 90]).max() <= 3
-
-
-def test_colour_tables_have_no_gaps_and_darken_without_end(reference):
+def test_colour_tables_have_no_gaps_and_the_gain_reaches_the_densest_stain(reference, tissue):
     for table in (reference.density_colours, reference.hematoxylin_colours):
         assert np.isfinite(table).all()
         assert table.min() >= 0
@@ -77,9 +59,6 @@ def test_colour_tables_have_no_gaps_and_darken_without_end(reference):
     seen = summed_density(paint("eosin").image).max()
     assert (np.diff(density[int(seen / 0.02) + 1 :]) >= 0).all()
     assert density[0] < 0.05
-
-
-def test_the_gain_brings_the_densest_stain_to_that_of_the_reference(reference, tissue):
     faint = Patch(np.rint(255 * (tissue.image / 255) ** 0.5).astype(np.uint8), 0.5)
     gain = reference.gain(StainReference.fit([faint], "ihc"))
     assert gain == pytest.approx(2, rel=0.03)
@@ -87,16 +66,13 @@ def test_the_gain_brings_the_densest_stain_to_that_of_the_reference(reference, t
     assert abs(recoloured - summed_density(tissue.image))[summed_density(tissue.image) > 0.2].mean() < 0.1
 
 
-def test_od_for_a_membrane_marker_is_blind_to_brown(reference):
+def test_brown_is_nucleus_only_for_a_nuclear_marker(reference):
     blue, brown = ((255 * 10 ** -(0.6 * STAIN_VECTORS[s])).astype(int) for s in ("hematoxylin", "dab"))
     patch = flat(tuple(blue), tuple(brown), (255, 255, 255))
     nuclear, membrane = (recolour_od(patch, reference, marker=m).image.astype(int) for m in ("nuclear", "membrane"))
     assert nuclear[4].sum() < nuclear[8].sum() - 150, "brown is nucleus"
     assert abs(membrane[4] - membrane[8]).max() < 30, "brown is as good as nothing"
     assert membrane[0].sum() < membrane[8].sum() - 100, "blue is nucleus"
-
-
-def test_hed_paints_brown_as_hematoxylin_if_nuclear_and_not_otherwise(reference):
     brown = flat(tuple((255 * 10 ** -(0.9 * STAIN_VECTORS["dab"])).astype(int)))
     nuclear, membrane = (
         separate_stains(recolour_hed(brown, reference, marker=marker).image, "hematoxylin", "eosin")[..., 0].mean()
@@ -114,37 +90,25 @@ def test_reinhard_moves_the_tissue_to_the_statistics_of_the_reference(tissue, br
     np.testing.assert_allclose(lab.std(axis=0), reference.lab_std, atol=0.5)
 
 
-def test_macenko_recovers_a_known_mixture():
-    patch, hematoxylin, eosin = paint("eosin", size=160, amounts=True)
-    reference = StainReference.fit([patch])
-    for found, name in zip(reference.stain_vectors, ("hematoxylin", "eosin"), strict=True):
-        assert found @ STAIN_VECTORS[name] > 0.99, name
-    expected = [np.percentile(amount[hematoxylin + eosin > 0], 99) for amount in (hematoxylin, eosin)]
-    np.testing.assert_allclose(reference.stain_levels, expected, rtol=0.1)
-
-
-def test_macenko_of_its_own_reference_changes_little(tissue, reference):
+def test_macenko_turns_brown_into_the_second_stain_of_the_reference_and_keeps_the_reference(brown, tissue, reference):
     assert abs(macenko(tissue, reference).image.astype(int) - tissue.image).mean() < 3
-
-
-def test_macenko_turns_brown_into_the_second_stain_of_the_reference(brown, reference):
-    out = macenko(brown, reference).image
     dark = summed_density(brown.image) > 0.2
-    eosin = separate_stains(out, "hematoxylin", "eosin", "dab")[dark]
-    assert eosin[:, 2].mean() < 0.1 * separate_stains(brown.image, "hematoxylin", "eosin", "dab")[dark][:, 2].mean()
+    before, after = (
+        separate_stains(image, "hematoxylin", "eosin", "dab")[dark][:, 2].mean()
+        for image in (brown.image, macenko(brown, reference).image)
+    )
+    assert after < 0.1 * before
 
 
-def test_a_reference_survives_a_file(tmp_path, reference):
-    reference.save(tmp_path / "he.safetensors")
-    again = StainReference.load(tmp_path / "he.safetensors")
+def test_a_reference_survives_a_file_and_other_weights_are_no_reference(tmp_path, reference):
+    path = tmp_path / "x.safetensors"
+    reference.save(path)
+    again = StainReference.load(path)
     for field in fields(StainReference):
         np.testing.assert_array_equal(getattr(again, field.name), getattr(reference, field.name))
-
-
-def test_other_weights_are_no_reference(tmp_path):
-    save_weights(tmp_path / "x.safetensors", {}, {"kind": "Generator"})
+    save_weights(path, {}, {"kind": "Generator"})
     with pytest.raises(ValueError, match=r"x\.safetensors.*StainReference.*Generator"):
-        StainReference.load(tmp_path / "x.safetensors")
+        StainReference.load(path)
 
 
 @pytest.mark.parametrize("patches", [[], [GLASS]])

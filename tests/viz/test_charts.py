@@ -51,7 +51,16 @@ def test_panels_fill_at_most_two_rows(count, grid):
     assert figure.get_suptitle() == "PHANTOM"
 
 
-def test_a_running_median_is_drawn_on_the_raw_values():
+def test_lines_differ_in_dashes_have_a_median_and_a_best_point():
+    figure = figure_curves({"": {name: {1.0: 0.2, 3.0: 0.8} for name in "abc"}}, marks={"protocol": [2.0, 2.5]})
+    *lines, first, second = figure.axes[0].lines
+    assert lines[0].get_xydata().tolist() == [[1, 0.2], [3, 0.8]]
+    assert len({line.get_linestyle() for line in lines}) == len({line.get_color() for line in lines}) == 3
+    assert [line.get_xdata()[0] for line in (first, second)] == [2.0, 2.5]
+    assert labels(figure.legends[0].get_texts()) == ["a", "b", "c", "protocol"]
+    axes = figure_curves({"": {"hv": np.arange(9.0)}}, spans={"nucleus 1": (2, 4), "nucleus 2": (5, 8)}).axes[0]
+    assert labels(axes.texts) == ["nucleus 1", "nucleus 2"]
+    assert [(each.get_x(), each.get_width()) for each in axes.patches] == [(2, 2), (5, 3)]
     history = pd.DataFrame({"a": [1.0, 9.0, 1.0, np.nan, 1.0], "b": np.arange(5.0)}, index=range(10, 15))
     figure = figure_curves({"one": history[["a"]], "two": history}, smooth=3)
     raw, median = figure.axes[0].lines
@@ -59,18 +68,6 @@ def test_a_running_median_is_drawn_on_the_raw_values():
     assert median.get_ydata().tolist() == [1, 5, 1, 1]
     assert figure.axes[0].get_legend() is None, "the title names a single line"
     assert labels(figure.axes[1].get_legend().get_texts()) == ["a", "b"]
-
-
-def test_lines_of_one_panel_differ_in_dashes_as_in_colour_and_are_named_below():
-    figure = figure_curves({"": {name: {1.0: 0.2, 3.0: 0.8} for name in "abc"}}, marks={"protocol": [2.0, 2.5]})
-    *lines, first, second = figure.axes[0].lines
-    assert lines[0].get_xydata().tolist() == [[1, 0.2], [3, 0.8]]
-    assert len({line.get_linestyle() for line in lines}) == len({line.get_color() for line in lines}) == 3
-    assert [line.get_xdata()[0] for line in (first, second)] == [2.0, 2.5]
-    assert labels(figure.legends[0].get_texts()) == ["a", "b", "c", "protocol"]
-
-
-def test_each_panel_marks_its_best_point_and_skips_missing_ones():
     groups = {"loss": {10: 3.0, 20: 2.0, 30: 1.0}, "F1": {0: 0.1, 10: 0.9, 30: 0.5}, "KID": {1: np.nan, 2: 0.5, 3: 0.4}}
     better = {"loss": "lower", "F1": "higher", "KID": "lower"}
     figure = figure_curves({name: {name: line} for name, line in groups.items()}, better=better)
@@ -79,13 +76,7 @@ def test_each_panel_marks_its_best_point_and_skips_missing_ones():
     assert figure.axes[1].get_title().replace("\n", " ") == "F1: higher is better, best at 10"
 
 
-def test_spans_are_shaded_and_named():
-    axes = figure_curves({"": {"hv": np.arange(9.0)}}, spans={"nucleus 1": (2, 4), "nucleus 2": (5, 8)}).axes[0]
-    assert labels(axes.texts) == ["nucleus 1", "nucleus 2"]
-    assert [(each.get_x(), each.get_width()) for each in axes.patches] == [(2, 2), (5, 3)]
-
-
-def test_rows_are_sorted_with_their_intervals_and_missing_scores_are_dashes():
+def test_intervals_are_sorted_and_distributions_have_area_one():
     rows = {
         "od": {"F1": (None, None, None), "recall": None},
         "hed": {"F1": (0.3, 0.2, 0.4), "recall": 0.7},
@@ -101,18 +92,11 @@ def test_rows_are_sorted_with_their_intervals_and_missing_scores_are_dashes():
     low, high, score = (line.get_xdata()[0] for line in axes.lines[:3])
     assert (low, high, score) == (0.75, 0.85, 0.8)
     assert axes.lines[0].get_marker() == "|", "intervals narrower than a marker stay visible"
-
-
-def test_scores_are_compared_with_lines_and_written_as_asked():
-    figure = figure_intervals(
-        {"od": {"gain": (0.1, 0.05, 0.2)}}, "F1 minus F1 of log", lines={"log": 0.0}, number="+.2f"
-    )
+    gains = {"od": {"gain": (0.1, 0.05, 0.2)}}
+    figure = figure_intervals(gains, "F1 minus F1 of log", lines={"log": 0.0}, number="+.2f")
     assert labels(figure.axes[0].texts) == ["+0.10"]
     assert figure.axes[0].lines[-1].get_xdata() == [0.0, 0.0]
     assert labels(figure.legends[0].get_texts()) == ["log"]
-
-
-def test_a_distribution_has_area_one_and_names_n():
     figure = figure_distributions({"a": np.random.default_rng(0).normal(0, 1, 20_000), "b": np.arange(3)}, "x")
     steps = figure.axes[0].patches[0].get_data()
     assert (steps.values * np.diff(steps.edges)).sum() == pytest.approx(1, abs=0.01)

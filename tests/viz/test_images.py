@@ -30,18 +30,47 @@ def legend(figure) -> list[str]:
     return [text.get_text() for text in figure.legends[0].get_texts()]
 
 
-def test_a_grid_of_patches_names_rows_and_columns(patch):
+def test_grids_have_rows_columns_bars_and_detections_of_three_shapes(patch):
     figure = figure_patches({"H&E": [patch, patch], "IHC": [patch], "none": []}, ["one", "two"], title="PHANTOM")
-    assert len(figure.axes) == 6
     assert titles(figure) == ["one", "two", "", "", "", ""]
     assert [figure.axes[i].texts[-1].get_text() for i in (0, 2, 4)] == ["H&E", "IHC", "none"]
-    assert figure.get_suptitle() == "PHANTOM"
-    assert figure.legends == []
+    assert (figure.get_suptitle(), figure.legends) == ("PHANTOM", [])
+    axes = figure_patches({"": [patch]}, points={"": [{"log": [[-50, 500]]}]}).axes[0]
+    assert (axes.get_xlim(), axes.get_ylim()) == ((-0.5, 59.5), (39.5, -0.5))
+    assert axes.get_xticks().tolist() == axes.get_yticks().tolist() == []
+
+    def bars(other):
+        figure = figure_patches({"a": [patch, patch], "b": [patch, other]})
+        return ["µm" in axes.texts[0].get_text() if axes.texts else False for axes in figure.axes]
+
+    assert bars(patch) == [False, False, True, True]
+    assert bars(Patch(patch.image, 0.25)) == [True] * 4
+    pred, true = np.array([[1.0, 1], [2, 2], [3, 3]]), np.array([[1.0, 1.5], [9, 9]])
+    found = outcomes(pred, true, np.array([0]), np.array([0]))
+    expected = {"matched": [[1, 1]], "missed": [[9, 9]], "false": [[2, 2], [3, 3]]}
+    assert {name: xy.tolist() for name, xy in found.items()} == expected
+    drawn = figure_patches({"": [patch]}, points={"": [found]}).axes[0].collections
+    assert len({len(each.get_paths()[0]) for each in drawn}) == 3
+    assert [len(xy) for empty in (NONE, []) for xy in outcomes(empty, empty, [], []).values()] == [0] * 6
 
 
-@pytest.mark.parametrize("rows", [{}, {"a": []}, {"a": [], "b": []}])
-def test_a_grid_of_nothing_is_drawn(rows):
-    figure_patches(rows, title="nothing").draw_without_rendering()
+@pytest.mark.parametrize(
+    "figure",
+    [
+        lambda patch, empty: figure_patches({}, title="nothing"),
+        lambda patch, empty: figure_patches({"a": [], "b": []}),
+        lambda patch, empty: figure_maps(patch, {}),
+        lambda patch, empty: figure_maps(patch, {"np": empty * 0.0, "hv": empty * 0.0, "ids": empty}),
+        *(
+            lambda patch, empty, layer=layer: figure_layers(
+                {"H&E": patch, "IHC": patch}, "second stain", layer, xy=[], types=[], instances=empty, title="a tile"
+            )
+            for layer in LAYERS
+        ),
+    ],
+)
+def test_figures_without_patches_and_without_nuclei_are_drawn(patch, figure):
+    figure(patch, np.zeros(patch.image.shape[:2], np.int32)).draw_without_rendering()
 
 
 @pytest.mark.parametrize(
@@ -54,50 +83,21 @@ def test_one_row_is_wrapped_so_that_patches_are_large_and_each_has_its_title(cou
     assert titles(figure)[:count] == [str(i) for i in range(count)]
 
 
-def test_a_patch_is_shown_to_its_edges_and_marks_do_not_move_the_view(patch):
-    axes = figure_patches({"": [patch]}, points={"": [{"log": [[-50, 500]]}]}).axes[0]
-    assert (axes.get_xlim(), axes.get_ylim()) == ((-0.5, 59.5), (39.5, -0.5))
-    assert axes.get_xticks().tolist() == axes.get_yticks().tolist() == []
-
-
-def test_bars_stand_below_columns_of_one_scale_and_below_all_patches_of_several(patch):
-    def bars(other):
-        figure = figure_patches({"a": [patch, patch], "b": [patch, other]})
-        return ["µm" in axes.texts[0].get_text() if axes.texts else False for axes in figure.axes]
-
-    assert bars(patch) == [False, False, True, True]
-    assert bars(Patch(patch.image, 0.25)) == [True] * 4
-
-
 @pytest.mark.parametrize("xy", [NONE, [], [[3, 4]], np.ones((1000, 2))])
-def test_points_are_drawn_where_they_are(patch, xy):
+def test_points_are_drawn_where_they_are_and_changes_are_hollow(patch, xy):
     figure = figure_patches({"a": [patch], "b": [patch]}, points={"b": [{"log": xy, "od": [[1, 2]]}]})
     assert marks(figure.axes[0]) == {}
     assert marks(figure.axes[1]) == {"log": np.asarray(xy, float).reshape(-1, 2).tolist(), "od": [[1, 2]]}
     first, second = figure.axes[1].collections
     assert len(first.get_paths()[0]) != len(second.get_paths()[0]), "sets differ in shape"
     assert legend(figure) == ["log", "od"]
-
-
-def test_changes_of_a_translation_are_hollow(patch):
     sets = {"lost": [[3, 4]], "new": [[1, 2]], "found": [[5, 6]]}
     lost, new, found = figure_patches({"": [patch]}, points={"": [sets]}).axes[0].collections
-    assert len(lost.get_facecolors()) == len(new.get_facecolors()) == 0
-    assert len(found.get_facecolors()) == 1
+    assert [len(each.get_facecolors()) for each in (lost, new, found)] == [0, 0, 1]
     assert len(lost.get_paths()[0]) != len(new.get_paths()[0])
 
 
-def test_detections_are_matched_missed_or_false_and_differ_in_shape(patch):
-    pred, true = np.array([[1.0, 1], [2, 2], [3, 3]]), np.array([[1.0, 1.5], [9, 9]])
-    found = outcomes(pred, true, np.array([0]), np.array([0]))
-    expected = {"matched": [[1, 1]], "missed": [[9, 9]], "false": [[2, 2], [3, 3]]}
-    assert {name: xy.tolist() for name, xy in found.items()} == expected
-    drawn = figure_patches({"": [patch]}, points={"": [found]}).axes[0].collections
-    assert len({len(each.get_paths()[0]) for each in drawn}) == 3
-    assert [len(xy) for empty in (NONE, []) for xy in outcomes(empty, empty, [], []).values()] == [0] * 6
-
-
-def test_outlines_enclose_each_nucleus_at_its_border_in_the_colour_of_its_type(patch, instances):
+def test_outlines_and_maps_are_drawn_in_the_right_place_and_colour(patch, instances):
     names = ["neoplastic", "dead", "never seen", "connective"]
     figure = figure_patches({"": [patch, patch]}, outlines={"": [(instances, names), (instances * 0, [])]})
     (lines,), (none,) = (axes.collections for axes in figure.axes)
@@ -109,9 +109,6 @@ def test_outlines_enclose_each_nucleus_at_its_border_in_the_colour_of_its_type(p
     alike = figure_patches({"": [patch]}, outlines={"": [(instances, None)]})
     assert len(set(hexes(alike.axes[0].collections[0]))) == 1
     assert alike.legends == []
-
-
-def test_maps_are_drawn_by_their_values(patch, instances):
     signed = np.linspace(-1, 1, 2400).reshape(40, 60)
     maps = {"np": np.full((40, 60), 0.2), "hv": signed, "ids": instances, "mask": signed > 0, "depth": signed - 1}
     figure = figure_maps(patch, maps, title="PHANTOM")
@@ -122,21 +119,14 @@ def test_maps_are_drawn_by_their_values(patch, instances):
     assert (shown["ids"].get_array().mask == (instances == 0)).all()
 
 
-def test_maps_without_nuclei_are_drawn(patch):
-    empty = np.zeros((40, 60))
-    figure_maps(patch, {"np": empty, "hv": empty, "ids": empty.astype(np.int32)}).draw_without_rendering()
-    figure_maps(patch, {}).draw_without_rendering()
-
-
 @pytest.mark.parametrize(("stain", "second"), [("H&E", "eosin"), ("IHC", "DAB")])
-def test_each_channel_is_named(patch, stain, second):
-    names = {channel: titles(figure_layers({stain: patch}, channel))[0] for channel in CHANNELS}
-    assert names == {
-        "image": stain,
-        "hematoxylin": f"{stain}, hematoxylin",
-        "second stain": f"{stain}, {second}",
-        "summed density": f"{stain}, summed density",
-    }
+def test_each_channel_is_named_and_unknown_ones_are_refused(patch, stain, second):
+    found = [titles(figure_layers({stain: patch}, channel))[0] for channel in CHANNELS]
+    assert found == [stain, *(f"{stain}, {name}" for name in ("hematoxylin", second, "summed density"))]
+    with pytest.raises(ValueError, match="channel: expected one of image"):
+        figure_layers({stain: patch}, "red")
+    with pytest.raises(ValueError, match="layer: expected one of types"):
+        figure_layers({stain: patch}, layer="stars")
 
 
 @pytest.mark.parametrize(("channel", "number"), [("hematoxylin", 0), ("second stain", 1)])
@@ -165,20 +155,3 @@ def test_annotations_are_coloured_by_type_or_all_alike(patch, instances):
     assert shades == [[COLOURS[name] for name in ("dead", "epithelial", "connective")], [COLOURS["annotated"]] * 3]
     assert legend(by_type) == ["dead", "epithelial", "connective"]
     assert alike.legends == []
-
-
-@pytest.mark.parametrize("layer", LAYERS)
-def test_tiles_without_nuclei_are_drawn(patch, layer):
-    nothing = np.zeros(patch.image.shape[:2], int)
-    given = {"layer": layer, "types": [], "instances": nothing}
-    figure_layers({"H&E": patch, "IHC": patch}, xy=[], **given).draw_without_rendering()
-    figure_layers({"IHC": patch}, "second stain", xy=NONE, title="a tile", **given).draw_without_rendering()
-
-
-@pytest.mark.parametrize(
-    ("asked", "message"),
-    [({"channel": "red"}, "channel: expected one of image"), ({"layer": "stars"}, "layer: expected one of types")],
-)
-def test_an_unknown_channel_or_layer_is_refused(patch, asked, message):
-    with pytest.raises(ValueError, match=message):
-        figure_layers({"IHC": patch}, **asked)

@@ -13,16 +13,12 @@ from histolib.viz import figure_counts, figure_patches, save_figure
 from histolib.viz.style import COLOURS, PALETTE, add_scale_bar, colours, contact_sheet, style, wrapped
 
 
-def test_names_have_fixed_colours_and_others_take_unused_ones():
+def test_names_have_fixed_colours_and_text_is_wrapped_around_formulas():
     assert all(map(is_color_like, COLOURS.values()))
     found = colours(["a", "missed", "b"])
-    assert found["missed"] == COLOURS["missed"]
-    assert len(set(found.values())) == 3
+    assert (found["missed"], len(set(found.values()))) == (COLOURS["missed"], 3)
     assert set(colours(map(str, range(20))).values()) == set(PALETTE)
     assert colours([]) == {}
-
-
-def test_text_is_wrapped_to_a_width_and_formulas_stay_whole():
     assert wrapped("one two three four five", 2) == "one two three\nfour five"
     assert wrapped("cycle: $|F(G(x))-x|+|G(F(y))-y|$", 1).split("\n")[1] == "$|F(G(x))-x|+|G(F(y))-y|$"
     assert wrapped("a\nb", 9) == "a\nb"
@@ -49,7 +45,7 @@ def test_the_bar_is_a_round_number_of_microns_below_the_image(mpp, width, length
     assert axes.texts[0].get_window_extent().y1 < axes.get_window_extent().y0
 
 
-def test_a_figure_is_saved_as_a_16_9_png_and_as_pdf(tmp_path, patch):
+def test_a_figure_is_saved_as_a_16_9_png_and_pdf_with_a_note_below(tmp_path, patch):
     about = {"profile": "quick", "seed": 0}
     paths = save_figure(figure_patches({"a": [patch]}), "name", tmp_path / "new", about)
     assert paths == [tmp_path / "new" / "name.png", tmp_path / "new" / "name.pdf"]
@@ -62,15 +58,6 @@ def test_a_figure_is_saved_as_a_16_9_png_and_as_pdf(tmp_path, patch):
     content = paths[1].read_bytes()
     assert content.startswith(b"%PDF-")
     assert content.rstrip().endswith(b"%%EOF")
-
-
-def test_the_same_figure_gives_the_same_bytes(tmp_path):
-    first, second = (save_figure(figure_counts({"dead": 3}, "nuclei"), name, tmp_path) for name in "ab")
-    for one, other in zip(first, second, strict=True):
-        assert one.read_bytes() == other.read_bytes()
-
-
-def test_a_note_is_in_the_saved_picture_below_the_legend_and_not_in_the_figure(tmp_path, patch):
     figure = figure_patches({"": [patch] * 2}, points={"": [{"log": [[3, 4]]}] * 2})
     plain, _ = save_figure(figure, "plain", tmp_path)
     noted, _ = save_figure(figure, "noted", tmp_path, note="quick profile " * 5)
@@ -83,10 +70,11 @@ def test_a_note_is_in_the_saved_picture_below_the_legend_and_not_in_the_figure(t
     assert differs.min() > one.height - legend.y0 * one.height / figure.bbox.height
 
 
-def test_a_write_that_fails_leaves_the_old_figure(tmp_path, monkeypatch):
+def test_the_same_figure_gives_the_same_bytes_and_a_write_that_fails_leaves_them(tmp_path, monkeypatch):
     figure = figure_counts({"dead": 3}, "nuclei")
-    png, pdf = save_figure(figure, "a", tmp_path)
-    before = png.read_bytes(), pdf.read_bytes()
+    first, second = (save_figure(figure, name, tmp_path) for name in "ab")
+    before = [path.read_bytes() for path in first]
+    assert before == [path.read_bytes() for path in second]
 
     def full(self, path, **_):
         path.write_bytes(b"half")
@@ -95,8 +83,8 @@ def test_a_write_that_fails_leaves_the_old_figure(tmp_path, monkeypatch):
     monkeypatch.setattr(Figure, "savefig", full)
     with pytest.raises(OSError, match="disk full"):
         save_figure(figure, "a", tmp_path)
-    assert (png.read_bytes(), pdf.read_bytes()) == before
-    assert sorted(os.listdir(tmp_path)) == ["a.pdf", "a.png"]
+    assert [path.read_bytes() for path in first] == before
+    assert sorted(os.listdir(tmp_path)) == ["a.pdf", "a.png", "b.pdf", "b.png"]
 
 
 @pytest.mark.parametrize(("count", "columns", "rows"), [(0, 1, 1), (1, 1, 1), (4, 4, 1), (9, 4, 3)])

@@ -22,13 +22,10 @@ def test_the_first_patch_is_left_of_the_border_and_the_second_right_of_it(border
     assert figure.get_suptitle() == "PHANTOM"
 
 
-def test_several_pairs_and_pairs_of_one_pixel_are_drawn():
+def test_pairs_are_drawn_and_the_field_of_the_middle_score_is_framed():
     assert len(figure_before_after([BLACK, WHITE], [WHITE, BLACK], "ab").axes) == 2
     dot = Patch(np.zeros((1, 1, 3), np.uint8), 0.5)
     figure_before_after([dot], [dot], "ab").draw_without_rendering()
-
-
-def test_the_field_of_the_middle_score_is_framed():
     scores = {"real": np.ones((5, 3)), "translated": np.zeros((5, 3))}
     figure = figure_discriminator({"real": BLACK, "translated": WHITE}, scores, (-3, 4, 10), title="PHANTOM")
     real, _, map_real, map_translated = figure.axes[:4]

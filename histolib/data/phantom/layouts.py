@@ -1,58 +1,45 @@
 """Writers of the phantom in the official layouts of BCI, PanNuke and EndoNuke, for the readers of the real data."""
 
-from __future__ import annotations
-
 import json
-import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from ...io import replacing
+from ..bci import BCI
+from ..pannuke import IMAGE, MASKS, PanNuke, members
 from .render import render_he, render_ihc
 from .sample import draw, prepare
 
 VERSION = 1  # version of the drawing code; data sets of another version are refused
 MANIFEST = "phantom.json"
-PANNUKE_PX, PANNUKE_MPP = 256, 0.25
-BCI_MPP = 0.46
 ENDONUKE_SIZES = ((200, 0.5), (400, 0.25))  # pixels and microns per pixel: both show 100 microns
 TILES_A_SLIDE = 4  # PanNuke; no slide is in two folds
 PAIRS_A_SLIDE = 2  # BCI; no slide is in two splits
-LEVELS = ("0", "1+", "2+", "3+")
+FIRST_SLIDE = 10_000  # of BCI's test pairs; of PanNuke's fold N it is N times as much
 RUN_STEP = 1000  # distance of the first ids of two runs of EndoNuke
 LARGE_EVERY, TORN_EVERY = 10, 20  # one in 10 EndoNuke tiles has 400 px, one in 20 is partly transparent (scan edge)
-ENDONUKE_CLASS = {1: 1, 5: 1, 3: 0, 2: 2, 4: 2}  # PanNuke type to 0 stroma, 1 epithelium, 2 other
+ENDONUKE_CLASS = np.array([-1, 1, 2, 0, 2, 1])  # by PanNuke type: 0 stroma, 1 epithelium, 2 other
 
 
-@contextmanager
-def _complete(root: str | Path, settings: dict[str, object]) -> Iterator[Path | None]:
-    """Yield a folder that becomes `root` when it is complete, or None if `root` already is the same data set.
+def _complete(root: str | Path, name: str, write: Callable[..., None], **settings: object) -> Path:
+    """Call `write(folder, **settings)` for a folder that becomes `root` at the end, unless `root` is that data set.
 
     Raises:
         ValueError: `root` has other content.
     """
-    root = Path(root)
-    settings = {"version": VERSION} | settings
+    root, manifest = Path(root), {"version": VERSION, "set": name, **settings}
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        manifest = root / MANIFEST
-        found = json.loads(manifest.read_text()) if manifest.is_file() else "other files"
-        if found != settings:
-            raise ValueError(f"{root}: expected no files, or the phantom {settings}, found {found}")
-        yield None
-        return
-    root.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{root.name}-", dir=root.parent))
-    try:
-        yield folder
-        (folder / MANIFEST).write_text(json.dumps(settings))
-        folder.chmod(0o755)
-        folder.replace(root)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        found = json.loads((root / MANIFEST).read_text()) if (root / MANIFEST).is_file() else "other files"
+        if found != manifest:
+            raise ValueError(f"{root}: expected no files, or the phantom {manifest}, found {found}")
+        return root
+    with replacing(root, folder=True) as folder:
+        write(folder, **settings)
+        (folder / MANIFEST).write_text(json.dumps(manifest))
+    return root
 
 
 def write_bci(root: str | Path, train: int, test: int, size_px: int = 1024, seed: int = 0) -> Path:
@@ -72,20 +59,19 @@ def write_bci(root: str | Path, train: int, test: int, size_px: int = 1024, seed
     Raises:
         ValueError: `root` has other content than the same data set.
     """
-    settings: dict[str, object] = {"set": "bci", "train": train, "test": test, "size_px": size_px, "seed": seed}
-    with _complete(root, settings) as folder:
-        if folder is not None:
-            for first_slide, (split, count) in zip((0, 10_000), (("train", train), ("test", test)), strict=True):
-                for stain in ("HE", "IHC"):
-                    (folder / stain / split).mkdir(parents=True)
-                for i in range(count):
-                    slide, tile = divmod(i, PAIRS_A_SLIDE)
-                    level = slide % len(LEVELS)
-                    pair = draw(seed, size_px, BCI_MPP, "membrane", first_slide + slide, tile, "Breast", level)
-                    name = f"{i:05d}_{split}_{LEVELS[level]}.png"
-                    Image.fromarray(pair.he.image).save(folder / "HE" / split / name)
-                    Image.fromarray(pair.ihc.image).save(folder / "IHC" / split / name)
-    return Path(root)
+    return _complete(root, "bci", _write_pairs, train=train, test=test, size_px=size_px, seed=seed)
+
+
+def _write_pairs(folder: Path, train: int, test: int, size_px: int, seed: int) -> None:
+    for first_slide, split, count in ((0, "train", train), (FIRST_SLIDE, "test", test)):
+        for stain in ("HE", "IHC"):
+            (folder / stain / split).mkdir(parents=True)
+        for i in range(count):
+            slide, tile = divmod(i, PAIRS_A_SLIDE)
+            level = slide % len(BCI.levels)
+            pair = draw(seed, size_px, BCI.mpp, BCI.marker, first_slide + slide, tile, "Breast", level)
+            for stain, patch in (("HE", pair.he), ("IHC", pair.ihc)):
+                Image.fromarray(patch.image).save(folder / stain / split / f"{i:05d}_{split}_{BCI.levels[level]}.png")
 
 
 def write_pannuke(root: str | Path, per_fold: int, seed: int = 0) -> Path:
@@ -95,33 +81,32 @@ def write_pannuke(root: str | Path, per_fold: int, seed: int = 0) -> Path:
     inflammatory, connective, dead and epithelial nuclei, starting at 1 in each channel, then a channel that is 1 in the
     background; `types` the tissue names. Arguments, return value and errors as `write_bci`.
     """
-    with _complete(root, {"set": "pannuke", "per_fold": per_fold, "seed": seed}) as folder:
-        if folder is not None:
-            for fold in (1, 2, 3):
-                _write_fold(folder, fold, per_fold, seed)
-    return Path(root)
+    return _complete(root, "pannuke", _write_folds, per_fold=per_fold, seed=seed)
 
 
-def _write_fold(root: Path, fold: int, count: int, seed: int) -> None:
-    arrays = {}
-    for kind, channels in (("images", 3), ("masks", 6)):
-        path = root / f"Fold {fold}" / kind / f"fold{fold}" / f"{kind}.npy"
-        path.parent.mkdir(parents=True)
-        shape = (count, PANNUKE_PX, PANNUKE_PX, channels)
-        arrays[kind] = np.lib.format.open_memmap(path, mode="w+", dtype=np.float64, shape=shape)
-    tissues = []
-    for i in range(count):
-        slide, tile = divmod(i, TILES_A_SLIDE)
-        planes, truth, style, noise = prepare(seed, PANNUKE_PX, PANNUKE_MPP, "nuclear", 10_000 * fold + slide, tile)
-        tissues.append(style.tissue)
-        arrays["images"][i] = render_he(planes, style, PANNUKE_MPP, noise)
-        for channel in range(5):
-            rank = np.where(truth.types == channel + 1, np.cumsum(truth.types == channel + 1), 0)
-            arrays["masks"][i, ..., channel] = np.r_[0, rank][truth.instances]
-        arrays["masks"][i, ..., 5] = truth.instances == 0
-    for array in arrays.values():
-        array.flush()
-    np.save(root / f"Fold {fold}" / "images" / f"fold{fold}" / "types.npy", np.array(tissues, dtype=str))
+def _write_folds(folder: Path, per_fold: int, seed: int) -> None:
+    for fold in (1, 2, 3):
+        paths = [folder / member for member in members(fold)]
+        for path in paths[:2]:
+            path.parent.mkdir(parents=True)
+        images, masks = (
+            np.lib.format.open_memmap(path, mode="w+", dtype=np.float64, shape=(per_fold, *shape))
+            for path, shape in zip(paths, (IMAGE, MASKS), strict=False)
+        )
+        tissues = []
+        for i in range(per_fold):
+            slide, tile = divmod(i, TILES_A_SLIDE)
+            where = FIRST_SLIDE * fold + slide, tile
+            planes, truth, style, noise = prepare(seed, IMAGE[0], PanNuke.mpp, "nuclear", *where)
+            tissues.append(style.tissue)
+            images[i] = render_he(planes, style, PanNuke.mpp, noise)
+            for channel in range(5):
+                of_type = truth.types == channel + 1
+                masks[i, ..., channel] = np.r_[0, np.cumsum(of_type) * of_type][truth.instances]
+            masks[i, ..., 5] = truth.instances == 0
+        images.flush()
+        masks.flush()
+        np.save(paths[2], np.array(tissues, dtype=str))
 
 
 def write_endonuke(root: str | Path, runs: Sequence[int], seed: int = 0) -> Path:
@@ -137,41 +122,32 @@ def write_endonuke(root: str | Path, runs: Sequence[int], seed: int = 0) -> Path
 
     Returns, raises: as `write_bci`.
     """
-    with _complete(root, {"set": "endonuke", "runs": list(runs), "seed": seed}) as folder:
-        if folder is not None:
-            images, labels = folder / "dataset" / "images", folder / "dataset" / "labels" / "bulk" / "phantom"
-            images.mkdir(parents=True)
-            labels.mkdir(parents=True)
-            for run, count in enumerate(runs):
-                for tile in range(count):
-                    number = RUN_STEP * (run + 1) + tile
-                    image, points = _endonuke_tile(seed, run, tile, tile + sum(runs[:run]))
-                    Image.fromarray(image).save(images / f"{number}.png")
-                    (labels / f"{number}.txt").write_text("".join(f"{x} {y} {c}\n" for x, y, c in points))
-    return Path(root)
+    return _complete(root, "endonuke", _write_runs, runs=list(runs), seed=seed)
 
 
-def _endonuke_tile(seed: int, run: int, tile: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """RGBA image and integer (K, 3) of x, y, class; `count` is the number of earlier tiles in all runs."""
-    size_px, mpp = ENDONUKE_SIZES[count % LARGE_EVERY == LARGE_EVERY // 2]
-    planes, truth, style, noise = prepare(seed, size_px, mpp, "nuclear", run, tile, "Uterus")
-    image = np.dstack([render_ihc(planes, style, mpp, noise), np.full((size_px, size_px), 255, np.uint8)])
-    if count % TORN_EVERY == TORN_EVERY - 1:
-        image[round(0.62 * size_px) :] = 0
-    xy = np.rint(truth.xy).astype(int).reshape(-1, 2)
-    classes = np.array([ENDONUKE_CLASS[t] for t in truth.types], dtype=int)
-    seen = image[xy[:, 1], xy[:, 0], 3] > 0
-    return image, np.column_stack([xy, classes])[seen]
+def _write_runs(folder: Path, runs: Sequence[int], seed: int) -> None:
+    images, labels = folder / "dataset" / "images", folder / "dataset" / "labels" / "bulk" / "phantom"
+    images.mkdir(parents=True)
+    labels.mkdir(parents=True)
+    places = [(run, tile) for run, tiles in enumerate(runs) for tile in range(tiles)]
+    for count, (run, tile) in enumerate(places):
+        size_px, mpp = ENDONUKE_SIZES[count % LARGE_EVERY == LARGE_EVERY // 2]
+        planes, truth, style, noise = prepare(seed, size_px, mpp, "nuclear", run, tile, "Uterus")
+        image = np.dstack([render_ihc(planes, style, mpp, noise), np.full((size_px, size_px), 255, np.uint8)])
+        if count % TORN_EVERY == TORN_EVERY - 1:
+            image[round(0.62 * size_px) :] = 0
+        xy = np.rint(truth.xy).astype(int)
+        seen = image[xy[:, 1], xy[:, 0], 3] > 0
+        points = np.column_stack([xy, ENDONUKE_CLASS[truth.types]])[seen]
+        number = RUN_STEP * (run + 1) + tile
+        Image.fromarray(image).save(images / f"{number}.png")
+        (labels / f"{number}.txt").write_text("".join(f"{x} {y} {c}\n" for x, y, c in points))
 
 
 def write_all(
-    root: str | Path,
-    per_fold: int = 40,
-    runs: Sequence[int] = (10,) * 6,
-    pairs: tuple[int, int] = (8, 2),
-    bci_px: int = 512,
-    seed: int = 0,
-) -> dict[str, Path]:
+    root: str | Path, per_fold: int = 40, runs: Sequence[int] = (10,) * 6, pairs: tuple[int, int] = (8, 2),
+    bci_px: int = 512, seed: int = 0,
+) -> dict[str, Path]:  # fmt: skip
     """Write `root/{bci,pannuke,endonuke}` unless they exist.
 
     Args:

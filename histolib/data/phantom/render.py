@@ -1,10 +1,8 @@
 """Rendering of a scene: stain amounts per pixel, Beer-Lambert densities, optics and camera."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
-from dataclasses import dataclass
 from types import SimpleNamespace
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -26,8 +24,7 @@ NUCLEOLUS_UM = 0.6  # radius
 UPPER_HIDES = 0.5  # fraction of a nucleus' stain that an overlapping one replaces
 
 
-@dataclass(frozen=True, slots=True)
-class Truth:
+class Truth(NamedTuple):
     """Ground truth of a tile: `instances` (H, W) int32 and, by id, `types`, `xy` (K, 2) and `grade`."""
 
     instances: np.ndarray
@@ -40,6 +37,8 @@ class Planes(SimpleNamespace):
     """Amounts per pixel, each float32 (H, W), before any stain has its colour.
 
     Attributes:
+        depth: microns inside the nearest gland, negative outside.
+        epithelium: fraction of the pixel that is epithelium.
         cytoplasm, collagen: amounts in epithelium and in stroma.
         secretion: mucus and serum, where there are no cells.
         blush: factor on DAB outside its target.
@@ -88,24 +87,24 @@ def rasterise(scene: Scene, style: Style, size_px: int, mpp: float, marker: str)
         marker: "nuclear" or "membrane", the target of the DAB.
     """
     grid = _Grid(scene, size_px, mpp)
-    planes, depth = _ground(grid)
+    planes = _ground(grid)
     _add_blood(planes, grid)
     latent = scene.nuclei.latent + style.latent
-    targets: tuple[int, ...] = (settings.NEOPLASTIC, settings.EPITHELIAL)
+    targets = [settings.NEOPLASTIC, settings.EPITHELIAL]
     if marker == "nuclear" and settings.ARCHITECTURES[style.tissue].hormone:
-        targets += (settings.CONNECTIVE,)
+        targets.append(settings.CONNECTIVE)
     latent = np.where(np.isin(scene.nuclei.types, targets), latent, -1.0)
     grade = np.searchsorted(settings.GRADE_LIMITS, latent)
     dab = np.where(grade > 0, np.interp(latent, *settings.DAB_KNOTS), 0.0)
-    _add_membranes(planes, grid, depth, dab if marker == "membrane" else 0 * dab)
+    _add_membranes(planes, grid, dab if marker == "membrane" else 0 * dab)
     instances = _add_nuclei(planes, grid, dab if marker == "nuclear" else 0 * dab)
     if marker == "membrane":
         planes.brown *= 1 - 0.95 * planes.nucleus
     return planes, _truth(instances, scene.nuclei.types, grade, mpp)
 
 
-def _ground(grid: _Grid) -> tuple[Planes, np.ndarray]:
-    """Tissue without nuclei: cytoplasm, lumen, fibres, gaps and mucus; also the depth inside the glands."""
+def _ground(grid: _Grid) -> Planes:
+    """Tissue without nuclei: cytoplasm, lumen, fibres, gaps and mucus."""
     depth, wall, void, loose = (grid.field(name) for name in ("depth", "wall", "void", "loose"))
     fine, coarse, blotch = grid.grain(0.6), grid.grain(1.7), grid.grain(9.0)
     depth = depth + 0.25 * coarse
@@ -126,39 +125,33 @@ def _ground(grid: _Grid) -> tuple[Planes, np.ndarray]:
     mucus = np.clip(0.55 * grid.grain(14) + 0.2 * coarse + 0.25 * fine - 0.2, 0, 1.2)
     blush = np.exp(0.45 * grid.field("tone") * epithelium + grid.field("blush"))
     blush = blush * np.clip(1 + 0.2 * fine + 0.3 * grid.grain(3.0), 0.2, 2)
-    uneven = np.exp(0.12 * grid.field("uneven"))
     empty = ("blood", "blood_rim", "chromatin", "nucleus", "brown", "membrane")
-    planes = Planes(
-        cytoplasm=cytoplasm, collagen=collagen, secretion=(lumen + torn) * mucus, blush=blush, uneven=uneven
-    )
-    planes.__dict__.update((name, np.zeros_like(collagen)) for name in empty)
-    return planes, depth
+    return Planes(
+        depth=depth, epithelium=epithelium, cytoplasm=cytoplasm, collagen=collagen, secretion=(lumen + torn) * mucus,
+        blush=blush, uneven=np.exp(0.12 * grid.field("uneven")), **{name: np.zeros_like(collagen) for name in empty},
+    )  # fmt: skip
 
 
 def _stamps(discs: Discs, grid: _Grid) -> Iterator[tuple[int, tuple[slice, slice], np.ndarray]]:
     """Index, window and, per pixel, approximate microns inside the outline of every disc that is on the image."""
     for i in range(len(discs.xy)):
-        yield from _stamp(discs, i, grid)
-
-
-def _stamp(discs: Discs, i: int, grid: _Grid) -> Iterator[tuple[int, tuple[slice, slice], np.ndarray]]:
-    (cx, cy), (a, b), mpp = discs.xy[i], discs.axes[i], grid.mpp
-    reach = 1.3 * max(a, b) + 0.6
-    x0, y0 = (max(0, int((c - reach) / mpp)) for c in (cx, cy))
-    x1, y1 = (min(grid.size_px, int((c + reach) / mpp) + 1) for c in (cx, cy))
-    if x0 >= x1 or y0 >= y1:
-        return
-    dx = (np.arange(x0, x1, dtype=np.float32) + np.float32(0.5)) * np.float32(mpp) - np.float32(cx)
-    dy = (np.arange(y0, y1, dtype=np.float32) + np.float32(0.5)) * np.float32(mpp) - np.float32(cy)
-    z = (dx + 1j * dy[:, None]).astype(np.complex64) * np.complex64(np.exp(-1j * discs.angle[i]))
-    p, q = z.real / np.float32(a), z.imag / np.float32(b)
-    rho = np.hypot(p, q) + np.float32(1e-4)
-    e = (p + 1j * q) / rho
-    w2, w3, w4, w5 = discs.wobble[i].astype(np.complex64)
-    bound = 1 + (e * e * (w2 + e * (w3 + e * (w4 + e * w5)))).real
-    # First-order distance to the curve: the level function over the length of its gradient.
-    inside = (bound - rho) * rho / (np.hypot(p / np.float32(a), q / np.float32(b)) + np.float32(1e-4))
-    yield i, (slice(y0, y1), slice(x0, x1)), inside
+        (cx, cy), (a, b), mpp = discs.xy[i], discs.axes[i], grid.mpp
+        reach = 1.3 * max(a, b) + 0.6
+        x0, y0 = (max(0, int((c - reach) / mpp)) for c in (cx, cy))
+        x1, y1 = (min(grid.size_px, int((c + reach) / mpp) + 1) for c in (cx, cy))
+        if x0 >= x1 or y0 >= y1:
+            continue
+        dx = (np.arange(x0, x1, dtype=np.float32) + np.float32(0.5)) * np.float32(mpp) - np.float32(cx)
+        dy = (np.arange(y0, y1, dtype=np.float32) + np.float32(0.5)) * np.float32(mpp) - np.float32(cy)
+        z = (dx + 1j * dy[:, None]).astype(np.complex64) * np.complex64(np.exp(-1j * discs.angle[i]))
+        p, q = z.real / np.float32(a), z.imag / np.float32(b)
+        rho = np.hypot(p, q) + np.float32(1e-4)
+        e = (p + 1j * q) / rho
+        w2, w3, w4, w5 = discs.wobble[i].astype(np.complex64)
+        bound = 1 + (e * e * (w2 + e * (w3 + e * (w4 + e * w5)))).real
+        # First-order distance to the curve: the level function over the length of its gradient.
+        inside = (bound - rho) * rho / (np.hypot(p / np.float32(a), q / np.float32(b)) + np.float32(1e-4))
+        yield i, (slice(y0, y1), slice(x0, x1)), inside
 
 
 def _add_blood(planes: Planes, grid: _Grid) -> None:
@@ -174,7 +167,7 @@ def _add_blood(planes: Planes, grid: _Grid) -> None:
     planes.secretion *= bare
 
 
-def _add_membranes(planes: Planes, grid: _Grid, depth: np.ndarray, dab: np.ndarray) -> None:
+def _add_membranes(planes: Planes, grid: _Grid, dab: np.ndarray) -> None:
     """Draw cell borders, the edges of the Voronoi diagram of the epithelial nuclei."""
     nuclei = grid.scene.nuclei
     cells = np.flatnonzero(np.isin(nuclei.types, (settings.NEOPLASTIC, settings.EPITHELIAL)))
@@ -186,17 +179,16 @@ def _add_membranes(planes: Planes, grid: _Grid, depth: np.ndarray, dab: np.ndarr
         return
     points = np.stack([cols, rows], 1) * MEMBRANE_STEP_UM - MARGIN_UM
     distance, index = cKDTree(nuclei.xy[cells]).query(points, k=2)
-    gap = np.full((side, side), 9, np.float32)
-    amount, tone = np.zeros((side, side), np.float32), np.zeros((side, side), np.float32)
+    gap, amount, tone = (np.full((side, side), value, np.float32) for value in (9, 0, 0))
     gap[rows, cols] = np.where(distance[:, 0] < CELL_REACH_UM, (distance[:, 1] - distance[:, 0]) / 2, 9)
     amount[rows, cols] = dab[cells][index].mean(1)
     tone[rows, cols] = (7 * nuclei.angle[cells][index[:, 0]]) % 1 - 0.5
-    border = np.minimum(grid.read(gap, MEMBRANE_STEP_UM), np.abs(depth - 0.3))
-    inside = _step(depth, 0.6) * _step(grid.field("wall") - depth, 0.5)
+    border = np.minimum(grid.read(gap, MEMBRANE_STEP_UM), np.abs(planes.depth - 0.3))
     patchy = np.clip(1 + 0.35 * grid.grain(2.4), 0.2, 1.5)
-    planes.membrane[:] = inside * patchy * np.exp(-((border / MEMBRANE_UM) ** 2))
+    planes.membrane[:] = planes.epithelium * patchy * np.exp(-((border / MEMBRANE_UM) ** 2))
     planes.cytoplasm *= 1 + 0.35 * grid.read(tone, MEMBRANE_STEP_UM)
-    planes.brown += (planes.membrane + CYTOPLASM_SHARE * inside * patchy) * grid.read(amount, MEMBRANE_STEP_UM)
+    diffuse = CYTOPLASM_SHARE * planes.epithelium * patchy
+    planes.brown += (planes.membrane + diffuse) * grid.read(amount, MEMBRANE_STEP_UM)
 
 
 def _add_nuclei(planes: Planes, grid: _Grid, dab: np.ndarray) -> np.ndarray:

@@ -1,7 +1,5 @@
 """A phantom tile in both stains with its exact ground truth."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,15 +35,9 @@ class PhantomSample:
 
 
 def draw(
-    seed: int,
-    size_px: int = 256,
-    mpp: float = 0.25,
-    marker: str = "nuclear",
-    slide: int = 0,
-    tile: int = 0,
-    tissue: str | None = None,
-    level: int | None = None,
-) -> PhantomSample:
+    seed: int, size_px: int = 256, mpp: float = 0.25, marker: str = "nuclear", slide: int = 0, tile: int = 0,
+    tissue: str | None = None, level: int | None = None,
+) -> PhantomSample:  # fmt: skip
     """Draw a tile of synthetic tissue; equal arguments give equal bytes.
 
     The style of the slide (stains, thickness, scanner, crowding, positivity) depends on (seed, slide), the layout of
@@ -73,26 +65,18 @@ def draw(
     name = f"phantom_{seed}_{slide}_{tile}"
     he = Patch(render_he(planes, style, mpp, noise), mpp, f"{name}_he")
     ihc = Patch(render_ihc(planes, style, mpp, noise), mpp, f"{name}_ihc")
-    return PhantomSample(he, ihc, truth.instances, truth.types, truth.xy, truth.grade, style.tissue, style.level)
+    return PhantomSample(he, ihc, *truth, style.tissue, style.level)
 
 
 def prepare(
-    seed: int,
-    size_px: int,
-    mpp: float,
-    marker: str,
-    slide: int,
-    tile: int,
-    tissue: str | None = None,
+    seed: int, size_px: int, mpp: float, marker: str, slide: int, tile: int, tissue: str | None = None,
     level: int | None = None,
-) -> tuple[Planes, Truth, Style, np.random.Generator]:
+) -> tuple[Planes, Truth, Style, np.random.Generator]:  # fmt: skip
     """Layout and style of a tile without its images, for writers of one stain; the generator is for image noise."""
-    if marker not in MARKERS:
-        raise ValueError(f"phantom: expected a marker of {', '.join(MARKERS)}, found {marker!r}")
-    if tissue is not None and tissue not in ARCHITECTURES:
-        raise ValueError(f"phantom: expected a tissue of {', '.join(ARCHITECTURES)}, found {tissue!r}")
-    if level is not None and level not in range(4):
-        raise ValueError(f"phantom: expected a HER2 level 0 to 3, found {level}")
+    tissues, levels = (None, *ARCHITECTURES), (None, 0, 1, 2, 3)
+    for what, value, known in (("marker", marker, MARKERS), ("tissue", tissue, tissues), ("level", level, levels)):
+        if value not in known:
+            raise ValueError(f"phantom: expected {what} to be one of {', '.join(map(str, known))}, found {value!r}")
     if min(seed, slide, tile) < 0 or size_px < 8 or not (np.isfinite(mpp) and mpp > 0):
         raise ValueError(
             "phantom: expected seed, slide, tile >= 0, size_px >= 8 and mpp > 0, "

@@ -1,8 +1,6 @@
 """Geometry of the tissue in microns, so that one tissue can be rendered at any scale and in any stain."""
 
-from __future__ import annotations
-
-from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -16,8 +14,7 @@ MARGIN_UM = 12.0  # tissue drawn beyond the image, which avoids edge effects
 _NOISE_SIDE = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Discs:
+class Discs(NamedTuple):
     """Discs with an irregular outline: nuclei or erythrocytes.
 
     Attributes:
@@ -39,8 +36,7 @@ class Discs:
     latent: np.ndarray
 
 
-@dataclass(frozen=True, slots=True)
-class Scene:
+class Scene(NamedTuple):
     """A piece of tissue.
 
     Attributes:
@@ -61,8 +57,7 @@ class Scene:
     noise: np.ndarray
 
 
-@dataclass(frozen=True, slots=True)
-class _Gland:
+class _Gland(NamedTuple):
     """A gland or nest: closed outline (360, 2) on the lattice, inward normals, epithelial height, type of nuclei."""
 
     outline: np.ndarray
@@ -73,9 +68,9 @@ class _Gland:
 
 def noise_at(tile: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Smooth noise with unit grain and variance, from a tile (64, 64) of white noise, at float32 coordinates."""
-    inside = _NOISE_SIDE  # OpenCV loses the fraction of large coordinates
-    wrapped = np.mod(x, inside).astype(np.float32), np.mod(y, inside).astype(np.float32)
-    return cv2.remap(tile, *wrapped, cv2.INTER_CUBIC, borderMode=cv2.BORDER_WRAP) * np.float32(1.35)
+    # OpenCV loses the fraction of large coordinates.
+    x, y = (np.mod(at, _NOISE_SIDE).astype(np.float32) for at in (x, y))
+    return cv2.remap(tile, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_WRAP) * np.float32(1.35)
 
 
 def lay_out(rng: np.random.Generator, style: Style, size_um: float) -> Scene:
@@ -122,8 +117,7 @@ def lay_out(rng: np.random.Generator, style: Style, size_um: float) -> Scene:
 
 
 def _share(rng: np.random.Generator, between: tuple[float, float], skew: float = 1.0) -> float:
-    low, high = between
-    return low + (high - low) * float(rng.random()) ** skew
+    return between[0] + (between[1] - between[0]) * float(rng.random()) ** skew
 
 
 def _glands(rng: np.random.Generator, style: Style, side: int, maps: dict[str, np.ndarray]) -> list[_Gland]:
@@ -132,9 +126,8 @@ def _glands(rng: np.random.Generator, style: Style, side: int, maps: dict[str, n
     depth = np.full((side, side), -50, np.float32)
     wall, tone, owner = np.full_like(depth, 10), np.zeros_like(depth), np.full_like(depth, -1)
     reach = max(plan.radius_um)
-    area, covered, glands = (side + reach) ** 2, 0.0, []
+    area, covered, glands, placed = (side + reach) ** 2, 0.0, [], np.empty((0, 3))
     wanted = _share(rng, plan.cover) * area
-    placed = np.empty((0, 3))
     theta = np.linspace(0, 2 * np.pi, 361)[:-1]
     for _ in range(int(6 * area / (np.pi * min(plan.radius_um) ** 2)) + 6):
         if covered >= wanted:
@@ -171,9 +164,7 @@ def _glands(rng: np.random.Generator, style: Style, side: int, maps: dict[str, n
     return glands
 
 
-def _epithelium(
-    rng: np.random.Generator, style: Style, gland: _Gland, within: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _epithelium(rng: np.random.Generator, style: Style, gland: _Gland, within: np.ndarray) -> tuple[np.ndarray, ...]:
     """Centres (K, 2) on the lattice and angles (K,) of a gland's nuclei, in rows along its outline or packed."""
     malignant = gland.type == settings.NEOPLASTIC
     pitch = rng.uniform(*settings.ARCHITECTURES[style.tissue].pitch_um) / np.sqrt(style.crowding)
@@ -194,42 +185,35 @@ def _epithelium(
 
 
 def _nuclei(
-    rng: np.random.Generator,
-    style: Style,
-    glands: list[_Gland],
-    maps: dict[str, np.ndarray],
-    patchy: np.ndarray,
+    rng: np.random.Generator, style: Style, glands: list[_Gland], maps: dict[str, np.ndarray], patchy: np.ndarray,
     bare: np.ndarray,
-) -> Discs:
+) -> Discs:  # fmt: skip
     plan, side = settings.ARCHITECTURES[style.tissue], len(patchy)
-    groups = []  # (xy on the lattice, angle, type, half axes) of each kind
+    groups: list[tuple[Any, ...]] = []  # (xy on the lattice, angle, type, half axes) of each gland and kind
     room = np.minimum(maps["depth"], maps["wall"] - maps["depth"])
     for number, gland in enumerate(glands):
         size = np.array(plan.nucleus_um) * (1.12 if gland.type == settings.NEOPLASTIC else 1.0)
         within = np.where(maps["gland"] == number, room, -1)
         groups.append((*_epithelium(rng, style, gland, within), gland.type, size))
     n_gland = sum(len(g[0]) for g in groups)
-    corner = np.array([side, side])
     density = style.crowding * _share(rng, plan.stroma_mm2)
-    xy = _scatter(rng, 0 * corner, corner, density * 1.3)
+    xy = _scatter(rng, np.zeros(2), np.array([side, side]), density * 1.3)
     gy, gx = np.gradient(maps["across"])
     angle = np.arctan2(-_look(gx, xy), _look(gy, xy)) + rng.normal(0, 0.25, len(xy))
     groups.append((xy, angle, settings.CONNECTIVE, np.array(plan.stroma_um)))
-    xy = _scatter(rng, 0 * corner, corner, 25_000)
+    xy = _scatter(rng, np.zeros(2), np.array([side, side]), 25_000)
     chance = _share(rng, plan.lymph_mm2, 2.0) / 25_000
     swarm = np.exp(1.6 * _look(np.roll(patchy, 17, 0), xy) - 1.0)
     xy = xy[rng.random(len(xy)) < chance * swarm]
     groups.append((xy, rng.uniform(0, np.pi, len(xy)), settings.INFLAMMATORY, np.array(settings.LYMPHOCYTE_UM)))
 
-    xy = np.concatenate([g[0] for g in groups])
-    angle = np.concatenate([g[1] for g in groups])
-    types = np.repeat([g[2] for g in groups], [len(g[0]) for g in groups])
-    axes = np.concatenate([np.tile(g[3], (len(g[0]), 1)) for g in groups]).astype(float)
+    counts = [len(g[0]) for g in groups]
+    xy, angle = (np.concatenate([g[i] for g in groups]) for i in (0, 1))
+    types, axes = (np.repeat([g[i] for g in groups], counts, axis=0) for i in (2, 3))
     in_gland = np.arange(len(xy)) < n_gland
     dying = in_gland & (rng.random(len(xy)) < settings.DEAD_CHANCE)
     types[dying], axes[dying] = settings.DEAD, settings.DEAD_UM
-    looks = np.array([(settings.CELLS[t].spread, settings.CELLS[t].wobble) for t in range(1, 6)])
-    spread, wobble = looks[types - 1].T
+    spread, wobble = np.array([(cell.spread, cell.wobble) for cell in settings.CELLS.values()])[types - 1].T
     axes *= np.exp(spread[:, None] * (rng.standard_normal((len(xy), 1)) + 0.5 * rng.standard_normal((len(xy), 2))))
     waves = rng.standard_normal((len(xy), 4, 2)) @ np.array([1, 1j]) * (wobble[:, None] / np.arange(1, 5))
     thin = rng.random(len(xy)) < settings.FAINT
@@ -242,9 +226,8 @@ def _nuclei(
     fits &= (_look(maps["void"], xy) < 0) | (deep > 0)
     fits &= np.all((xy > 1) & (xy < side - 2), axis=1)
     keep = np.flatnonzero(fits)
-    keep = keep[_spaced(xy[keep], settings.CLOSEST * 2 * np.sqrt(axes[keep].prod(1)))]
-    keep = rng.permutation(keep)
-    return Discs(xy[keep] - MARGIN_UM, axes[keep], angle[keep], waves[keep], types[keep], part[keep], latent[keep])
+    keep = rng.permutation(keep[_spaced(xy[keep], settings.CLOSEST * 2 * np.sqrt(axes[keep].prod(1)))])
+    return Discs(*(values[keep] for values in (xy - MARGIN_UM, axes, angle, waves, types, part, latent)))
 
 
 def _fat(rng: np.random.Generator, side: int) -> np.ndarray:

@@ -1,0 +1,28 @@
+"""Weights of random networks that several rooms use."""
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory) -> Path:
+    """Random networks with known training data, and references of a phantom slide."""
+    import torch
+
+    from histolib.data import phantom
+    from histolib.io import Provenance
+    from histolib.nuclei import HoVerNet
+    from histolib.translation import Generator, StainReference
+
+    folder = tmp_path_factory.mktemp("weights")
+    torch.manual_seed(0)
+    net, generator = HoVerNet("fast", 3, 1 / 16), Generator(4, 1)
+    net.mpp, net.types, net.provenance = 0.5, ("round", "odd"), Provenance("pannuke: fold1", ("fold1",))
+    generator.mpp, generator.direction, generator.provenance = 0.5, "ihc_to_he", Provenance("tiles", ("1-3",))
+    net.save(folder / "hovernet.safetensors")
+    generator.save(folder / "ihc_to_he.safetensors")
+    pair = phantom.draw(0, 256, slide=7)
+    StainReference.fit([pair.he], "he").save(folder / "he_reference.safetensors")
+    StainReference.fit([pair.ihc], "ihc").save(folder / "ihc_reference.safetensors")
+    return folder
