@@ -129,7 +129,7 @@ ROUTES: dict[str, Route] = {
     **{name: _translated(name, TRANSLATIONS[name].about) for name in ("od", "hed", "reinhard", "macenko")},
     "cyclegan": _translated("cyclegan", "HoVer-Net after translation to H&E by the CycleGAN (the course's pipeline)"),
     "synthetic": _on_ihc("synthetic", "HoVer-Net trained on H&E painted as IHC"),
-    "selftrained": _on_ihc("selftrained", "`synthetic`, then trained on its own detections on unlabelled IHC"),
+    "selftrained": _on_ihc("selftrained", "`synthetic`, then trained on confident detections on unlabelled IHC"),
     "ensemble": Route("confidence-weighted vote of several other routes", _ensemble, ("fusion",)),
     "supervised": _on_ihc("supervised", "HoVer-Net trained on labelled IHC, as a reference"),
 }
