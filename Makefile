@@ -6,7 +6,7 @@ PROFILE ?= quick
 # Threads that wait by spinning slow torch down tenfold where another process wants a core too.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: setup course test oldest figures lint notebooks
+.PHONY: setup course test oldest figures lint notebooks address
 
 setup: .venv/.installed
 
@@ -40,3 +40,7 @@ lint: setup  ## style, types, and the import contract
 
 notebooks: setup  ## execute the notebooks on the quick profile and write them back, to be committed
 	env -u HISTOLIB_REAL_DATA $(BIN)/histolib run --profile quick --update
+
+address: setup  ## put the account that hosts the repository into badges, clone commands and notebooks: make address OWNER=name
+	@test -n "$(OWNER)" || { echo "name the account that hosts the repository: make address OWNER=name" >&2; exit 2; }
+	$(BIN)/python .ci/address.py $(OWNER)

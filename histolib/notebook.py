@@ -3,7 +3,7 @@
 import ast
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,17 +15,28 @@ from .config import Paths, Profile, best_device, check_parameters, phantom_folde
 from .data import BCI, EndoNuke, PanNuke, phantom
 
 REAL_DATA = "HISTOLIB_REAL_DATA"  # environment variable: folder of real data sets
+REAL, PHANTOM = "real folder", "PHANTOM"  # where a data set comes from
 INJECTED_HEAD = "# Parameters\n"  # first line of the cell that papermill injects
 
 
 @dataclass(frozen=True, slots=True)
 class Datasets:
-    """The three data sets of the course; `phantom` is True for phantom tissue and False for real data."""
+    """The three data sets of the course.
+
+    Attributes:
+        bci, pannuke, endonuke: readers of the real data or of its phantom.
+        sources: name of a set -> `REAL` or `PHANTOM`.
+    """
 
     bci: BCI
     pannuke: PanNuke
     endonuke: EndoNuke
-    phantom: bool
+    sources: Mapping[str, str]
+
+    @property
+    def phantom(self) -> bool:
+        """Whether at least one of the sets is a phantom."""
+        return PHANTOM in self.sources.values()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,23 +104,30 @@ def start(parameters: Mapping[str, Any]) -> Session:
 
 
 def open_datasets(data: str | Path, size: Profile, data_dir: str = "", seed: int = 0) -> Datasets:
-    """Open `bci`, `pannuke` and `endonuke` in `data_dir`, or draw their phantoms below `data` if it is empty.
+    """Open `bci`, `pannuke` and `endonuke` in `data_dir`; a phantom stands in for each set that is missing there.
 
     Args:
         data: data folder of the course; phantoms go to `data/phantom/<profile>`.
         size: profile with the number of phantom patches.
-        data_dir: folder of the real data sets in their official layouts.
+        data_dir: folder of the real data sets in their official layouts; empty for phantoms only.
         seed: random seed of the phantom; each seed has its own folder.
 
     Raises:
-        FileNotFoundError, ValueError: a reader does not find its data set or cannot read it.
+        FileNotFoundError: `data_dir` holds none of the three sets, or a set is incomplete.
+        ValueError: a reader cannot read its data set.
     """
-    if data_dir:
-        root = Path(data_dir).expanduser()
-    else:
-        root = phantom_folder(data, size, seed)
-        phantom.write_all(root, size.pannuke_per_fold, size.endonuke_runs, size.bci_pairs, size.bci_px, seed)
-    return Datasets(BCI(root / "bci"), PanNuke(root / "pannuke"), EndoNuke(root / "endonuke"), phantom=not data_dir)
+    real, drawn = Path(data_dir).expanduser(), phantom_folder(data, size, seed)
+    draw: dict[str, Callable[[Path], Path]] = {
+        "bci": lambda root: phantom.write_bci(root, *size.bci_pairs, size.bci_px, seed),
+        "pannuke": lambda root: phantom.write_pannuke(root, size.pannuke_per_fold, seed),
+        "endonuke": lambda root: phantom.write_endonuke(root, size.endonuke_runs, seed),
+    }
+    found = [name for name in draw if data_dir and (real / name).is_dir()]
+    if data_dir and not found:
+        raise FileNotFoundError(f"{real}: expected a folder with {', '.join(draw)} or some of them, found none")
+    roots = {name: real / name if name in found else write(drawn / name) for name, write in draw.items()}
+    sources = {name: REAL if name in found else PHANTOM for name in draw}
+    return Datasets(BCI(roots["bci"]), PanNuke(roots["pannuke"]), EndoNuke(roots["endonuke"]), sources)
 
 
 def check_injected(history: Sequence[str]) -> None:

@@ -20,8 +20,10 @@ from histolib import __version__
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-CELL = nbformat.read(NOTEBOOKS[0], as_version=4).cells[1].source
-REPO, TAG = re.search(r'REPO, TAG = "(.+?)", "(.+?)"', CELL).groups()
+SOURCE = nbformat.read(NOTEBOOKS[0], as_version=4).cells[1].source
+REPO, TAG = re.search(r'REPO, TAG = "(.+?)", "(.+?)"', SOURCE).groups()
+HOME = "someone/histolib"
+CELL = SOURCE.replace(REPO, HOME)
 HEAVY = ("numpy", "torch", "torchvision")
 MISSING = "piqa"  # what the environment lacks, as Colab does; a stand-in of this name can be installed
 # What a Colab of June 2026 brings and has partly imported before the first cell: to replace it would ask for a restart.
@@ -76,7 +78,7 @@ def colab(tmp_path, remote):
     (tmp_path / "cell.txt").write_text(CELL.replace("/content/", f"{tmp_path / 'content'}/"))
     (tmp_path / "session.py").write_text(SESSION)
     (tmp_path / "gitconfig").write_text(
-        f'[safe]\n\tdirectory = *\n[url "file://{remote}"]\n\tinsteadOf = https://github.com/{REPO}\n'
+        f'[safe]\n\tdirectory = *\n[url "file://{remote}"]\n\tinsteadOf = https://github.com/{HOME}\n'
     )
     wheel(tmp_path / "wheels", "numpy", "99")
     return tmp_path
@@ -119,6 +121,13 @@ def test_it_does_nothing_elsewhere_refuses_another_numpy_and_installs_what_colab
     before, clone = installed(colab), colab / "content" / "histolib"
     for found in session(colab, "elsewhere"):
         assert (found["cwd"], found["histolib"], found["content"]) == (str(colab), None, [])
+
+    cell = (colab / "cell.txt").read_text()
+    (colab / "cell.txt").write_text(cell.replace(HOME, "OWNER/histolib"))
+    with pytest.raises(subprocess.CalledProcessError) as error:
+        session(colab, "colab")
+    assert "replace OWNER in this cell" in error.value.stderr
+    (colab / "cell.txt").write_text(cell)
 
     wheel(colab / "wheels", MISSING, "99", "numpy>=99")
     with pytest.raises(subprocess.CalledProcessError) as error:

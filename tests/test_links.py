@@ -7,7 +7,8 @@ import nbformat
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "data/README.md", *sorted(ROOT.glob("histolib/pretrained/**/*.md"))]
+PAGES = [*(ROOT / page for page in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "data/README.md"))]
+PAGES += sorted(ROOT.glob("histolib/pretrained/**/*.md"))
 PAGES += [*sorted(ROOT.glob("data/results/*.md")), *sorted(ROOT.glob("notebooks/*.ipynb"))]
 
 

@@ -35,6 +35,7 @@ from .options import documented
 
 logger = logging.getLogger(__name__)
 
+COSTS = "course_cost.json"  # in data/results: seconds and peak memory of each notebook on the quick profile
 PAPERMILL_TAGS = {"injected-parameters", "papermill-error-cell-tag"}  # cells that papermill adds
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
@@ -116,9 +117,13 @@ def run_course(
     entries: list[dict[str, Any]] = [{"name": file.name, **blank} for file in known]
     summary: dict[str, Any] = {"status": "running", "profile": profile, "commit": commit_of(paths.root)}
     summary |= {"parameters": given, "notebooks": entries}
+    costs_file = paths.data / "results" / COSTS
+    costs = json.loads(costs_file.read_text())["notebooks"] if costs_file.is_file() and profile == "quick" else {}
     for file, entry in zip(known, entries, strict=True):
         start, entry["status"] = time.time(), "running"
-        logger.info("%s, profile %s", file.name, profile)
+        cost = costs.get(file.name[:2])
+        expected = f"{cost['seconds'] / 60:.1f} min, {cost['memory_mb'] / 1000:.1f} GB" if cost else "unknown"
+        logger.info("%s, profile %s, expected time and memory: %s", file.name, profile, expected)
         write_json(folder / "summary.json", summary)
         try:
             here = {name: value for name, value in given.items() if name in known[file]}

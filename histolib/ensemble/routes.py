@@ -134,7 +134,7 @@ ROUTES: dict[str, Route] = {
     "supervised": _on_ihc("supervised", "HoVer-Net trained on labelled IHC, as a reference"),
 }
 
-# For a nuclear marker the route without IHC labels with the best worst F1 over the laboratories of
-# data/results/laboratories.json; for the others by visual inspection of skimage.data.immunohistochemistry(), because
+# For a nuclear marker the route of one network, trained without IHC labels, with the best worst F1 over the laboratories
+# of data/results/laboratories.json; for the others by visual inspection of skimage.data.immunohistochemistry(), because
 # annotated tiles are missing.
 DEFAULT_ROUTES = {"nuclear": "selftrained", "membrane": "od", "cytoplasm": "od"}

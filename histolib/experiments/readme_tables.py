@@ -1,4 +1,4 @@
-"""Write the tables of the README from data/results, so that no number in them is typed by hand.
+"""Write the tables of the README and of the full report from data/results, so that no number in them is typed by hand.
 
 python -m histolib.experiments.readme_tables
 """
@@ -6,7 +6,7 @@ python -m histolib.experiments.readme_tables
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -16,6 +16,7 @@ from ..io import replacing
 from ..translation.evaluation import DIRECTIONS
 from ..translation.table import ARROWS, TITLES, headline
 
+PAGES = ("README.md", "data/results/README.md")
 MARKS = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 MEASURES = {name: f"{TITLES[name]} {ARROWS[DIRECTIONS[name]]}" for name in TITLES if name != "fid"}
 NOTEBOOKS = {
@@ -23,6 +24,17 @@ NOTEBOOKS = {
     "02_cyclegan_training": ("2 · CycleGAN", "can unpaired patches teach IHC → H&E, and does the tissue survive?"),
     "03_hovernet_centroids": ("3 · HoVer-Net", "how are touching nuclei separated?"),
     "04_ensemble_evaluation": ("4 · Ensemble", "does the detour through H&E find nuclei better?"),
+}
+ANSWER = {
+    "log": "Laplacian of Gaussian, no learning",
+    "macenko": "stain normalisation, then HoVer-Net for H&E",
+    "cyclegan": "translation by the CycleGAN, then HoVer-Net for H&E",
+    "selftrained": "HoVer-Net on painted H&E and unlabelled IHC (default)",
+}
+LABORATORIES = {
+    "endonuke": "EndoNuke, ER/PR",
+    "ki67_other_labs": "other laboratories, Ki-67",
+    "brca_m2c_val": "BRCA-M2C, H&E",
 }
 HOVERNET_ROWS = {
     "detection": "detection F1, 3 µm, far pairs excluded first",
@@ -42,12 +54,13 @@ Rows = Iterable[Mapping[str, str]]  # text of each cell by the title of its colu
 
 
 def main() -> None:
-    """Update the README."""
-    readme = Paths.find().root / "README.md"
-    text = fill(readme.read_text("utf-8"), readme.parent / "data" / "results")
-    with replacing(readme) as temporary:
-        temporary.write_text(text, "utf-8")
-    print(f"{len(MARKS.findall(text))} tables in {readme}")
+    """Update the pages."""
+    root = Paths.find().root
+    for page in (root / name for name in PAGES):
+        text = fill(page.read_text("utf-8"), root / "data" / "results")
+        with replacing(page) as temporary:
+            temporary.write_text(text, "utf-8")
+        print(f"{len(MARKS.findall(text))} tables in {page}")
 
 
 def fill(text: str, results: Path) -> str:
@@ -69,6 +82,25 @@ def fill(text: str, results: Path) -> str:
         return f"{match[1]}{_markdown(rows)}\n{match[3]}"
 
     return MARKS.sub(table, text)
+
+
+def _answer(read: Read) -> Rows:
+    endonuke, others = read("endonuke.json")["routes"], read("laboratories.json")["ki67_other_labs"]
+    for name, method in ANSWER.items():
+        row = {"route": f"`{name}`", "method": method, "EndoNuke, ER/PR, 188 tiles": _cell(endonuke[name])}
+        yield row | {"other laboratories, Ki-67, 6 fields": _cell(others[name])}
+
+
+def _laboratories(read: Read) -> Rows:
+    found = read("laboratories.json")
+    by_route = {
+        route: {name: found[name][route] for name in LABORATORIES if route in found[name]}
+        for route in dict.fromkeys(chain.from_iterable(found.values()))
+    }
+    lowest = {route: min(one["f1"] for one in scores.values()) for route, scores in by_route.items()}
+    for route in sorted(by_route, key=lowest.__getitem__, reverse=True):
+        cells = {title: _cell(by_route[route].get(name, "")) for name, title in LABORATORIES.items()}
+        yield {"F1 of": f"`{route}`"} | cells | {"lowest": _cell(lowest[route])}
 
 
 def _routes(read: Read) -> Rows:
@@ -139,8 +171,8 @@ def _ablation(read: Read) -> Rows:
 
 
 TABLES: dict[str, Callable[[Read], Rows]] = {
-    "routes": _routes, "recalls": _recalls, "course": _course, "hovernet": _hovernet, "translation-phantom": _phantom,
-    "translation-real": _real, "cyclegan-ablation": _ablation,
+    "answer": _answer, "course": _course, "routes": _routes, "recalls": _recalls, "laboratories": _laboratories,
+    "hovernet": _hovernet, "translation-phantom": _phantom, "translation-real": _real, "cyclegan-ablation": _ablation,
 }  # fmt: skip
 
 

@@ -47,9 +47,8 @@ def _crop(x: Tensor, like: Tensor) -> Tensor:
     """Centre of `x` with the height and width of `like`."""
     (height, width), (h, w) = x.shape[-2:], like.shape[-2:]
     top, left = (height - h) // 2, (width - w) // 2
-    if x.requires_grad:  # the gradient of a slice loses the channels-last layout, which costs a third of a step
-        return F.pad(x, (-left, left + w - width, -top, top + h - height))
-    return x[..., top : top + h, left : left + w]
+    padding = (-left, left + w - width, -top, top + h - height)  # the gradient of a slice is not channels-last: slow
+    return F.pad(x, padding) if x.requires_grad else x[..., top : top + h, left : left + w]
 
 
 class ResidualBlock(nn.Module):

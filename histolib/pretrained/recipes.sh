@@ -4,11 +4,11 @@
 #   recipes.sh RECIPE [FOLD]      with CONSEP, BRCA, ENDONUKE, CROPS and RUNS naming folders
 #
 #   consep             HoVer-Net on CoNSeP                                       62 minutes
-#   he                 fine-tuned with a third of the crops recoloured           31 minutes  (needs consep)
+#   hovernet           fine-tuned with a third of the crops recoloured           31 minutes  (needs consep)
+#   breast             `hovernet`, fine-tuned on CoNSeP and BRCA-M2C (does not ship)         (needs hovernet)
 #   painted            fine-tuned with most crops painted as IHC                 50 minutes  (needs consep)
-#   hovernet           `he`, fine-tuned on CoNSeP and BRCA-M2C                   40 minutes  (needs he)
-#   synthetic          `painted`, fine-tuned on both, painted in a wider range   40 minutes  (needs painted, he)
-#   selftrained FOLD   synthetic, fine-tuned on its own detections on IHC; FOLD is 1, 2 or all
+#   synthetic          `painted`, fine-tuned on both, painted in a wider range   40 minutes  (needs painted, hovernet)
+#   selftrained FOLD   synthetic, fine-tuned on confident detections on IHC; FOLD is 1, 2 or all
 #                                                                                15 minutes  (needs synthetic, hovernet)
 #   cyclegan FOLD      IHC to H&E                                                15 minutes  (needs hovernet, synthetic)
 #   supervised FOLD    synthetic, fine-tuned on EndoNuke's points (reference)    10 minutes  (needs synthetic)
@@ -44,20 +44,20 @@ on_ihc() { # FOLD, the options of unlabelled IHC
 case "${1:-}" in
   consep)
     on_consep consep 2000 --set learning_rate=4e-3 --set validate_every=250 ;;
-  he)
-    on_consep he 900 --start "$RUNS/consep/hovernet.safetensors" --set jitter=0.25 --set recoloured=0.35 ;;
+  hovernet)
+    on_consep hovernet 900 --start "$RUNS/consep/hovernet.safetensors" --set jitter=0.25 --set recoloured=0.35 ;;
   painted)
     on_consep painted 900 --start "$RUNS/consep/hovernet.safetensors" --set affine=0.25 --set painted=0.65 \
       --set recoloured=0.15 ;;
-  hovernet)
-    on_mixture hovernet hovernet 700 he --start "$RUNS/he/hovernet.safetensors" --set validate_every=350 ;;
+  breast)
+    on_mixture hovernet breast 700 hovernet --start "$RUNS/hovernet/hovernet.safetensors" --set validate_every=350 ;;
   synthetic)
-    on_mixture synthetic synthetic 1200 he --start "$RUNS/painted/hovernet.safetensors" --set validate_every=600 ;;
+    on_mixture synthetic synthetic 1200 hovernet --start "$RUNS/painted/hovernet.safetensors" --set validate_every=600 ;;
   selftrained)
     fold=${2:?which fold: 1, 2 or all}
     # shellcheck disable=SC2046 - several options
-    on_mixture selftrained "selftrained-$fold" 500 hovernet --start "$RUNS/synthetic/hovernet.safetensors" \
-      --set validate_every=500 --set learning_rate=1.5e-3 $(on_ihc "$fold") ;;
+    on_mixture selftrained "selftrained-$fold" 300 hovernet --start "$RUNS/synthetic/hovernet.safetensors" \
+      --set validate_every=300 --set learning_rate=1.5e-3 $(on_ihc "$fold") ;;
   cyclegan)
     fold=${2:?which fold: 1, 2 or all}
     # shellcheck disable=SC2046

@@ -98,7 +98,7 @@ def test_every_help_states_defaults_and_has_examples_that_parse(command, capsys)
         assert "default" in block or f"[{name} " not in text or "NAME=VALUE" in block, name
 
 
-@pytest.mark.parametrize("page", ["README.md", "data/README.md"])
+@pytest.mark.parametrize("page", ["README.md", "data/README.md", "CONTRIBUTING.md", "histolib/pretrained/README.md"])
 def test_commands_of_a_page_parse(page):
     assert_examples_parse("\n".join(re.findall(r"```bash\n(.*?)```", (ROOT / page).read_text("utf-8"), re.S)), "")
 

@@ -6,7 +6,6 @@ import hashlib
 import http.server
 import io
 import os
-import tarfile
 import threading
 import zipfile
 from urllib.parse import urlsplit
@@ -139,20 +138,18 @@ def test_archives_are_unpacked_once_zips_kept_and_manual_steps_listed(server, tm
     assert (download(source, tmp_path) / "BCI_dataset/HE/train/x.png").is_file()
 
 
-def test_zip_and_tar_unpack_alike_into_a_new_or_empty_folder_and_files_are_never_overwritten(tmp_path):
+def test_a_zip_unpacks_into_a_new_or_empty_folder_and_files_are_never_overwritten(tmp_path):
     (tmp_path / "content").mkdir()
     (tmp_path / "content" / "b.txt").write_bytes(b"hello")
-    with tarfile.open(tmp_path / "x.tar.xz", "w:xz") as archive:
-        archive.add(tmp_path / "content", "a")
     (tmp_path / "x.zip").write_bytes(zip_of({"a/b.txt": b"hello"}))
-    (tmp_path / "x.zip-out").mkdir()
-    for name in ("x.tar.xz", "x.zip"):
-        assert (unpack(tmp_path / name, tmp_path / f"{name}-out") / "a/b.txt").read_bytes() == b"hello"
+    (tmp_path / "empty").mkdir()
+    for name in ("new", "empty"):
+        assert (unpack(tmp_path / "x.zip", tmp_path / name) / "a/b.txt").read_bytes() == b"hello"
     with pytest.raises(FileExistsError, match="content: expected an empty folder, found files"):
         unpack(tmp_path / "x.zip", tmp_path / "content")
     assert os.listdir(tmp_path / "content") == ["b.txt"]
     with pytest.raises(FileNotFoundError, match=r"y\.zip: expected an archive, found nothing"):
-        unpack(tmp_path / "y.zip", tmp_path / "new")
+        unpack(tmp_path / "y.zip", tmp_path / "other")
 
 
 LINK = zipfile.ZipInfo("evil")
@@ -168,37 +165,13 @@ def test_a_member_of_a_zip_outside_the_folder_is_refused_and_leaves_nothing(tmp_
     assert (os.listdir(tmp_path / "home"), os.listdir(tmp_path)) == (["x.zip"], ["home"])
 
 
-@pytest.mark.parametrize(
-    ("name", "kind"),
-    [
-        *(("../evil", tarfile.REGTYPE), ("a/../../evil", tarfile.REGTYPE)),
-        *(("link", kind) for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE)),
-    ],
-)
-def test_a_member_of_a_tar_outside_the_folder_and_a_device_are_refused_and_leave_nothing(tmp_path, name, kind):
-    (tmp_path / "home").mkdir()
-    with tarfile.open(tmp_path / "home/x.tar.gz", "w:gz") as archive:
-        member = tarfile.TarInfo(name)
-        member.type, member.linkname = kind, "../../etc"
-        archive.addfile(member)
-    with pytest.raises(ValueError, match=r"x\.tar\.gz: expected files inside the folder, found another member"):
-        unpack(tmp_path / "home/x.tar.gz", tmp_path / "home/out")
-    assert (os.listdir(tmp_path / "home"), os.listdir(tmp_path)) == (["x.tar.gz"], ["home"])
-
-
 def test_damaged_archives_are_errors_of_one_line_and_leave_nothing(tmp_path):
     whole = zip_of({"a": os.urandom(5000), "b": b"2"})
     broken = bytearray(whole)
     broken[2000:2010] = bytes(10)
-    stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w:gz") as archive:
-        member = tarfile.TarInfo("a")
-        member.size = 5000
-        archive.addfile(member, io.BytesIO(os.urandom(5000)))
-    tarred = stream.getvalue()
-    for content in (whole[:3000], broken, b"", b"no archive" * 100, tarred[:3000], tarred[:30]):
+    for content in (whole[:3000], broken, b"", b"no archive" * 100):
         (tmp_path / "x").write_bytes(content)
-        with pytest.raises(ValueError, match="x: expected a complete archive, found a damaged one") as error:
+        with pytest.raises(ValueError, match="x: expected a zip, found another or a damaged file") as error:
             unpack(tmp_path / "x", tmp_path / "out")
         assert "\n" not in str(error.value)
         assert os.listdir(tmp_path) == ["x"]

@@ -1,11 +1,11 @@
-"""The README's tables equal those of the committed results."""
+"""The tables of the README and of the report equal those of the committed results."""
 
 import json
 from pathlib import Path
 
 import pytest
 
-from histolib.experiments.readme_tables import MARKS, NOTEBOOKS, TABLES, fill, main
+from histolib.experiments.readme_tables import MARKS, NOTEBOOKS, PAGES, TABLES, fill, main
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "data" / "results"
@@ -24,10 +24,11 @@ def results(tmp_path):
     return tmp_path
 
 
-def test_the_readme_is_up_to_date():
-    readme = (ROOT / "README.md").read_text("utf-8")
-    assert {name for _, name, _ in MARKS.findall(readme)} == set(TABLES)
-    assert fill(readme, RESULTS) == readme
+def test_the_pages_are_up_to_date_and_short():
+    texts = [(ROOT / page).read_text("utf-8") for page in PAGES]
+    assert {name for text in texts for _, name, _ in MARKS.findall(text)} == set(TABLES)
+    assert [fill(text, RESULTS) for text in texts] == texts
+    assert len(texts[0].encode()) <= 18_000
 
 
 def table(name, results):
@@ -46,7 +47,7 @@ def test_tables_are_filled_between_their_marks_and_unknown_ones_named(results):
     recalls = "\n".join(table("recalls", results))
     assert "stroma (1,200)" in recalls
     assert "| `cyclegan` | 0.500 | – | +1.0, -5 to +7 |" in recalls
-    with pytest.raises(ValueError, match=r"expected a table out of routes, .* found none"):
+    with pytest.raises(ValueError, match=r"expected a table out of answer, .* found none"):
         table("none", results)
     notebooks = {name[:2]: {"seconds": 390.0, "memory_mb": 2900.0} for name in NOTEBOOKS}
     (results / "course_cost.json").write_text(json.dumps({"machine": {"cpus": 8}, "notebooks": notebooks}))
@@ -64,12 +65,23 @@ def test_every_table_has_rows_of_one_width(name):
     assert len({row.count("|") for row in rows}) == 1
 
 
-def test_the_script_writes(results, tmp_path, monkeypatch, capsys):
+def test_the_table_of_laboratories_sorts_by_the_lowest_f1(results):
+    scores = {"log": 0.5, "cyclegan": 0.9, "macenko": 0.7, "selftrained": 0.8}
+    others = {name: {"f1": f1, "f1_ci95": [0.4, 0.95]} for name, f1 in scores.items()}
+    endonuke = {"cyclegan": {"f1": 0.6, "f1_ci95": [0.5, 0.7]}, "log": {"f1": 0.7, "f1_ci95": [0.6, 0.8]}}
+    found = {"endonuke": endonuke, "ki67_other_labs": others, "brca_m2c_val": {"hovernet": others["log"]}}
+    (results / "laboratories.json").write_text(json.dumps(found))
+    rows = table("laboratories", results)[3:-1]
+    assert [row.split("`")[1] for row in rows] == ["selftrained", "macenko", "cyclegan", "log", "hovernet"]
+    assert rows[2] == "| `cyclegan` | 0.600 (0.500 to 0.700) | 0.900 (0.400 to 0.950) |  | 0.600 |"
+
+
+def test_the_script_writes_both_pages(results, tmp_path, monkeypatch, capsys):
     (tmp_path / "data").mkdir()
     (tmp_path / "data/results").symlink_to(results)
-    readme = tmp_path / "README.md"
-    readme.write_text("<!-- table: routes -->\n<!-- end of table -->\n")
+    for page in PAGES:
+        (tmp_path / page).write_text("<!-- table: routes -->\n<!-- end of table -->\n")
     monkeypatch.setenv("HISTOLIB_ROOT", str(tmp_path))
     main()
-    assert "`cyclegan`" in readme.read_text("utf-8")
-    assert "1 tables" in capsys.readouterr().out
+    assert all("`cyclegan`" in (tmp_path / page).read_text("utf-8") for page in PAGES)
+    assert capsys.readouterr().out.count("1 tables") == 2

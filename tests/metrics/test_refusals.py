@@ -29,7 +29,7 @@ CASES = [
     ),
     (MATCHERS[0], (MANY, MANY, 3.0), "within 3, found 900,000,000 between 30,000 predicted and 30,000 annotated"),
     (MATCHERS[1], (MANY, MANY, 3.0), "found 30,000 predicted x 30,000 annotated points"),
-    (metrics.keypoint_average_precision, ([ORIGIN], [], [ORIGIN], 3.0), r"equally many images .* found \(1, 0, 1\)"),
+    (metrics.keypoint_average_precision, ([ORIGIN], [], [ORIGIN], 3.0), "argument 2 is shorter"),
     (metrics.keypoint_average_precision, ([ORIGIN], [ONES[:1]], [ORIGIN], 0.0), "sigma > 0, found 0"),
     (metrics.segmentation_scores, (np.zeros((3, 4), int), MAP), "one shape"),
     (metrics.segmentation_scores, (np.zeros((3, 3)), MAP), "pred: expected an int label map"),
