@@ -129,12 +129,12 @@ ROUTES: dict[str, Route] = {
     **{name: _translated(name, TRANSLATIONS[name].about) for name in ("od", "hed", "reinhard", "macenko")},
     "cyclegan": _translated("cyclegan", "HoVer-Net after translation to H&E by the CycleGAN (the course's pipeline)"),
     "synthetic": _on_ihc("synthetic", "HoVer-Net trained on H&E painted as IHC"),
-    "selftrained": _on_ihc("selftrained", "`synthetic`, then trained on its own detections on unlabelled IHC"),
+    "selftrained": _on_ihc("selftrained", "`synthetic`, then trained on confident detections on unlabelled IHC"),
     "ensemble": Route("confidence-weighted vote of several other routes", _ensemble, ("fusion",)),
     "supervised": _on_ihc("supervised", "HoVer-Net trained on labelled IHC, as a reference"),
 }
 
-# For a nuclear marker the route of one network, trained without IHC labels, with the best worst F1 over the laboratories
-# of data/results/laboratories.json; for the others by visual inspection of skimage.data.immunohistochemistry(), because
-# annotated tiles are missing.
+# For a nuclear marker the route of one network, trained without IHC labels, with the best worst F1 over the
+# laboratories of data/results/laboratories.json; for the others by visual inspection of
+# skimage.data.immunohistochemistry(), because annotated tiles are missing.
 DEFAULT_ROUTES = {"nuclear": "selftrained", "membrane": "od", "cytoplasm": "od"}

@@ -87,20 +87,21 @@ def fill(text: str, results: Path) -> str:
 def _answer(read: Read) -> Rows:
     endonuke, others = read("endonuke.json")["routes"], read("laboratories.json")["ki67_other_labs"]
     for name, method in ANSWER.items():
-        row = {"route": f"`{name}`", "method": method, "EndoNuke, ER/PR, 188 tiles": _cell(endonuke[name])}
-        yield row | {"other laboratories, Ki-67, 6 fields": _cell(others[name])}
+        scores = {"EndoNuke, ER/PR, 188 tiles": endonuke[name], "other laboratories, Ki-67, 6 fields": others[name]}
+        row = {"route": _route(name, endonuke[name]), "method": method}
+        yield row | {title: _cell(one) for title, one in scores.items()}
 
 
 def _laboratories(read: Read) -> Rows:
     found = read("laboratories.json")
-    by_route = {
-        route: {name: found[name][route] for name in LABORATORIES if route in found[name]}
-        for route in dict.fromkeys(chain.from_iterable(found.values()))
-    }
-    lowest = {route: min(one["f1"] for one in scores.values()) for route, scores in by_route.items()}
-    for route in sorted(by_route, key=lowest.__getitem__, reverse=True):
-        cells = {title: _cell(by_route[route].get(name, "")) for name, title in LABORATORIES.items()}
-        yield {"F1 of": f"`{route}`"} | cells | {"lowest": _cell(lowest[route])}
+    rows = []
+    for route in dict.fromkeys(chain.from_iterable(found.values())):
+        scores = {title: found[name].get(route) for name, title in LABORATORIES.items()}
+        known = [one["f1"] for one in scores.values() if one]
+        lowest = min(known) if len(known) > 1 else 0.0
+        cells = {title: _cell(one or "") for title, one in scores.items()}
+        rows.append((lowest, {"F1 of": f"`{route}`"} | cells | {"lowest": _cell(lowest or "")}))
+    return [row for _, row in sorted(rows, key=lambda pair: -pair[0])]
 
 
 def _routes(read: Read) -> Rows:
@@ -112,7 +113,8 @@ def _routes(read: Read) -> Rows:
     digits = {"loc_error_um": 2, "seconds_per_mm2": 1}
     for name, scores in _best_first(read):
         scores |= {other: _change(scores["difference"].get(other, {})) for other in ("log", "od")}
-        yield {"route": f"`{name}`"} | {title: _cell(scores[k], digits.get(k, 3)) for title, k in columns.items()}
+        numbers = {title: _cell(scores[key], digits.get(key, 3)) for title, key in columns.items()}
+        yield {"route": _route(name, scores)} | numbers
 
 
 def _recalls(read: Read) -> Rows:
@@ -120,7 +122,7 @@ def _recalls(read: Read) -> Rows:
         recalls, (low, middle, high) = scores["recall_by_class"] | scores["recall_by_stain"], scores["count_limits"]
         numbers = {f"{group} ({found['n']:,})": _cell(found["recall"]) for group, found in recalls.items()}
         limits = {"predicted minus true count per tile: mean, 95 % limits": f"{middle:+.1f}, {low:+.0f} to {high:+.0f}"}
-        yield {"recall of": f"`{name}`"} | numbers | limits
+        yield {"recall of": _route(name, scores)} | numbers | limits
 
 
 def _course(read: Read) -> Rows:
@@ -178,6 +180,11 @@ TABLES: dict[str, Callable[[Read], Rows]] = {
 
 def _best_first(read: Read) -> list[tuple[str, Any]]:
     return sorted(read("endonuke.json")["routes"].items(), key=lambda item: -item[1]["f1"])
+
+
+def _route(name: str, scores: Mapping[str, Any]) -> str:
+    """Name of a route; † marks scores of earlier weights."""
+    return f"`{name}`" + " †" * scores.get("earlier", False)
 
 
 def _spread(values: Sequence[Any], digits: int) -> str:
