@@ -9,7 +9,7 @@
 #   painted            fine-tuned with most crops painted as IHC                 50 minutes  (needs consep)
 #   synthetic          `painted`, fine-tuned on both, painted in a wider range   40 minutes  (needs painted, hovernet)
 #   selftrained FOLD   synthetic, fine-tuned on confident detections on IHC; FOLD is 1, 2 or all
-#                                                                                15 minutes  (needs synthetic, hovernet)
+#                                                                                10 minutes  (needs synthetic, hovernet)
 #   cyclegan FOLD      IHC to H&E                                                15 minutes  (needs hovernet, synthetic)
 #   supervised FOLD    synthetic, fine-tuned on EndoNuke's points (reference)    10 minutes  (needs synthetic)
 #   fold FOLD          links to the weights of a fold, for histolib.experiments.compare_routes
