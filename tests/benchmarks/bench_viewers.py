@@ -24,8 +24,7 @@ import torch
 from common import options, seconds
 from IPython.core.pylabtools import print_figure
 
-from histolib.ensemble import Models
-from histolib.ensemble.routes import DEFAULT_ROUTES
+from histolib.ensemble import ROUTES, Models
 from histolib.viz.translation import figure_before_after
 
 CELLS = runpy.run_path(str(Path(__file__).parent.parent / "browser" / "cells.py"))
@@ -52,8 +51,8 @@ def shown(viewer: str) -> tuple[dict[str, Any], Any]:
     *body, last = tree.body
     names: dict[str, Any] = {}
     if viewer == "upload":  # the routes and weights of the notebook
-        body.insert(-3, ast.parse("shipped, DEFAULT_ROUTES = SHIPPED, ROUTES_BY_MARKER").body[0])
-        names |= {"SHIPPED": Models(), "ROUTES_BY_MARKER": DEFAULT_ROUTES}
+        body.insert(-3, ast.parse("models, ROUTES = SHIPPED, ALL_ROUTES").body[0])
+        names |= {"SHIPPED": Models(), "ALL_ROUTES": ROUTES}
     exec(compile(ast.Module(body, []), viewer, "exec"), names)
     return names, eval(compile(ast.Expression(last.value), viewer, "eval"), names)
 

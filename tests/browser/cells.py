@@ -19,7 +19,7 @@ roots = phantom.write_all("phantom", 2, (3, 5), (2, 1), 512)
 sets = SimpleNamespace(
     bci=BCI(roots["bci"]), pannuke=PanNuke(roots["pannuke"]), endonuke=EndoNuke(roots["endonuke"])
 )
-runs = id_runs(sets.endonuke.ids)
+ids, title = sets.endonuke.ids, {"endonuke": "EndoNuke", "pannuke": "PanNuke", "bci": "BCI"}
 """
 PAIRS = """
 from dataclasses import replace
@@ -61,13 +61,14 @@ from histolib.ensemble.export import EXPORTS
 from histolib.imaging import read_patch
 from histolib.metrics import match_points
 from histolib.metrics.points import PointCounts, count_points
-test_tiles = list(range(len(sets.endonuke)))
-tiles = [sets.endonuke[i] for i in test_tiles]
-radius_um, shipped, DEFAULT_ROUTES = 3.0, None, dict.fromkeys(("nuclear", "membrane"), "log")
+endonuke, chosen, tissue = sets.endonuke, sets.endonuke.ids, "PHANTOM"
+tiles, radius_um, models = list(endonuke), 3.0, None
 Path("uploads").mkdir(exist_ok=True)
 run = SimpleNamespace(folder=Path, save_figure=lambda figure, name, committed=False: None)
-routes = {"log": ROUTES["log"], "od": ROUTES["log"]}
-cached = {name: [route(tile.patch) for tile in tiles] for name, route in routes.items()}
+ROUTES = dict.fromkeys(("selftrained", "log", "od"), ROUTES["log"])
+cached = {name: [route(tile.patch) for tile in tiles] for name, route in ROUTES.items()}
+def in_um(name):
+    return [(found.xy * tile.patch.mpp, tile.xy * tile.patch.mpp) for found, tile in zip(cached[name], tiles)]
 """
 # Draws only after a file was written, so that a test can look at the busy viewer; refuses one tile.
 SLOW = """
@@ -84,11 +85,11 @@ viz.browse(draw, {"tile": range(3), "kind": ["only one"]})
 """
 # Name of a viewer to the ids of its cells, and to code that replaces the cells before them.
 VIEWERS = {
-    "sets": (("01-30",), SETS),
+    "sets": (("01-40",), SETS),
     "before_after": (("02-33",), SETS + PAIRS),
     "thresholds": (("03-22",), SETS + THRESHOLDS),
-    "routes": (("04-18", "04-34"), SETS + TILES),
-    "upload": (("04-36",), SETS + TILES),
+    "routes": (("04-41",), SETS + TILES),
+    "upload": (("04-43",), SETS + TILES),
     "slow": ((), SLOW),
 }
 
