@@ -18,9 +18,8 @@ def test_profiles_are_found_and_settings_change_by_assignments():
     with pytest.raises(ValueError, match="expected one of quick, full, pretrained, found 'fast'"):
         profile("fast")
     settings = PROFILES["quick"].cyclegan
-    assert changed(settings, ["freeze=encoder,blocks", "width=8", "cycle=2"]) == replace(
-        settings, freeze=("encoder", "blocks"), width=8, cycle=2
-    )
+    expected = replace(settings, freeze=("encoder", "blocks"), width=8, cycle=2)
+    assert changed(settings, ["freeze=encoder,blocks", "width=8", "cycle=2"]) == expected
     with pytest.raises(ValueError, match=r"expected shares that sum to at most 1, found 0.6 \+ 0.6"):
         replace(PROFILES["quick"].hovernet, painted=0.6, recoloured=0.6)
     known = {"data_dir": "", "seed": 0}

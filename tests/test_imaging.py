@@ -34,11 +34,10 @@ def test_patch_knows_its_size_and_refuses_what_is_no_image_and_no_scale(image, m
         Patch(image, mpp, "a")
 
 
-@given(
-    st.lists(st.tuples(st.floats(-1e4, 1e4), st.floats(-1e4, 1e4)), max_size=5),
-    st.floats(0.01, 100),
-    st.floats(0.01, 100),
-)
+coordinates, scales = st.floats(-1e4, 1e4), st.floats(0.01, 100)
+
+
+@given(st.lists(st.tuples(coordinates, coordinates), max_size=5), scales, scales)
 def test_map_points_is_undone_by_the_inverse_scale(points, scale_x, scale_y):
     xy = np.array(points, float).reshape(-1, 2)
     there = map_points(xy, (scale_x, scale_y))
@@ -63,8 +62,7 @@ def test_resampling_keeps_channels_flat_images_and_labels():
         assert resample(PIXELS, scale).shape == (*size, 3)
         assert resample(PIXELS[..., :1], scale).shape == (*size, 1)
         assert resample(PIXELS[..., 0], scale).shape == size
-    assert (resample(np.full((9, 9, 3), 77, np.uint8), 2.3) == 77).all()
-    assert (resample(np.full((9, 9, 3), 77, np.uint8), 0.4) == 77).all()
+    assert all((resample(np.full((9, 9, 3), 77, np.uint8), scale) == 77).all() for scale in (0.4, 2.3))
     labels = RNG.choice([0, 3, 900], (20, 20)).astype(np.int32)
     assert set(np.unique(resample(labels, 1.7, nearest=True))) <= {0, 3, 900}
 
@@ -78,11 +76,10 @@ def test_density_falls_with_light_and_comes_back():
     back = imaging.rgb_from_density(density)
     assert (back[0, 1:] == levels[0, 1:]).all(), "all but black, which reads as 1"
     assert (back[0, 0] == 1).all()
-    np.testing.assert_allclose(
-        imaging.optical_density(PIXELS.astype(float)), imaging.optical_density(PIXELS), atol=1e-6
-    )
+    density = imaging.optical_density(PIXELS)
+    np.testing.assert_allclose(imaging.optical_density(PIXELS.astype(float)), density, atol=1e-6)
     assert (imaging.optical_density(np.array([[[300.0, -5.0, 255.0]]])) == [0, np.float32(np.log10(255)), 0]).all()
-    np.testing.assert_allclose(imaging.summed_density(PIXELS), imaging.optical_density(PIXELS).sum(-1))
+    np.testing.assert_allclose(imaging.summed_density(PIXELS), density.sum(-1))
 
 
 @given(st.floats(0, 0.7), st.floats(0, 0.7))

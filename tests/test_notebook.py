@@ -13,6 +13,7 @@ from histolib.config import PROFILES
 from histolib.data import phantom
 from histolib.notebook import check_injected, open_datasets, start
 
+SMALL = replace(PROFILES["quick"], pannuke_per_fold=2, endonuke_runs=(2, 2), bci_pairs=(1, 1), bci_px=64)
 KNOWN = "seed = 1\nradius_um = 3.0\nfast = False\nname = 'a'"
 
 
@@ -52,26 +53,24 @@ def test_a_figure_is_saved_twice_and_returned_and_only_those_of_the_quick_profil
 
 
 def test_phantoms_are_drawn_once_and_found_again_and_a_folder_without_sets_is_refused(tmp_path):
-    size = replace(PROFILES["quick"], pannuke_per_fold=2, endonuke_runs=(2, 2), bci_pairs=(1, 1), bci_px=64)
-    sets = open_datasets(tmp_path, size, seed=2)
+    sets = open_datasets(tmp_path, SMALL, seed=2)
     assert sets.sources == {"bci": "PHANTOM", "pannuke": "PHANTOM", "endonuke": "PHANTOM"}
     assert sets.phantom
     assert len(sets.bci) == 2
     assert len(sets.pannuke) == 6
     assert len(set(sets.endonuke.ids)) == 4
     files = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
-    open_datasets(tmp_path, size, seed=2)
+    open_datasets(tmp_path, SMALL, seed=2)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()} == files
-    real = open_datasets(tmp_path / "unused", size, data_dir=str(sets.pannuke.root.parent))
+    real = open_datasets(tmp_path / "unused", SMALL, data_dir=str(sets.pannuke.root.parent))
     assert set(real.sources.values()) == {"real folder"}
     assert (real.phantom, len(real.pannuke)) == (False, 6)
     assert not (tmp_path / "unused").exists()
 
 
 def test_each_missing_set_falls_back_to_its_own_phantom(tmp_path):
-    size = replace(PROFILES["quick"], pannuke_per_fold=2, endonuke_runs=(2, 2), bci_pairs=(1, 1), bci_px=64)
     phantom.write_endonuke(tmp_path / "real" / "endonuke", runs=(3,))
-    sets = open_datasets(tmp_path / "data", size, data_dir=str(tmp_path / "real"))
+    sets = open_datasets(tmp_path / "data", SMALL, data_dir=str(tmp_path / "real"))
     assert sets.sources == {"bci": "PHANTOM", "pannuke": "PHANTOM", "endonuke": "real folder"}
     assert sets.phantom
     assert (len(sets.bci), len(sets.pannuke), len(sets.endonuke)) == (2, 6, 3)
@@ -80,19 +79,16 @@ def test_each_missing_set_falls_back_to_its_own_phantom(tmp_path):
     assert drawn == {"bci", "pannuke"}
 
 
-@pytest.mark.parametrize("folder", ["empty", "missing"])
-def test_a_folder_without_any_of_the_data_sets_is_refused(tmp_path, folder):
+def test_a_folder_without_data_sets_and_an_incomplete_set_are_refused_and_not_replaced_by_a_phantom(tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(FileNotFoundError, match=f"{folder}: expected a folder with bci, pannuke, endonuke"):
-        open_datasets(tmp_path, PROFILES["quick"], data_dir=str(tmp_path / folder))
-    assert not (tmp_path / "phantom").exists()
-
-
-def test_an_incomplete_set_is_refused_and_not_replaced_by_a_phantom(tmp_path):
-    (tmp_path / "endonuke").mkdir()
-    size = replace(PROFILES["quick"], pannuke_per_fold=1, endonuke_runs=(1,), bci_pairs=(1, 1), bci_px=64)
-    with pytest.raises(FileNotFoundError, match="endonuke: expected images and labels"):
-        open_datasets(tmp_path / "data", size, data_dir=str(tmp_path))
+    (tmp_path / "half/endonuke").mkdir(parents=True)
+    refusals = {name: f"{name}: expected a folder with bci, pannuke, endonuke" for name in ("empty", "missing")}
+    for folder, message in (refusals | {"half": "endonuke: expected images and labels"}).items():
+        with pytest.raises(FileNotFoundError, match=message):
+            open_datasets(tmp_path / "drawn" / folder, SMALL, data_dir=str(tmp_path / folder))
+    drawn = {path.relative_to(tmp_path / "drawn").parts[0] for path in tmp_path.glob("drawn/*/phantom/**/*")}
+    assert drawn <= {"half"}
+    assert not list(tmp_path.glob("drawn/half/phantom/**/endonuke"))
 
 
 # --- parameters that papermill injected ---

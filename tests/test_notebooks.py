@@ -33,13 +33,13 @@ def outputs(book):
     return [output for cell in code(book) for output in cell.outputs]
 
 
-def test_there_are_four():
+def test_it_is_one_of_four_valid_small_and_has_unique_and_stable_cell_ids(notebook):
     assert [path.name[:2] for path in NOTEBOOKS] == ["01", "02", "03", "04"]
-
-
-def test_it_is_valid_and_small(notebook):
     nbformat.validate(nbformat.read(notebook.path, as_version=4))
     assert notebook.path.stat().st_size < 2_000_000
+    ids = [cell.id for cell in notebook.cells]
+    assert len(set(ids)) == len(ids)
+    assert all(re.fullmatch(rf"{notebook.path.name[:2]}-\d\d", name) for name in ids)
 
 
 def test_it_opens_with_title_badge_question_cost_and_what_goes_in_and_out(notebook):
@@ -51,12 +51,9 @@ def test_it_opens_with_title_badge_question_cost_and_what_goes_in_and_out(notebo
         assert part in first
 
 
-def test_the_badge_and_the_bootstrap_name_one_tag(notebook):
+def test_the_badge_is_that_of_the_readme_and_names_the_tag_of_the_bootstrap(notebook):
     repository, tag = re.search(r'REPO, TAG = "(.+?)", "(.+?)"', notebook.cells[1].source).groups()
     assert f"github/{repository}/blob/{tag}/notebooks/{notebook.path.name}" in notebook.cells[0].source
-
-
-def test_the_readme_shows_the_same_badge(notebook):
     (badge,) = re.findall(r"\[!\[Open in Colab\]\(.+?\)\]\(.+?\)", notebook.cells[0].source)
     assert badge in (NOTEBOOKS[0].parent.parent / "README.md").read_text("utf-8")
 
@@ -69,26 +66,19 @@ def test_the_bootstrap_is_the_same_everywhere_and_acts_on_colab_alone(notebook):
     assert ast.unparse(body[-1].test) == "'google.colab' in sys.modules"
 
 
-def test_its_parameters_are_literals_and_shared_ones_agree(notebook):
+def test_a_session_starts_after_parameters_that_are_literals_and_agree_with_the_table_above_them(notebook):
     parameters = notebook_parameters(notebook.path)
     assert notebook.cells[3].metadata["tags"] == ["parameters"]
     assert {"profile": "quick", "data_dir": "", "output_dir": "", "seed": 0}.items() <= parameters.items()
     assert parameters["profile"] in PROFILES
-
-
-def test_a_table_above_its_parameters_says_their_names_types_and_defaults_and_what_they_do(notebook):
+    assert "run = start(globals())" in notebook.cells[4].source
     rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \| `(.+?)` \| (.+) \|$", notebook.cells[2].source, flags=re.M)
     told = {name: (kind, ast.literal_eval(default)) for name, kind, default, _ in rows}
-    parameters = notebook_parameters(notebook.path)
     assert list(told.items()) == [(name, (type(value).__name__, value)) for name, value in parameters.items()]
     assert len(rows) == notebook.cells[2].source.count("\n| `")
     for name, _, _, purpose in rows:
         assert len(purpose) > 20, name
         assert name.endswith("_um") == ("µm" in purpose), "a length says its unit"
-
-
-def test_it_begins_a_session_right_after_its_parameters(notebook):
-    assert "run = start(globals())" in notebook.cells[4].source
 
 
 def test_its_classes_are_networks_and_its_own_training_is_one_step(notebook):
@@ -109,27 +99,13 @@ def test_it_ends_with_solved_exercises_what_stays_limits_and_references(notebook
     assert [cell.source.splitlines()[0] for cell in solved] == [f"# Solution {i}" for i in (1, 2, 3)]
 
 
-def test_its_outputs_are_those_of_its_code(notebook):
+def test_its_outputs_are_those_of_its_code_without_errors_dead_widgets_noise_and_paths_of_a_machine(notebook):
     assert notebook.metadata["histolib"] == {"executed_code": code_hash(notebook), "profile": "quick"}
     assert all(cell.execution_count for cell in code(notebook))
-
-
-def test_its_outputs_hold_pictures_and_no_error_no_dead_widget_and_no_noise(notebook):
     assert sum("image/jpeg" in output.get("data", {}) for output in outputs(notebook)) >= 4
     for output in outputs(notebook):
         assert output.output_type != "error"
         assert WIDGET_VIEW not in output.get("data", {})
         assert output.get("name") != "stderr"
-
-
-def test_its_outputs_show_no_path_of_the_machine_that_made_them(notebook):
-    shown = "\n".join(
-        str(output.get("text", "")) + str(output.get("data", {}).get("text/plain", "")) for output in outputs(notebook)
-    )
-    assert not re.search(r"(/home/|/root/|/tmp/|/Users/)", shown)
-
-
-def test_its_cell_ids_are_unique_and_stable(notebook):
-    ids = [cell.id for cell in notebook.cells]
-    assert len(set(ids)) == len(ids)
-    assert all(re.fullmatch(rf"{notebook.path.name[:2]}-\d\d", name) for name in ids)
+    shown = (str(each.get("text", "")) + str(each.get("data", {}).get("text/plain", "")) for each in outputs(notebook))
+    assert not re.search(r"(/home/|/root/|/tmp/|/Users/)", "\n".join(shown))

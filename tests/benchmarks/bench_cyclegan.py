@@ -5,7 +5,6 @@ its own process and times the second; the implementations alternate. Compare the
 machine; on a shared machine, compare the processor time with one thread.
 """
 
-import random
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 
 from histolib.config import profile
 from histolib.translation import CycleGAN
+from histolib.translation.image_pool import ImagePool
 
 SIZE_PX, WIDTH, BLOCKS = 256, 64, 9
 RUNS = {
@@ -30,11 +30,14 @@ RUNS = {
 }
 
 
+def normed(layer: nn.Module, *after: nn.Module) -> nn.Module:
+    return nn.Sequential(layer, nn.InstanceNorm2d(layer.out_channels), *after)
+
+
 class PlainBlock(nn.Sequential):
     def __init__(self, channels: int) -> None:
-        half = nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3), nn.InstanceNorm2d(channels)
-        other = nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3), nn.InstanceNorm2d(channels)
-        super().__init__(*half, nn.ReLU(True), *other)
+        first, second = (normed(nn.Conv2d(channels, channels, 3)) for _ in range(2))
+        super().__init__(nn.ReflectionPad2d(1), first, nn.ReLU(True), nn.ReflectionPad2d(1), second)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + super().forward(x)
@@ -42,59 +45,45 @@ class PlainBlock(nn.Sequential):
 
 def plain_generator() -> nn.Module:
     one, two, four = WIDTH, 2 * WIDTH, 4 * WIDTH
-    layers: list[nn.Module] = [nn.ReflectionPad2d(3)]
-    for layer in (nn.Conv2d(3, one, 7), nn.Conv2d(one, two, 3, 2, 1), nn.Conv2d(two, four, 3, 2, 1)):
-        layers += [layer, nn.InstanceNorm2d(layer.out_channels), nn.ReLU(True)]
-    layers += [PlainBlock(four) for _ in range(BLOCKS)]
-    for layer in (nn.ConvTranspose2d(four, two, 3, 2, 1, 1), nn.ConvTranspose2d(two, one, 3, 2, 1, 1)):
-        layers += [layer, nn.InstanceNorm2d(layer.out_channels), nn.ReLU(True)]
-    return nn.Sequential(*layers, nn.ReflectionPad2d(3), nn.Conv2d(one, 3, 7), nn.Tanh())
+    down = nn.Conv2d(3, one, 7), nn.Conv2d(one, two, 3, 2, 1), nn.Conv2d(two, four, 3, 2, 1)
+    up = nn.ConvTranspose2d(four, two, 3, 2, 1, 1), nn.ConvTranspose2d(two, one, 3, 2, 1, 1)
+    layers = [*(normed(layer, nn.ReLU(True)) for layer in down), *(PlainBlock(four) for _ in range(BLOCKS))]
+    layers += [*(normed(layer, nn.ReLU(True)) for layer in up), nn.ReflectionPad2d(3), nn.Conv2d(one, 3, 7)]
+    return nn.Sequential(nn.ReflectionPad2d(3), *layers, nn.Tanh())
 
 
 def plain_discriminator() -> nn.Module:
     layers = [nn.Conv2d(3, WIDTH, 4, 2, 1), nn.LeakyReLU(0.2, True)]
     for i, stride in ((1, 2), (2, 2), (4, 1)):
-        layers += [nn.Conv2d(i * WIDTH, 2 * i * WIDTH, 4, stride, 1), nn.InstanceNorm2d(2 * i * WIDTH)]
-        layers.append(nn.LeakyReLU(0.2, True))
+        layers.append(normed(nn.Conv2d(i * WIDTH, 2 * i * WIDTH, 4, stride, 1), nn.LeakyReLU(0.2, True)))
     return nn.Sequential(*layers, nn.Conv2d(8 * WIDTH, 1, 4, 1, 1))
 
 
 def plain_step(identity: bool) -> Callable[[Tensor, Tensor], None]:
     """Zhu et al. 2017 as published: separate passes, least squares, pools of 50, Adam."""
     g, f, d_x, d_y = plain_generator(), plain_generator(), plain_discriminator(), plain_discriminator()
-    judges = [*d_x.parameters(), *d_y.parameters()]
+    judges, pools = nn.ModuleList([d_x, d_y]), (ImagePool(), ImagePool())
     generators = torch.optim.Adam([*g.parameters(), *f.parameters()], 2e-4, (0.5, 0.999))
-    discriminators = torch.optim.Adam(judges, 2e-4, (0.5, 0.999))
-    pools: tuple[list[Tensor], list[Tensor]] = ([], [])
+    discriminators = torch.optim.Adam(judges.parameters(), 2e-4, (0.5, 0.999))
 
     def aim(scores: Tensor, target: float) -> Tensor:
         return F.mse_loss(scores, torch.full_like(scores, target))
-
-    def shown(pool: list[Tensor], image: Tensor) -> Tensor:
-        if len(pool) < 50:
-            pool.append(image)
-        elif random.random() > 0.5:
-            place = random.randrange(50)
-            image, pool[place] = pool[place], image
-        return image
 
     def step(x: Tensor, y: Tensor) -> None:
         x, y = 2 * x - 1, 2 * y - 1
         fake_y, fake_x = g(x), f(y)
         back_x, back_y = f(fake_y), g(fake_x)
-        for parameter in judges:
-            parameter.requires_grad_(False)
+        judges.requires_grad_(False)
         generators.zero_grad()
         loss = aim(d_y(fake_y), 1) + aim(d_x(fake_x), 1) + 10 * (F.l1_loss(back_x, x) + F.l1_loss(back_y, y))
         if identity:
             loss = loss + 5 * (F.l1_loss(g(y), y) + F.l1_loss(f(x), x))
         loss.backward()
         generators.step()
-        for parameter in judges:
-            parameter.requires_grad_(True)
+        judges.requires_grad_(True)
         discriminators.zero_grad()
         for network, real, fake, pool in ((d_y, y, fake_y, pools[0]), (d_x, x, fake_x, pools[1])):
-            (0.5 * (aim(network(real), 1) + aim(network(shown(pool, fake.detach())), 0))).backward()
+            (0.5 * (aim(network(real), 1) + aim(network(pool.query(fake)), 0))).backward()
         discriminators.step()
 
     return step

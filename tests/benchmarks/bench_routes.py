@@ -5,11 +5,10 @@ python tests/benchmarks/bench_routes.py [--side 2048] [--routes log,watershed,se
 Each route runs in bfloat16, where the processor has it, and in float32, after one run on a small field.
 """
 
-import argparse
-import resource
 import time
 
 import torch
+from common import options, peak_mb
 
 from histolib.data import phantom
 from histolib.ensemble import ROUTES, Models
@@ -20,11 +19,7 @@ MPP = 0.5
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--side", type=int, default=512, help="pixels, at 0.5 microns each")
-    parser.add_argument("--routes", default=",".join(ROUTES))
-    parser.add_argument("--repeats", type=int, default=3)
-    args = parser.parse_args()
+    args = options(__doc__, side=512, routes=",".join(ROUTES), repeats=3)
     patch = phantom.draw(0, args.side, MPP).ihc
     small = Patch(patch.image[:256, :256], MPP)
     print(f"{args.side} x {args.side} px at {MPP} microns, {torch.get_num_threads()} threads, best of {args.repeats}")
@@ -41,10 +36,9 @@ def main() -> None:
                 found = ROUTES[name](patch, "nuclear", models)
                 runs.append((time.perf_counter() - start) / patch.area_mm2)
             reference = reference or min(runs)
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
             print(
                 f"{name:<12} {str(precision).removeprefix('torch.'):<9} {min(runs):7.2f} s per mm²  "
-                f"{min(runs) / reference:7.1f} x  {len(found):6d} nuclei  peak so far {peak:,.0f} MB",
+                f"{min(runs) / reference:7.1f} x  {len(found):6d} nuclei  peak so far {peak_mb():,.0f} MB",
                 flush=True,
             )
             if not ROUTES[name].needs:

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import zipfile
 from pathlib import Path
 from statistics import median
 
@@ -44,22 +43,17 @@ np.savez(root / "rival.npz", images=np.rint(images).astype(np.uint8),
 def write_fold(root: Path, count: int, zipped: bool, seed: int = 0) -> None:
     """Write a fold of `count` patches, row by row, by repeating those of a small phantom."""
     write_pannuke(root / "drawn", DRAWN, seed)
-    home = root / "drawn" / "Fold 1"
-    archive = zipfile.ZipFile(root / "fold_1.zip", "w", zipfile.ZIP_DEFLATED, compresslevel=1) if zipped else None
-    for kind, name in (("images", "images"), ("masks", "masks"), ("images", "types")):
-        rows = np.load(home / kind / "fold1" / f"{name}.npy", mmap_mode="r")
-        member = f"Fold 1/{kind}/fold1/{name}.npy"
-        if not archive:
-            (root / member).parent.mkdir(parents=True, exist_ok=True)
-        file = archive.open(member, "w", force_zip64=True) if archive else (root / member).open("wb")
-        with file:
-            header = {"descr": rows.dtype.str, "fortran_order": False, "shape": (count, *rows.shape[1:])}
-            np.lib.format.write_array_header_1_0(file, header)
-            for index in range(count):
-                file.write(rows[[index % DRAWN]].tobytes())
-    if archive:
-        archive.close()
+    for name in ("images/fold1/images.npy", "masks/fold1/masks.npy", "images/fold1/types.npy"):
+        path, rows = root / "Fold 1" / name, np.load(root / "drawn/Fold 1" / name, mmap_mode="r")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        copy = np.lib.format.open_memmap(path, "w+", rows.dtype, (count, *rows.shape[1:]))
+        for index in range(count):
+            copy[index] = rows[index % DRAWN]
+        copy.flush()
     shutil.rmtree(root / "drawn")
+    if zipped:
+        shutil.make_archive(str(root / "fold_1"), "zip", root, "Fold 1")
+        shutil.rmtree(root / "Fold 1")
 
 
 def measure(script: str, root: Path) -> tuple[float, float]:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from statistics import median
 
 
-def options(description: str, **defaults: int | float) -> argparse.Namespace:
-    """Numbers from the command line, one `--name` for each default."""
+def options(description: str, **defaults: int | float | str) -> argparse.Namespace:
+    """Values from the command line, one `--name` for each default."""
     parser = argparse.ArgumentParser(description=description)
     for name, default in defaults.items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default)

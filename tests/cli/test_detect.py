@@ -112,9 +112,7 @@ def test_images_of_one_name_get_files_of_their_own_whatever_their_case(tmp_path,
     assert {"c", "b_c", "x_t_png", "y_t_png", "y_t_tif", "y_T_bmp", "t_png", "y_t_png_2"} == set(found)
 
 
-def test_without_a_terminal_progress_is_a_line_every_tenth_but_not_within_30_seconds(
-    tmp_path, route_that, caplog, monkeypatch
-):
+def test_without_a_terminal_progress_is_at_most_a_line_every_30_seconds(tmp_path, route_that, caplog, monkeypatch):
     caplog.set_level(logging.INFO)
     clock = {"now": 0.0, "step": 0.0}
     monkeypatch.setattr(time, "monotonic", lambda: clock["now"])

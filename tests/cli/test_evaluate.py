@@ -104,9 +104,7 @@ def test_weights_are_named_by_role_and_digest_and_leaks_are_marked(tmp_path, end
     assert "LEAKED: route cyclegan was trained or selected on 3 of the groups: 1, 2, 3" in capsys.readouterr().out
 
 
-def test_unwritable_results_are_refused_and_undefined_scores_are_null_and_a_dash(
-    tmp_path, endonuke, refused, monkeypatch, capsys
-):
+def test_unwritable_results_are_refused_and_undefined_scores_null(tmp_path, endonuke, refused, monkeypatch, capsys):
     monkeypatch.setitem(ROUTES, "log", Route("fails", lambda *_: pytest.fail("the work began")))
     (tmp_path / "file").touch()
     target = tmp_path / "file/r.json"

@@ -1,6 +1,7 @@
 """The course runner on notebooks made here: what it refuses, executes, records and collects."""
 
 import json
+from functools import partial
 
 import nbformat
 import pytest
@@ -25,20 +26,20 @@ def notebook(*sources, parameters=PARAMETERS):
     return made
 
 
+def write_checkout(root, patch, **notebooks):
+    """Make a folder that looks like the project's, with the given notebooks."""
+    patch.setenv("HISTOLIB_ROOT", str(root))
+    patch.setenv("HISTOLIB_HEADLESS", "")
+    (root / "notebooks").mkdir(exist_ok=True)
+    (root / "pyproject.toml").touch()
+    for name, made in notebooks.items():
+        nbformat.write(made, root / "notebooks" / f"{name[1:]}.ipynb")
+    return root
+
+
 @pytest.fixture
 def checkout(tmp_path, monkeypatch):
-    """Make a folder that looks like the project's, with the given notebooks."""
-    monkeypatch.setenv("HISTOLIB_ROOT", str(tmp_path))
-    monkeypatch.setenv("HISTOLIB_HEADLESS", "")
-    (tmp_path / "notebooks").mkdir()
-    (tmp_path / "pyproject.toml").touch()
-
-    def make(**notebooks):
-        for name, made in notebooks.items():
-            nbformat.write(made, tmp_path / "notebooks" / f"{name[1:]}.ipynb")
-        return tmp_path
-
-    return make
+    return partial(write_checkout, tmp_path, monkeypatch)
 
 
 def record(folder):
@@ -54,10 +55,8 @@ def test_notebooks_come_in_order_and_parameters_are_literals(checkout, tmp_path)
     for wrong in ("1", "03", "", "01_a"):
         with pytest.raises(FileNotFoundError, match=rf"number of a notebook \(01, 02, 10\), found '{wrong}'"):
             notebook_files(root, ["01", wrong])
-    file = (
-        checkout(_01_a=notebook("x = 1", parameters="names = ('a', 'b')\nlow = -1.5  # a note\n"))
-        / "notebooks/01_a.ipynb"
-    )
+    checkout(_01_a=notebook("x = 1", parameters="names = ('a', 'b')\nlow = -1.5  # a note\n"))
+    file = root / "notebooks/01_a.ipynb"
     assert notebook_parameters(file) == {"names": ("a", "b"), "low": -1.5}
     checkout(_01_a=notebook(parameters="a = 1\nb = a + 1"))
     with pytest.raises(ValueError, match=r"01_a\.ipynb: expected a literal for b, found 'a \+ 1'"):
@@ -105,28 +104,22 @@ VIEW = f'display({{"{WIDGET_VIEW}": {{"model_id": "x"}}, "text/plain": "VBox()"}
 def done(tmp_path_factory):
     """The checkout of a run that ended well and was written back, and its first notebook as it was."""
     root, original = tmp_path_factory.mktemp("done"), notebook(FIGURES, VIEW)
-    (root / "notebooks").mkdir()
-    (root / "pyproject.toml").touch()
-    nbformat.write(original, root / "notebooks/01_a.ipynb")
-    nbformat.write(notebook("radius_um", parameters="radius_um = 3.0"), root / "notebooks/02_b.ipynb")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HISTOLIB_ROOT", str(root))
-        patch.setenv("HISTOLIB_HEADLESS", "")
+        write_checkout(root, patch, _01_a=original, _02_b=notebook("radius_um", parameters="radius_um = 3.0"))
         assert main(["run", "--update", "--set", "seed=7"]) == 0
     return root, original
 
 
 def test_figures_and_a_summary_are_collected_and_copies_have_their_parameters(done):
-    figures = done[0] / "figures"
+    root, _ = done
+    figures = root / "figures"
     names = {path.name for path in figures.iterdir()}
     assert names == {"01_one.png", "01_one.pdf", "manifest.json", "contact_sheet.png"}
     (entry,) = json.loads((figures / "manifest.json").read_text())
-    size = entry.pop("size_px")
-    assert len(size) == 2
+    assert len(entry.pop("size_px")) == 2
     assert entry == {
         "name": "01_one", "notebook": "01_a.ipynb", "commit": "", "dpi": 200, "profile": "quick", "seed": 7,
     }  # fmt: skip
-    root, _ = done
     made = record(root / "runs/quick")
     assert (made["status"], made["profile"], made["commit"]) == ("done", "quick", "")
     assert made["parameters"] == {"seed": 7, "profile": "quick", "output_dir": str(root / "runs/quick")}
@@ -135,7 +128,7 @@ def test_figures_and_a_summary_are_collected_and_copies_have_their_parameters(do
     for entry in made["notebooks"]:
         assert (entry["status"], entry["cell"], entry["error"]) == ("done", None, None)
         assert entry["seconds"] > 0
-    copies = [nbformat.read(done[0] / "runs/quick/notebooks" / name, 4) for name in ("01_a.ipynb", "02_b.ipynb")]
+    copies = [nbformat.read(root / "runs/quick/notebooks" / name, 4) for name in ("01_a.ipynb", "02_b.ipynb")]
     injected = [cell.source for cell in copies[0].cells if "injected-parameters" in cell.metadata.get("tags", ())]
     assert "seed = 7" in injected[0]
     assert not any("seed" in cell.source for cell in copies[1].cells)

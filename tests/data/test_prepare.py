@@ -120,23 +120,15 @@ def test_an_empty_fold_and_one_of_gigabytes_are_prepared_in_the_memory_of_a_few_
     assert len(PanNuke(tmp_path)) == count
 
 
-def test_damaged_zips_are_errors_and_leave_no_store(phantoms, tmp_path):
-    archive = tmp_path / "fold_1.zip"
-    source = phantoms["pannuke"] / "Fold 1"
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
-        for path in sorted(source.rglob("*.npy")):
-            packed.write(path, path.relative_to(phantoms["pannuke"]))
+def test_damaged_zips_are_errors_and_leave_no_store(zips, tmp_path):
+    archive, data = tmp_path / "fold_1.zip", (zips / "fold_1.zip").read_bytes()
+    with zipfile.ZipFile(zips / "fold_1.zip") as packed:
         masks = packed.getinfo(MASKS.format(1))
-    data = archive.read_bytes()
-    archive.write_bytes(data[: len(data) // 2])
-    with pytest.raises(ValueError, match=r"fold_1\.zip: expected a zip, found another or a damaged file"):
-        prepare_pannuke(tmp_path, progress=False)
-    archive.write_bytes(data)
-    with archive.open("rb+") as file:
-        file.seek(masks.header_offset + 30 + len(masks.filename) + masks.compress_size - 8)
-        file.write(b"damaged!")
-    with pytest.raises(ValueError, match=r"fold_1\.zip: expected a zip, found another or a damaged file"):
-        prepare_pannuke(tmp_path, progress=False)
+    end = masks.header_offset + 30 + len(masks.filename) + masks.compress_size
+    for damaged in (data[: len(data) // 2], data[: end - 8] + b"damaged!" + data[end:]):
+        archive.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"fold_1\.zip: expected a zip, found another or a damaged file"):
+            prepare_pannuke(tmp_path, progress=False)
     with zipfile.ZipFile(archive, "w") as incomplete:
         incomplete.writestr("Fold 1/images/fold1/types.npy", b"")
     with pytest.raises(FileNotFoundError, match=r"fold_1\.zip: expected the files of a fold, found no .*images\.npy"):

@@ -103,14 +103,11 @@ def test_orientations_are_averaged_and_wrong_numbers_are_refused(narrow, picture
     np.testing.assert_allclose(np.rot90(turned["np"], -1), upright["np"], atol=1e-5)
     x, y = np.rot90(turned["hv"], -1).transpose(2, 0, 1)
     np.testing.assert_allclose(np.stack([-y, x], axis=-1), upright["hv"], atol=1e-4)
-    net, image = narrow(sharp=False), picture[:40, :40]
     with pytest.raises(ValueError, match="expected a tile larger than"):
         predict_maps(picture, net, tile_px=128)
     for count in (0, 9):
         with pytest.raises(ValueError, match=f"expected 1 to 8 orientations, found {count}"):
             predict_maps(picture, net, orientations=count)
-    exact, rough = predict_maps(image, net), predict_maps(image, net, autocast=torch.bfloat16)
-    assert 0 < np.abs(rough["np"] - exact["np"]).mean() < 0.1
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 8])

@@ -1,19 +1,18 @@
-import signal
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from histolib.config import profile
 from histolib.io import Provenance
 from histolib.nuclei import HoVerNet, find_nuclei, train_hovernet
 from histolib.training import load_checkpoint
 
-from .killed_run import TINY, train
-
+TINY = replace(
+    profile("quick").hovernet,
+    types=("round", "odd"), width=1 / 16, map_px=20, batch_size=2, steps=4, jitter=0.0, learning_rate=1e-3,
+)  # fmt: skip
 WEIGHTS = "hovernet.safetensors"
 
 
@@ -59,15 +58,35 @@ def test_training_lowers_the_loss_and_tiles_without_nuclei_give_finite_losses(tm
     assert np.isfinite(train_hovernet([empty], settings, tmp_path / "two", progress=False).to_numpy()).all()
 
 
-def test_a_killed_run_resumes_to_the_same_bytes(tmp_path):
-    command = [sys.executable, Path(__file__).with_name("killed_run.py"), tmp_path / "killed"]
-    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
-    assert load_checkpoint(tmp_path / "killed/checkpoint.pt")["step"] == 2
-    assert not (tmp_path / "killed" / WEIGHTS).exists()
-    train(tmp_path / "killed", resume=True)
-    train(tmp_path / "whole")
-    whole, killed = (tmp_path / name / WEIGHTS for name in ("whole", "killed"))
-    assert whole.read_bytes() == killed.read_bytes()
+class Tiles(list):
+    """Tiles of which the read number `stop_at` ends the run."""
+
+    reads, stop_at = 0, 0
+
+    def __getitem__(self, index):
+        self.reads += 1
+        if self.reads == self.stop_at:
+            raise KeyboardInterrupt
+        return super().__getitem__(index)
+
+
+def test_an_interrupted_run_resumes_to_the_same_bytes(tmp_path, discs, sample):
+    drawn = [sample(discs((60, 50), (15 + shift, 14, 6), (31, 37, 7)), types=[1, 2]) for shift in range(9)]
+    settings = replace(TINY, jitter=0.15, ema=0.9, validate_every=2)
+
+    def train(folder, stop_at=0, **options):
+        tiles = Tiles(drawn * 1000)  # a tile that is drawn again is not read again
+        tiles.stop_at = stop_at
+        options |= {"validation": drawn[3:4], "save_every": 2, "progress": False}
+        train_hovernet(tiles, settings, tmp_path / folder, **options)
+
+    with pytest.raises(KeyboardInterrupt):
+        train("stopped", stop_at=8)
+    assert load_checkpoint(tmp_path / "stopped/checkpoint.pt")["step"] == 2
+    assert not (tmp_path / "stopped" / WEIGHTS).exists()
+    train("stopped", resume=True)
+    train("whole")
+    assert (tmp_path / "whole" / WEIGHTS).read_bytes() == (tmp_path / "stopped" / WEIGHTS).read_bytes()
 
 
 def test_seed_ema_and_earlier_weights_decide_the_result(trained, tmp_path):

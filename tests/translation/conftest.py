@@ -8,16 +8,9 @@ from histolib.config import PROFILES
 from histolib.imaging import STAIN_VECTORS, Patch, rgb_from_density
 
 SMALL = replace(
-    PROFILES["quick"].cyclegan,
-    mpp=0.5,
-    patch_px=32,
-    width=4,
-    blocks=1,
-    discriminator_width=4,
-    warm_steps=0,
-    steps=10,
+    PROFILES["quick"].cyclegan, mpp=0.5, patch_px=32, width=4, blocks=1, discriminator_width=4, warm_steps=0, steps=10,
     lr_generator=2e-4,
-)
+)  # fmt: skip
 
 
 def paint(second: str, size: int = 96, seed: int = 0, amounts: bool = False):

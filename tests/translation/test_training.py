@@ -1,6 +1,3 @@
-import signal
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,18 +9,10 @@ from histolib.imaging import Patch, summed_density
 from histolib.io import Provenance
 from histolib.metrics.image_quality import density_correlation
 from histolib.training import load_checkpoint
-from histolib.translation import (
-    ContentLost,
-    Generator,
-    StainReference,
-    inverted_start,
-    train_cyclegan,
-    translate,
-    unpaired_crops,
-)
+from histolib.translation import ContentLost, Generator, StainReference, train_cyclegan, translate
+from histolib.translation.training import inverted_start, unpaired_crops
 
 from .conftest import SMALL
-from .killed_run import train
 
 torch.set_num_threads(1)
 TINY = replace(SMALL, warm_steps=2, steps=4, ema=0.9)
@@ -78,16 +67,12 @@ def weights(folder: Path) -> list[bytes]:
     return [(folder / f"{name}.safetensors").read_bytes() for name in ("ihc_to_he", "he_to_ihc")]
 
 
-def test_the_generators_kept_are_the_averaged_ones_of_the_best_score_and_validation_disturbs_nothing(
-    tmp_path, brown, tissue
-):
+def test_averaged_generators_of_the_best_score_are_kept_and_validation_disturbs_nothing(tmp_path, brown, tissue):
     seen = []
 
     def score(generators):
         torch.rand(3)
-        seen.append(
-            {name: generator.state_dict()["decoder.6.weight"].clone() for name, generator in generators.items()}
-        )
+        seen.append({name: each.state_dict()["decoder.6.weight"].clone() for name, each in generators.items()})
         return {"score": [0.1, 0.9, 0.5][len(seen) - 1]}
 
     options = {"validate": score, "validate_every": 2, "monitor": "score", "progress": False}
@@ -104,9 +89,7 @@ def test_the_generators_kept_are_the_averaged_ones_of_the_best_score_and_validat
         assert torch.equal(state["averages"][name]["module.decoder.6.weight"], seen[2][name])
 
 
-def test_fine_tuning_begins_with_the_earlier_networks_and_keeps_a_frozen_stage_through_a_resume(
-    tmp_path, brown, tissue
-):
+def test_fine_tuning_starts_from_earlier_networks_and_a_resume_keeps_frozen_stages(tmp_path, brown, tissue):
     first, standing, second = tmp_path / "first", tmp_path / "standing", tmp_path / "second"
     train_cyclegan([brown], [tissue], TINY, first, progress=False)
     still = replace(TINY, warm_steps=0, steps=1, lr_generator=0.0, lr_discriminator=0.0, seed=5)
@@ -150,12 +133,29 @@ def test_a_start_of_another_size_other_settings_and_missing_parts_are_named(tmp_
     refused(r"monitor: expected one of .*score, found 'kid'", monitor="kid", progress=False, **score)
 
 
-def test_a_killed_run_with_averages_and_validation_resumes_to_the_same_bits(tmp_path):
-    command = [sys.executable, Path(__file__).with_name("killed_run.py"), tmp_path / "killed"]
-    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
-    assert not (tmp_path / "killed/ihc_to_he.safetensors").exists()
-    assert load_checkpoint(tmp_path / "killed/checkpoint.pt")["step"] == 3
-    train(tmp_path / "killed", resume=True)
-    train(tmp_path / "whole")
-    assert weights(tmp_path / "whole") == weights(tmp_path / "killed")
-    assert (tmp_path / "whole/log.csv").read_text() == (tmp_path / "killed/log.csv").read_text()
+def test_an_interrupted_run_with_averages_and_validation_resumes_to_the_same_bits(tmp_path):
+    rng = np.random.default_rng(0)
+    ihc, he = (Patch(rng.integers(60, 220, (48, 48, 3), dtype=np.uint8), 0.5) for _ in range(2))
+
+    def train(folder, stop_at=0, **options):
+        calls = []
+
+        def score(generators):
+            """A score that depends on the weights; it draws random numbers of its own."""
+            calls.append(torch.rand(3))
+            if len(calls) == stop_at:
+                raise KeyboardInterrupt
+            with torch.no_grad():
+                return {"score": -generators["ihc_to_he"](torch.full((1, 3, 16, 16), 0.5)).mean().item()}
+
+        options |= {"validate": score, "validate_every": 1, "monitor": "score", "save_every": 3, "progress": False}
+        train_cyclegan([ihc], [he], replace(TINY, spectral_norm=True), tmp_path / folder, **options)
+
+    with pytest.raises(KeyboardInterrupt):
+        train("stopped", stop_at=5)
+    assert not (tmp_path / "stopped/ihc_to_he.safetensors").exists()
+    assert load_checkpoint(tmp_path / "stopped/checkpoint.pt")["step"] == 3
+    train("stopped", resume=True)
+    train("whole")
+    assert weights(tmp_path / "whole") == weights(tmp_path / "stopped")
+    assert (tmp_path / "whole/log.csv").read_text() == (tmp_path / "stopped/log.csv").read_text()
