@@ -71,6 +71,8 @@ for command in ("list", "download hovernet-pannuke", "verify pannuke --root .", 
 assert not {"torch", "albumentations", "skimage"} & set(sys.modules)
 import histolib.nuclei
 assert "albumentations" not in sys.modules, "it is imported when a crop is drawn"
+import histolib.cli.detect
+assert not {"torchvision", "piqa"} & set(sys.modules), "detection starts fast"
 """
 
 

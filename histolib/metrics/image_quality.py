@@ -1,9 +1,13 @@
 """Image quality of translations: paired scores by piqa, and the correlation of density maps."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
-import piqa
-import torch
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # MS-GMSD and MDSI are distances, although published tables often rank them as similarities.
 IMAGE_SCORE_DIRECTION = {"psnr": "higher", "ssim": "higher", "ms_gmsd": "lower", "mdsi": "lower", "haarpsi": "higher"}
@@ -28,6 +32,9 @@ def image_scores(pred: Tensor, true: Tensor) -> dict[str, float]:
     >>> list(scores), round(scores["psnr"], 2)
     (['psnr', 'ssim', 'ms_gmsd', 'mdsi', 'haarpsi'], 20.0)
     """
+    import piqa  # loads torchvision and with it the compiler of torch, which takes seconds
+    import torch
+
     if pred.shape != true.shape or pred.ndim != 4 or pred.shape[1] != 3 or not pred.numel():
         raise ValueError(f"expected two batches (N, 3, H, W), found {tuple(pred.shape)} and {tuple(true.shape)}")
     for name, images in (("pred", pred), ("true", true)):
