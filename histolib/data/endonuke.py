@@ -137,13 +137,13 @@ class PointDiscs(InstanceReader):
         return InstanceSample(sample.patch, discs, types, "", self.groups[index])
 
 
-def draw_discs(xy: np.ndarray, shape: tuple[int, int], radius_px: float) -> tuple[np.ndarray, np.ndarray]:
+def draw_discs(xy: np.ndarray, shape: tuple[int, int], radius_px: float | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Draw a label map with a disc around every point; each pixel belongs to the nearest point.
 
     Args:
         xy: points in pixels, (K, 2).
         shape: (H, W) of the map.
-        radius_px: radius of the discs.
+        radius_px: radius of the discs; as a map (H, W), the largest distance of each pixel to its point.
 
     Returns:
         int32 (H, W) of ids 1..M without gaps, and the index of the point of each disc, (M,). A point without pixels
@@ -152,8 +152,9 @@ def draw_discs(xy: np.ndarray, shape: tuple[int, int], radius_px: float) -> tupl
     labels = np.zeros(shape, np.int64)
     if len(xy):
         rows, columns = np.indices(shape)
-        distance, nearest = cKDTree(xy).query(np.stack([columns, rows], axis=-1), distance_upper_bound=radius_px)
-        labels = np.where(np.isfinite(distance), nearest + 1, 0)
+        pixels = np.stack([columns, rows], axis=-1)
+        distance, nearest = cKDTree(xy).query(pixels, distance_upper_bound=np.max(radius_px))
+        labels = np.where(distance < radius_px, nearest + 1, 0)
     discs, points = contiguous(labels)
     return discs, points - 1
 

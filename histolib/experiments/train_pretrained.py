@@ -18,7 +18,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +25,8 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from ..config import PROFILES, HoverNetSettings, changed
-from ..data import BRCAM2C, EndoNuke, InstanceSample, Patches, consep_images, read_split
+from ..data import BRCAM2C, EndoNuke, InstanceSample, KeypointSample, Patches, consep_images, read_split
 from ..data.instance_tiles import InstanceTiles
-from ..data.samples import Reader
 from ..data.splits import in_groups, split_ids
 from ..imaging import Patch, read_patch
 from ..io import Provenance
@@ -36,7 +34,6 @@ from ..nuclei import HoVerNet, train_hovernet
 from ..nuclei.augmentation import restain
 from ..nuclei.postprocess import published_thresholds
 from ..nuclei.pseudo_labels import label_by_teachers, outline_points
-from ..nuclei.training import WEIGHTS
 from ..translation import TRANSLATIONS, StainReference, train_cyclegan
 from ..translation.consistency import nuclei_consistency
 
@@ -66,26 +63,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     teacher = HoVerNet.load(args.teacher) if args.teacher else detector
     consep, split = consep_images(args.consep), read_split("data/splits/consep.json")
     training, validation = in_groups(consep, split["train"]), in_groups(consep, split["val"])
-    brca, patients = outlined_brca(args.brca, detector)
-    seen, described = [*split["train"], *split["val"], *patients], "CoNSeP (18 images; validation: 4), BRCA-M2C (train)"
-    tiles, others = list[InstanceSample](), list[InstanceSample]()
+    points, patients = brca_points(args.brca)
+    seen = [*split["train"], *split["val"], *dict.fromkeys(patients)]
+    described = "CoNSeP (18 images; validation: 4), BRCA-M2C (train)"
+    patches, crops = list[Patch](), list[Patch]()
     if args.network in ("selftrained", "cyclegan"):
-        he_reference = StainReference.load(args.detector.parent / "he_reference.safetensors")
-        label = partial(label_by_agreement, teacher=teacher, detector=detector, he_reference=he_reference)
         patches, ids = endonuke_patches(args.endonuke, args.split)
-        tiles, others = label(patches), label(read_crops(args.crops))
-        seen += [*ids, *(sample.group for sample in others)]
+        crops = read_crops(args.crops)
+        seen += [*ids, *(crop.name for crop in crops)]
         described += f", EndoNuke without labels ({', '.join(ids)}), Ki-67 crops without labels"
     how: dict[str, Any] = {"provenance": Provenance(described, tuple(seen)), "resume": True, "save_every": 100}
     if args.network == "cyclegan":
         settings = changed(PROFILES["pretrained"].cyclegan, args.set)
-        ihc = Restained([sample.patch for sample in tiles] + [sample.patch for sample in others] * CROP_REPEATS)
-        he = [sample.patch for sample in (*training, *brca)]
+        he = [sample.patch for sample in (*training, *points)]
         for net in (detector, teacher):
             net.eval().requires_grad_(False)
-        consistency = nuclei_consistency(detector.same_size_maps, teacher.same_size_maps)
-        train_cyclegan(ihc, he, settings, args.output, consistency=consistency, **how)
+        how["consistency"] = nuclei_consistency(detector.same_size_maps, teacher.same_size_maps)
+        how["restain"] = lambda image, rng: restain(image, STAIN_JITTER, rng)
+        train_cyclegan(patches + crops * CROP_REPEATS, he, settings, args.output, **how)
         return 0
+    pairs = zip(tqdm(points, "BRCA-M2C"), patients, strict=True)
+    brca = [outline_points(sample, AS_CONSEP[sample.types], detector, group) for sample, group in pairs]
+    tiles, others = list[InstanceSample](), list[InstanceSample]()
+    if args.network == "selftrained":
+        he_reference = StainReference.load(args.detector.parent / "he_reference.safetensors")
+        label = partial(label_by_agreement, teacher=teacher, detector=detector, he_reference=he_reference)
+        tiles, others = label(patches), label(crops)
     types = tuple(InstanceTiles.types.values()) if args.network == "hovernet" else ()
     base = changed(replace(PROFILES["pretrained"].hovernet, ema=0.99, types=types), args.set)
     stained = replace(base, recoloured=0.3, jitter=0.25, affine=0.25)
@@ -99,39 +102,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     }
     first, *rest = sources[args.network]
     how |= {"validation": validation, "start": args.start, "mixed_precision": "bf16", "others": rest}
+    if args.network != "hovernet":
+        how["thresholds"] = published_thresholds(base.mpp) | {"min_area_px": round(MARKER_UM2 / base.mpp**2)}
     train_hovernet(*first, args.output, **how)
     if args.network == "hovernet":
         StainReference.fit(Patches(training), "he").save(args.output / "he_reference.safetensors")
-    else:
-        net = HoVerNet.load(args.output / WEIGHTS)
-        net.thresholds = published_thresholds(net.mpp) | {"min_area_px": round(MARKER_UM2 / net.mpp**2)}
-        net.save(args.output / WEIGHTS)
     return 0
 
 
-class Restained(Reader[Patch]):
-    """Patches with a new random stain on every access."""
-
-    def __init__(self, patches: Sequence[Patch]) -> None:
-        self.patches, self.accesses = patches, count()
-
-    def __len__(self) -> int:
-        return len(self.patches)
-
-    def _read(self, index: int) -> Patch:
-        patch, rng = self.patches[index], np.random.default_rng(next(self.accesses))
-        return replace(patch, image=restain(patch.image, STAIN_JITTER, rng))
-
-
-def outlined_brca(root: Path, teacher: HoVerNet) -> tuple[list[InstanceSample], tuple[str, ...]]:
-    """BRCA-M2C's part `train` with outlines and CoNSeP's types, without the patients of `val`, and its patients."""
+def brca_points(root: Path) -> tuple[list[KeypointSample], list[str]]:
+    """BRCA-M2C's part `train` without the patients of `val`, and the patient of each sample."""
     samples, held_out = BRCAM2C(root, "train"), {*BRCAM2C(root, "val").groups}
-    outlined = [
-        outline_points(sample, AS_CONSEP[sample.types], teacher, group)
-        for sample, group in zip(tqdm(samples, "BRCA-M2C"), samples.groups, strict=True)
-        if group not in held_out
-    ]
-    return outlined, tuple(dict.fromkeys(sample.group for sample in outlined))
+    kept = [i for i, group in enumerate(samples.groups) if group not in held_out]
+    return [samples[i] for i in kept], [samples.groups[i] for i in kept]
 
 
 def label_by_agreement(

@@ -16,10 +16,8 @@ from ..imaging import STAIN_VECTORS, rgb_from_density, separate_stains, summed_d
 STAINS = ("hematoxylin", "eosin", "dab")  # a basis of colour space; on H&E, DAB is the residual
 SEEDS = 2**32
 MIN_DENSITY = 0.05  # lower limit of optical density before it is divided
-NUCLEUS_DENSITY = {
-    "hematoxylin": (0.75, 0.6),
-    "dab": (2.2, 0.55),
-}  # summed: median, standard deviation of the logarithm
+# Summed optical density of nuclei: median, and standard deviation of the logarithm.
+NUCLEUS_DENSITY = {"hematoxylin": (0.75, 0.6), "dab": (2.2, 0.55)}
 CELL_UM = 2.5  # approximate radius of an erythrocyte in a section
 GLASS_UM = 16.0  # length scale of gaps in the tissue
 

@@ -19,7 +19,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..imaging import Patch, Window, resample, windows
 from .hovernet import STRIDE, HoVerNet
-from .postprocess import PUBLISHED_MPP, describe_instances, postprocess, thresholds_at, to_patch
+from .postprocess import PUBLISHED_MPP, describe_instances, label_means, postprocess, thresholds_at, to_patch
 
 # Zero padding inside the network changes the outer 57 px of a tile's maps (49 px at the top and left) for any weights.
 # Each tile is read with this much extra context, rounded up to the grid, which is then discarded.
@@ -85,8 +85,7 @@ def find_nuclei(patch: Patch, net: HoVerNet, **options: Any) -> pd.DataFrame:
     found = PatchMaps.predict(patch, net, **options)
     instances = found.instances(net.thresholds, net.mpp)
     table = describe_instances(instances, found.maps.get("tp"))
-    probability = np.bincount(instances.ravel(), found.maps["np"].ravel(), int(instances.max()) + 1)
-    table["score"] = probability[table["id"]] / table["area"]
+    table["score"] = label_means(found.maps["np"], instances)[table["id"]]
     return to_patch(table, found.scale, patch.mpp)
 
 

@@ -193,6 +193,11 @@ def to_patch(table: pd.DataFrame, scale: tuple[float, float], mpp: float) -> pd.
     return table
 
 
+def label_means(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Mean of the values (H, W) in each label, in the order of the labels from 0; 0 for unused labels."""
+    return np.bincount(labels.ravel(), values.ravel()) / np.maximum(np.bincount(labels.ravel()), 1)
+
+
 def large(labels: np.ndarray, min_area_px: int) -> np.ndarray:
     """Labels without the regions smaller than `min_area_px`."""
     small = np.bincount(labels.ravel()) < min_area_px

@@ -6,12 +6,13 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import torch
-from scipy.spatial import cKDTree
 
+from ..data.endonuke import draw_discs
 from ..data.samples import InstanceSample, KeypointSample, contiguous
 from ..imaging import Patch
 from .hovernet import HoVerNet
 from .inference import PatchMaps
+from .postprocess import label_means
 
 CORE_UM = 2.0  # a disc of this radius around an annotated point always belongs to its nucleus
 MIN_SCORE = 0.6  # mean probability of a nucleus that becomes a pseudo-label
@@ -38,8 +39,7 @@ def label_by_teachers(
     maps = {n: np.average([each.maps[n] for each in found], axis=0, weights=weights) for n in ("np", "hv")}
     teacher = views[0][1]
     labels = replace(found[0], maps=maps).instances(teacher.thresholds, teacher.mpp)
-    pixels = np.bincount(labels.ravel())
-    scores = np.bincount(labels.ravel(), maps["np"].ravel()) / np.maximum(pixels, 1)
+    scores = label_means(maps["np"], labels)
     scores[0] = 0
     instances, ids = contiguous(_to_patch(np.where(scores[labels] > min_score, labels, 0), patch))
     return InstanceSample(patch, instances, np.ones(len(ids), np.int64), "", group)
@@ -57,14 +57,9 @@ def outline_points(sample: KeypointSample, types: np.ndarray, teacher: HoVerNet,
     patch = sample.patch
     probability = PatchMaps.predict(patch, teacher, autocast=torch.bfloat16).maps["np"]
     nuclear = _to_patch((probability > 0.5).astype(np.uint8), patch) > 0
-    labels = np.zeros(nuclear.shape, np.int64)
-    if len(sample.xy):
-        rows, columns = np.indices(nuclear.shape)
-        distance, nearest = cKDTree(sample.xy).query(np.stack([columns, rows], axis=-1))
-        reach = np.where(nuclear, REACH_UM, CORE_UM) / patch.mpp
-        labels = np.where(distance <= reach, nearest + 1, 0)
-    instances, ids = contiguous(labels)
-    return InstanceSample(patch, instances, types[ids - 1], "", group)
+    reach = np.where(nuclear, REACH_UM, CORE_UM) / patch.mpp
+    instances, points = draw_discs(sample.xy, nuclear.shape, np.nextafter(reach, np.inf))  # with the border itself
+    return InstanceSample(patch, instances, types[points], "", group)
 
 
 def _to_patch(labels: np.ndarray, patch: Patch) -> np.ndarray:

@@ -92,6 +92,7 @@ def train_hovernet(
     provenance: Provenance = Provenance(),  # noqa: B008 - immutable
     others: Sequence[tuple[Sequence[InstanceSample], HoverNetSettings]] = (),
     start: str | Path | None = None,
+    thresholds: Mapping[str, Any] | None = None,
     resume: bool = False,
     **loop: Any,
 ) -> pd.DataFrame:
@@ -108,6 +109,7 @@ def train_hovernet(
         others: further samples, each with the settings of its crops (augmentation and scale). Crops are drawn from
             `samples` and from these in turn; name a source twice to double its share.
         start: HoVer-Net weights to fine-tune.
+        thresholds: keyword arguments of `postprocess` to save; default: chosen as above.
         resume: continue the run in `folder` if there is one; bit-identical to an uninterrupted run on a CPU.
         loop: further keyword arguments of `histolib.training.fit`: mixed_precision, save_every, progress.
 
@@ -149,7 +151,7 @@ def train_hovernet(
     state = PartialState()
     if state.is_main_process:
         net = task.net.eval()
-        net.thresholds = choose_thresholds(net, validation or samples)
+        net.thresholds = thresholds or choose_thresholds(net, validation or samples)
         origin = f"{Path(start).resolve().parent.name} {digest}" if start else ""
         details = {**provenance.details, "start": origin, "settings": asdict(settings)}
         net.provenance = Provenance(provenance.trained_on, provenance.groups, details)

@@ -8,7 +8,7 @@ from skimage.morphology import reconstruction
 
 from ..imaging import Patch, resample, summed_density, windows
 from .log_detector import MPP
-from .postprocess import describe_instances, filled, large, to_patch
+from .postprocess import describe_instances, filled, label_means, large, to_patch
 
 BACKGROUND_MPP = 1.0  # scale of the background in microns per pixel; it varies slowly
 SPLIT_SIGMA_UM = 0.75  # smooths the distance transform; unevenness of an outline would split a nucleus otherwise
@@ -72,7 +72,7 @@ def detect_watershed(
         area_um2 = np.bincount(instances.ravel()) * MPP**2
         instances[((area_um2 < min_area_um2) | (area_um2 > max_area_um2))[instances]] = 0
         table = describe_instances(instances)
-        table["score"] = 1 - 10 ** (-np.maximum(_means(density, instances)[table["id"]], 0) / 3)
+        table["score"] = 1 - 10 ** (-np.maximum(label_means(density, instances)[table["id"]], 0) / 3)
         origin = np.array((tile.read[1], tile.read[0]))
         table[["x", "y"]] += origin
         table["contour"] = [contour + origin for contour in table["contour"]]
@@ -95,15 +95,10 @@ def _nuclear_area(density: np.ndarray, sigma_um: float, threshold: float, max_ho
     """Mask (H, W) of the fragments of the Laplacian of Gaussian that are denser than the threshold, holes filled."""
     response = -cv2.Laplacian(cv2.GaussianBlur(density, (0, 0), sigma_um / MPP), cv2.CV_32F)
     fragments = _basins(response, response > 0)
-    open_area = (fragments > 0) & (_means(density, fragments) > threshold)[fragments]
+    open_area = (fragments > 0) & (label_means(density, fragments) > threshold)[fragments]
     closed_area = filled(open_area)
     holes = ndimage.label(closed_area & ~open_area)[0]
     return closed_area & (large(holes, round(max_hole_um2 / MPP**2)) == 0)
-
-
-def _means(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Mean of the values (H, W) in each label, in the order of the labels from 0; 0 for unused labels."""
-    return np.bincount(labels.ravel(), values.ravel()) / np.maximum(np.bincount(labels.ravel()), 1)
 
 
 def _basins(surface: np.ndarray, mask: np.ndarray) -> np.ndarray:

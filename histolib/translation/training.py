@@ -26,12 +26,13 @@ REFERENCE_PATCHES = 100  # patches of each stain for the colour tables of the wa
 INVERSION_CROPS = 20  # crops that the densest stain amount is estimated from
 DENSEST = 0.99  # quantile of the stain amount that `inverted_start` maps to glass
 Draw = Callable[[int], dict[str, Tensor]]
+Restain = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 
 def train_cyclegan(
     ihc: Sequence[Patch], he: Sequence[Patch], settings: CycleGANSettings, folder: str | Path, *,
     validate: Callable[[Mapping[str, Generator]], Mapping[str, float]] | None = None,
-    consistency: Consistency | None = None, start: str | Path | None = None,
+    consistency: Consistency | None = None, restain: Restain | None = None, start: str | Path | None = None,
     provenance: Provenance = Provenance(), resume: bool = False, **loop: Any,  # noqa: B008 - immutable
 ) -> pd.DataFrame:  # fmt: skip
     """Train a CycleGAN between two unpaired sets of patches.
@@ -47,6 +48,7 @@ def train_cyclegan(
         validate: scores the generators {"ihc_to_he", "he_to_ihc"} as they would be saved (averaged with `ema`). Its
             numbers join the log; with `monitor`, the generators with the highest number are saved.
         consistency: loss between IHC and its translation, see `CycleGAN`.
+        restain: changes the stain of an IHC crop, uint8 (H, W, 3), with a random generator.
         start: folder of an earlier run to fine-tune: its generators and, if it has a checkpoint, its discriminators.
             Use it with `warm_steps` 0, because a warm start would overwrite them.
         provenance: training data and groups, for the weights files.
@@ -63,7 +65,7 @@ def train_cyclegan(
             or the networks of `start` have another size.
         ContentLost: the translations no longer show the tissue.
     """
-    task, draw = _build(ihc, he, settings, consistency)
+    task, draw = _build(ihc, he, settings, consistency, restain)
     made_by = asdict(settings)
     if start is not None:
         made_by["start"] = _start_from(task, Path(start))
@@ -116,17 +118,19 @@ def inverted_start(
     return history
 
 
-def unpaired_crops(ihc: Sequence[Patch], he: Sequence[Patch], settings: CycleGANSettings) -> Draw:
+def unpaired_crops(
+    ihc: Sequence[Patch], he: Sequence[Patch], settings: CycleGANSettings, restain: Restain | None = None
+) -> Draw:
     """Endless stream of samples: a random crop of each stain, {"ihc", "he"}: float (3, patch_px, patch_px).
 
     Each crop is resampled to the scale of the settings and has one of eight orientations. Sample i depends only on the
-    seed and i.
+    seed and i. `restain` changes the stain of the IHC crops.
 
     Raises:
         ValueError: from the stream, if a patch is smaller than a crop.
     """
 
-    def crop(patches: Sequence[Patch], rng: np.random.Generator) -> Tensor:
+    def crop(patches: Sequence[Patch], rng: np.random.Generator, restain: Restain | None = None) -> Tensor:
         patch = patches[int(rng.integers(len(patches)))]
         side = max(1, round(settings.patch_px * settings.mpp / patch.mpp))
         height, width = patch.image.shape[:2]
@@ -137,18 +141,20 @@ def unpaired_crops(ihc: Sequence[Patch], he: Sequence[Patch], settings: CycleGAN
         top, left = rng.integers(height - side + 1), rng.integers(width - side + 1)
         pixels = resample(patch.image[top : top + side, left : left + side], settings.patch_px / side)
         pixels = np.rot90(pixels, int(rng.integers(4)))
-        return to_tensor(pixels[:, ::-1] if rng.integers(2) else pixels)
+        pixels = pixels[:, ::-1] if rng.integers(2) else pixels
+        return to_tensor(restain(pixels, rng) if restain else pixels)
 
     def draw(index: int) -> dict[str, Tensor]:
         rng = np.random.default_rng((settings.seed, index))
-        return {"ihc": crop(ihc, rng), "he": crop(he, rng)}
+        return {"ihc": crop(ihc, rng, restain), "he": crop(he, rng)}
 
     return draw
 
 
 def _build(
-    ihc: Sequence[Patch], he: Sequence[Patch], settings: CycleGANSettings, consistency: Consistency | None = None
-) -> tuple[CycleGAN, Draw]:
+    ihc: Sequence[Patch], he: Sequence[Patch], settings: CycleGANSettings, consistency: Consistency | None = None,
+    restain: Restain | None = None,
+) -> tuple[CycleGAN, Draw]:  # fmt: skip
     tables, references = {}, {}
     for domain, patches in (("ihc", ihc), ("he", he)):
         if not len(patches):
@@ -159,7 +165,7 @@ def _build(
     for source, target in DIRECTIONS.values() if references else ():
         gain = references[target].gain(references[source], settings.marker)
         tables[target] = references[target].colours(settings.marker, gain)
-    return CycleGAN(settings, tables, consistency), unpaired_crops(ihc, he, settings)
+    return CycleGAN(settings, tables, consistency), unpaired_crops(ihc, he, settings, restain)
 
 
 def _start_from(task: CycleGAN, folder: Path) -> str:

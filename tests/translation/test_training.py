@@ -29,6 +29,9 @@ def test_crops_have_one_size_all_orientations_and_no_pairs():
     assert len({draw(i)["he"].numpy().tobytes() for i in range(100)}) == 8
     ihc, he = ([Patch(np.full((40, 40, 3), value, np.uint8), 0.5) for value in range(v, v + 20)] for v in (0, 100))
     draw = unpaired_crops(ihc, he, TINY)
+    stained = unpaired_crops(ihc, he, TINY, lambda image, rng: image // rng.integers(2, 9).astype(image.dtype))
+    assert stained(4)["ihc"].equal(stained(4)["ihc"]), "a resumed run draws the same stains"
+    assert not stained(4)["ihc"].equal(draw(4)["ihc"])
     assert all(torch.equal(draw(7)[domain], draw(7)[domain]) for domain in ("ihc", "he"))
     values = [tuple(round(255 * draw(i)[domain][0, 0, 0].item()) for domain in ("ihc", "he")) for i in range(200)]
     assert {ihc for ihc, _ in values} == set(range(20))
