@@ -30,6 +30,7 @@ class Patch:
         image: uint8 RGB, shape (H, W, 3).
         mpp: microns per pixel, > 0. Pixel centres sit at integers.
         name: source of the image, for messages and file names.
+        sample: pixels of the same slide, uint8 (h, w, 3), for stain statistics; default: the image itself.
 
     Raises:
         ValueError: the image is not uint8 (H, W, 3) or empty, or mpp is not a positive number.
@@ -42,6 +43,7 @@ class Patch:
     image: np.ndarray
     mpp: float
     name: str = ""
+    sample: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         image, label = self.image, self.name or "patch"
@@ -52,6 +54,11 @@ class Patch:
             raise ValueError(f"{label}: expected an image with pixels, found shape {image.shape}")
         if not (np.isfinite(self.mpp) and self.mpp > 0):
             raise ValueError(f"{label}: expected microns per pixel > 0, found {self.mpp}")
+
+    @property
+    def stain_sample(self) -> np.ndarray:
+        """Pixels from which stain statistics are estimated: `sample` if there is one, else the image."""
+        return self.image if self.sample is None else self.sample
 
     @property
     def size_um(self) -> tuple[float, float]:

@@ -103,7 +103,7 @@ def bootstrap_mean(values: np.ndarray, groups: Sequence[Any], seed: int = 0, dra
     if not known.any():
         return np.nan, np.nan
     rows = np.stack([values, np.ones(len(values))], axis=1)[known]
-    total, count = _resampled(block_sums(rows, np.asarray(list(groups), str)[known]), seed, draws).T
+    total, count = resampled_sums(block_sums(rows, np.asarray(list(groups), str)[known]), seed, draws).T
     return _interval(total / count)
 
 
@@ -111,10 +111,10 @@ def _resampled_f1(counts: np.ndarray, seed: int, draws: int = 2000) -> np.ndarra
     counts = np.asarray(counts, np.float64)
     if counts.ndim != 2 or counts.shape[1] != 3 or not len(counts):
         raise ValueError(f"bootstrap_f1: expected (tp, fp, fn) of at least one block, (B, 3), found {counts.shape}")
-    return f1_from_counts(_resampled(counts, seed, draws))
+    return f1_from_counts(resampled_sums(counts, seed, draws))
 
 
-def _resampled(table: np.ndarray, seed: int, draws: int) -> np.ndarray:
+def resampled_sums(table: np.ndarray, seed: int, draws: int = 2000) -> np.ndarray:
     """Column sums (draws, C) of a table (B, C) whose rows are resampled with replacement."""
     return np.random.default_rng(seed).multinomial(len(table), np.full(len(table), 1 / len(table)), draws) @ table
 

@@ -1,5 +1,6 @@
 """Translation of a patch of any size and scale; large patches are translated in tiles without seams."""
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -54,7 +55,7 @@ def translate(
         result = run(source[None])[0]
     else:
         result = np.empty_like(source)
-        with held_statistics(generator, to_tensor(_sample(source)).to(weight)):
+        with nullcontext() if generator.holds_statistics else hold_sample(generator, source):
             for window in windows(source.shape[:2], tile_px, generator.reach_px):
                 result[window.keep_slices] = run(source[window.read_slices][None])[0][window.keep_in_read]
     return replace(patch, image=resample(result, (width / source.shape[1], height / source.shape[0])))
@@ -69,6 +70,14 @@ def to_image(tensor: Tensor) -> np.ndarray:
     """Inverse of `to_tensor`, rounded and clipped."""
     pixels = (tensor.detach().float().clamp(0, 1) * 255).round().byte()
     return np.ascontiguousarray(np.moveaxis(pixels.cpu().numpy(), -3, -1))
+
+
+def hold_sample(generator: Generator, image: np.ndarray) -> AbstractContextManager[None]:
+    """Hold the statistics of the generator's instance norms at those of up to 16 crops of an image (H, W, 3).
+
+    All patches that are translated within the context are treated alike.
+    """
+    return held_statistics(generator, to_tensor(_sample(image)).to(next(generator.parameters())))
 
 
 def _sample(image: np.ndarray) -> np.ndarray:

@@ -172,6 +172,11 @@ class Generator(nn.Module):
         """7x7 (3), two strided 3x3 (1 + 2), two 3x3 per block at stride 4 (8), two enlargements (4 + 2), 7x7 (3)."""
         return 8 * len(self.blocks) + 15
 
+    @property
+    def holds_statistics(self) -> bool:
+        """Whether `held_statistics` is in effect."""
+        return any(module.held is not None for module in self.modules() if isinstance(module, InstanceNorm))
+
     def forward(self, x: Tensor) -> Tensor:
         """Images (N, 3, H, W) in [0, 1] to images of the same shape and range; any H and W."""
         height, width = x.shape[-2:]

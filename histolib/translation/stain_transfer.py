@@ -145,11 +145,13 @@ def reinhard(patch: Patch, reference: StainReference) -> Patch:
     Reinhard et al., Color transfer between images, IEEE CG&A 2001 (doi 10.1109/38.946629), in CIELAB instead of
     l-alpha-beta. The change fades out towards the background. A patch without tissue is returned unchanged.
     """
-    tissue = summed_density(patch.image) > TISSUE_DENSITY
+    sample = patch.stain_sample
+    tissue = summed_density(sample) > TISSUE_DENSITY
     if tissue.sum() < FEWEST_TISSUE_PX:
         return patch
     lab = color.rgb2lab(patch.image.astype(np.float32) / 255)
-    mean, std = lab[tissue].mean(axis=0), lab[tissue].std(axis=0)
+    described = lab[tissue] if sample is patch.image else color.rgb2lab(sample[tissue].astype(np.float32) / 255)
+    mean, std = described.mean(axis=0), described.std(axis=0)
     moved = (lab - mean) * (reference.lab_std / np.maximum(std, 1e-3)) + reference.lab_mean
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about colours outside sRGB, which are clipped
@@ -164,11 +166,11 @@ def macenko(patch: Patch, reference: StainReference) -> Patch:
     (doi 10.1109/ISBI.2009.5193250). Amounts are scaled to the same 99th percentiles. On IHC the second stain is
     DAB, which becomes eosin. A patch without tissue, or of a single colour, is returned unchanged.
     """
-    pixels = patch.image.reshape(-1, 3)
-    stains = _macenko_stains(pixels[summed_density(pixels) > TISSUE_DENSITY])
+    sample = patch.stain_sample
+    stains = _macenko_stains(sample[summed_density(sample) > TISSUE_DENSITY])
     if stains is None:
         return patch
-    scaled = _amounts(pixels, stains[0]) * (reference.stain_levels / stains[1])
+    scaled = _amounts(patch.image.reshape(-1, 3), stains[0]) * (reference.stain_levels / stains[1])
     return replace(patch, image=rgb_from_density(scaled @ reference.stain_vectors).reshape(patch.image.shape))
 
 

@@ -1,0 +1,348 @@
+"""Detection on images of any size: tile by tile, with finished tiles on disk, and results that are written in parts."""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.spatial import cKDTree
+from skimage.measure import points_in_poly
+
+from ..imaging import Patch, Window, map_points, resample
+from ..io import reading
+from ..translation.inference import hold_sample
+from .models import Models
+from .nuclei import Nuclei
+from .routes import ROUTES, roles_of
+from .slides import Slide, find_tissue
+from .staining import THRESHOLDS, dab_density, nuclear_density, stain_vectors, staining_scores
+
+MODEL_MPP = 0.5  # scale of routes without a network
+SLACK_UM = 3.0  # a tile keeps nuclei up to this distance outside its kept part; pairs of two tiles within it are one
+FIELD_UM = 256.0  # side of the square fields that are mapped, and resampled for the intervals
+
+
+class Journal:
+    """Finished tiles of one slide on disk: a line with the settings, then one JSON line per tile.
+
+    Every process appends to its own file and reads those of all. A line that was cut short by a kill is dropped.
+
+    Args:
+        path: files are this path with `.0`, `.1`, ... for each process.
+        settings: JSON values that the tiles depend on.
+        process: number of this process.
+
+    Raises:
+        ValueError: an earlier run had other settings.
+        OSError: the file cannot be written.
+    """
+
+    def __init__(self, path: Path, settings: dict[str, Any], process: int = 0) -> None:
+        self.path = path
+        self._settings = settings
+        self._own = path.with_name(f"{path.name}.{process}")
+        self._index: dict[int, tuple[Path, int]] = {}
+        self.refresh()
+
+    def refresh(self) -> set[int]:
+        """Read which tiles all processes have finished; a cut line of the own file is removed."""
+        self._index.clear()
+        for file in self.files(self.path):
+            with file.open("rb+") as lines:
+                end = 0
+                for line in iter(lines.readline, b""):
+                    if not line.endswith(b"\n"):
+                        break
+                    row = json.loads(line)
+                    if end == 0 and row != self._settings:
+                        raise ValueError(f"{file}: expected tiles of the same image and settings; run without --resume")
+                    if end:
+                        self._index[row["tile"]] = file, end
+                    end += len(line)
+                if file == self._own:
+                    lines.truncate(end)
+        return set(self._index)
+
+    def append(self, record: dict[str, Any]) -> None:
+        """Add a tile; it is on disk when the function returns."""
+        try:
+            with self._own.open("ab") as file:
+                start = file.tell()
+                try:
+                    rows = [record] if start else [self._settings, record]
+                    file.write("".join(json.dumps(row) + "\n" for row in rows).encode())
+                    file.flush()
+                    os.fsync(file.fileno())
+                except OSError:
+                    os.truncate(self._own, start)
+                    raise
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self._own)) from None
+
+    def records(self) -> Iterator[dict[str, Any]]:
+        """All tiles in ascending order, one in memory at a time."""
+        for _, (path, start) in sorted(self._index.items()):
+            with path.open("rb") as file:
+                file.seek(start)
+                yield json.loads(file.readline())
+
+    @staticmethod
+    def files(path: Path) -> list[Path]:
+        """The files of all processes."""
+        return sorted(file for file in path.parent.glob("*.tiles.*") if file.name.startswith(f"{path.name}."))
+
+
+class SlideRun:
+    """Detection by one route on one slide.
+
+    Stain statistics (of Macenko, Reinhard, `od` and the CycleGAN) come from a sample of the whole slide, so that all
+    tiles are treated alike; an image of one tile is its own sample.
+
+    Args:
+        slide: the image.
+        route: key of `ROUTES`.
+        marker: what DAB stains.
+        models: weights.
+
+    Raises:
+        ValueError: the slide has no tissue, or its file is damaged.
+    """
+
+    def __init__(self, slide: Slide, route: str, marker: str, models: Models) -> None:
+        self.slide, self.route, self.marker, self.models = slide, route, marker, models
+        scales = [getattr(models.load(role), "mpp", None) for role in sorted(roles_of(route, models))]
+        self.level = slide.level_for(min([scale for scale in scales if scale], default=MODEL_MPP))
+        self.mpp = slide.level_mpp(self.level)
+        self.thumbnail = slide.thumbnail()
+        self.tissue = np.ones(self.thumbnail.image.shape[:2], bool)
+        self.tiles = slide.tiles(self.level)
+        self._sample = None
+        if len(self.tiles) > 1:
+            self.tissue = find_tissue(self.thumbnail.image)
+            self.tiles = [tile for tile in self.tiles if self._holds_tissue(tile)]
+            if not self.tiles:
+                raise ValueError(f"{slide.path}: expected tissue, found empty glass only")
+            self._sample = slide.stain_sample(self.level, self.tiles)
+
+    @property
+    def tissue_mm2(self) -> float:
+        """Area of the tissue in square millimetres."""
+        return float(self.tissue.mean()) * self.thumbnail.area_mm2
+
+    def detect(self, todo: Sequence[int]) -> Iterator[dict[str, Any]]:
+        """Records of the tiles `todo` in order, computed in one thread per core."""
+        if not len(todo):
+            return
+        with ExitStack() as held:
+            if self._sample is not None and "ihc_to_he" in roles_of(self.route, self.models):
+                generator = self.models.load("ihc_to_he")
+                held.enter_context(
+                    hold_sample(generator, resample(self._sample, self.mpp / (generator.mpp or self.mpp)))
+                )
+            yield from self._in_threads(todo)
+
+    def _in_threads(self, todo: Sequence[int]) -> Iterator[dict[str, Any]]:
+        threads = torch.get_num_threads() if len(self.tiles) > 1 and not torch.cuda.is_available() else 1
+        if threads == 1:
+            yield from map(self._detect, todo)
+            return
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            yield pool.submit(self._detect, todo[0]).result()  # prepares the networks once, for all threads
+            yield from pool.map(self._detect, todo[1:])
+
+    def _detect(self, number: int) -> dict[str, Any]:
+        tile, slide = self.tiles[number], self.slide
+        patch = Patch(slide.read(self.level, tile.read), self.mpp, slide.path.stem, self._sample)
+        found = ROUTES[self.route](patch, self.marker, self.models)
+        density, glass, background = nuclear_density(patch, found)
+        origin = tile.read[1::-1]
+        to_slide = slide.scale(self.level)
+        xy = np.round(map_points(np.asarray(found.xy).reshape(-1, 2) + origin, to_slide), 2)
+        kept = np.flatnonzero(self._inside_um(xy, tile) >= -SLACK_UM)
+        columns = {"score": found.score, "type": found.type, "area_um2": found.area_um2}
+        return {
+            "tile": number,
+            "xy": xy[kept].tolist(),
+            **{name: None if values is None else _rounded(values[kept]) for name, values in columns.items()},
+            "contours": found.contours
+            and [np.round(map_points(found.contours[i] + origin, to_slide), 2).tolist() for i in kept],
+            "density": np.round(density[kept], 4).tolist(),
+            "glass": glass.tolist(),
+            "background": background.tolist(),
+        }
+
+    def _inside_um(self, xy: np.ndarray, tile: Window) -> np.ndarray:
+        """Distance of points (K, 2) of the slide to the border of the kept part, negative outside; (K,) in microns.
+
+        The border of the slide is no border of a tile.
+        """
+        level_xy = map_points(xy, tuple(1 / scale for scale in self.slide.scale(self.level)))
+        top, left, bottom, right = tile.keep
+        width, height = self.slide.sizes[self.level]
+        low = np.array([left or -np.inf, top or -np.inf]) - 0.5
+        high = np.array([right if right < width else np.inf, bottom if bottom < height else np.inf]) - 0.5
+        return np.minimum(level_xy - low, high - level_xy).min(axis=1, initial=np.inf) * self.mpp
+
+    def _holds_tissue(self, tile: Window) -> bool:
+        height, width = self.tissue.shape
+        shrink = np.tile(np.array([height, width]) / self.slide.sizes[self.level][::-1], 2)
+        top, left, bottom, right = np.array(tile.keep) * shrink
+        return bool(self.tissue[int(top) : int(np.ceil(bottom)), int(left) : int(np.ceil(right))].any())
+
+
+class SlideResult:
+    """Nuclei and scores of a slide whose tiles are finished; outlines stay on disk.
+
+    Args:
+        run: the detection.
+        journal: with a record of every tile.
+        thresholds: DAB densities from which a nucleus is 1+, 2+ and 3+.
+    """
+
+    def __init__(self, run: SlideRun, journal: Journal, thresholds: Sequence[float] = THRESHOLDS) -> None:
+        self._run, self._journal = run, journal
+        self.thresholds = tuple(thresholds)
+        columns: dict[str, list[np.ndarray]] = {"tile": [], "xy": [], "score": [], "inside": [], "density": []}
+        levels = []
+        for record in journal.records():
+            xy = np.asarray(record["xy"], float).reshape(-1, 2)
+            columns["tile"].append(np.full(len(xy), record["tile"]))
+            columns["xy"].append(xy)
+            columns["score"].append(np.asarray(record["score"], float))
+            columns["inside"].append(run._inside_um(xy, run.tiles[record["tile"]]))
+            columns["density"].append(np.asarray(record["density"], np.float32).reshape(-1, 3))
+            levels.append((record["glass"], record["background"]))
+        tile, xy, score, inside, density = (np.concatenate(parts) for parts in columns.values())
+        self._kept = _unique(xy * run.slide.mpp, tile, inside, score)
+        self._tile, self.xy = tile[self._kept], xy[self._kept]
+        glass, self.background = np.median(levels, axis=0)
+        self.vectors = stain_vectors(density[self._kept] - glass)
+        self.dab_od = dab_density(density[self._kept], self.background, self.vectors)
+        self.intensity = np.digitize(self.dab_od, self.thresholds)
+
+    def parts(self) -> Iterator[Nuclei]:
+        """Nuclei of each tile in pixels of the slide, with outlines; one tile in memory at a time."""
+        first = done = 0
+        for record in self._journal.records():
+            kept = np.flatnonzero(self._kept[first : first + len(record["xy"])])
+            first += len(record["xy"])
+            mine = slice(done, done := done + len(kept))
+            yield Nuclei(
+                xy=self.xy[mine],
+                score=np.asarray(record["score"], float)[kept],
+                type=record["type"] and np.array(record["type"], object)[kept],
+                area_um2=record["area_um2"] and np.array(record["area_um2"], float)[kept],
+                contours=record["contours"] and tuple(np.array(record["contours"][i]) for i in kept),
+                dab_od=self.dab_od[mine],
+                intensity=self.intensity[mine] if self.is_scored else None,
+            )
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether the staining of nuclei is what the marker shows."""
+        return self._run.marker == "nuclear"
+
+    @cached_property
+    def fields(self) -> np.ndarray:
+        """Nuclei of intensity 0, 1+, 2+ and 3+ in square fields of 256 microns, (rows, columns, 4)."""
+        return self._count(np.ones(len(self.xy), bool))
+
+    def summary(self, regions: dict[str, list[np.ndarray]] | None = None) -> dict[str, Any]:
+        """Counts and staining scores of the slide, of its fields, and of regions; JSON values.
+
+        Args:
+            regions: name to polygons (V, 2) in pixels of the slide; a point inside an odd number of them is inside.
+        """
+        run, slide = self._run, self._run.slide
+        rows, columns = np.nonzero(self.fields.sum(axis=-1))
+        scores = {
+            "thresholds": self.thresholds,
+            "hematoxylin": self.vectors[0].tolist(),
+            "dab": self.vectors[1].tolist(),
+        }
+        result: dict[str, Any] = {
+            "image": slide.path.name,
+            "size_px": list(slide.sizes[0]),
+            "mpp": slide.mpp,
+            "level_mpp": run.mpp,
+            "route": run.route,
+            "marker": run.marker,
+            "stain_statistics": "sample of the slide" if len(run.tiles) > 1 else "the image",
+            "tissue_mm2": run.tissue_mm2,
+            "nuclei": len(self.xy),
+            "nuclei_per_mm2": len(self.xy) / max(run.tissue_mm2, 1e-9),
+            "staining": {**staining_scores(self.fields), **scores} if self.is_scored else None,
+            "regions": {},
+            "fields": {
+                "side_um": FIELD_UM,
+                "row": rows.tolist(),
+                "column": columns.tolist(),
+                "counts": self.fields[rows, columns].tolist(),
+            },
+        }
+        for name, polygons in (regions or {}).items():
+            inside = sum(points_in_poly(self.xy, polygon) for polygon in polygons) % 2 == 1
+            result["regions"][name] = {"nuclei": int(inside.sum())}
+            if self.is_scored:
+                result["regions"][name]["staining"] = staining_scores(self._count(inside))
+        return result
+
+    def _count(self, chosen: np.ndarray) -> np.ndarray:
+        """Nuclei of each intensity in each field, (rows, columns, 4), of the chosen ones (K,)."""
+        width, height = self._run.slide.sizes[0]
+        shape = [max(1, int(np.ceil(side * self._run.slide.mpp / FIELD_UM))) for side in (height, width)]
+        column, row = np.clip((self.xy + 0.5) * self._run.slide.mpp // FIELD_UM, 0, np.array(shape[::-1]) - 1).T
+        counts = np.zeros((*shape, 4), int)
+        np.add.at(counts, (row[chosen].astype(int), column[chosen].astype(int), self.intensity[chosen]), 1)
+        return counts
+
+
+def read_regions(path: str | Path) -> dict[str, list[np.ndarray]]:
+    """Named polygons of a GeoJSON file of QuPath annotations, in pixels of the slide, holes included.
+
+    Raises:
+        FileNotFoundError: the file does not exist.
+        ValueError: it holds something else.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: expected a GeoJSON file of regions, found nothing")
+    regions: dict[str, list[np.ndarray]] = {}
+    with reading(path, "GeoJSON with polygons", ValueError, KeyError, TypeError, AttributeError):
+        content = json.loads(path.read_text("utf-8"))
+        for number, feature in enumerate(content if isinstance(content, list) else content["features"], 1):
+            properties, geometry = feature.get("properties") or {}, feature["geometry"]
+            name = properties.get("name") or (properties.get("classification") or {}).get("name") or f"region {number}"
+            if geometry["type"] not in ("Polygon", "MultiPolygon"):
+                raise ValueError(f"a {geometry['type']}")
+            polygons = [geometry["coordinates"]] if geometry["type"] == "Polygon" else geometry["coordinates"]
+            rings = [np.array(ring, float).reshape(-1, 2) - 0.5 for polygon in polygons for ring in polygon]
+            regions.setdefault(name, []).extend(rings)
+    return regions
+
+
+def _unique(xy_um: np.ndarray, tile: np.ndarray, inside_um: np.ndarray, score: np.ndarray) -> np.ndarray:
+    """Mask (K,) that keeps one of the nuclei that two tiles share.
+
+    A nucleus in the kept part of its tile wins over one outside, then the higher score; it removes those of other tiles
+    within 3 microns.
+    """
+    kept = np.ones(len(xy_um), bool)
+    near = np.flatnonzero(inside_um < SLACK_UM)
+    neighbours = cKDTree(xy_um[near]).query_ball_point(xy_um[near], SLACK_UM) if len(near) else []
+    for i in np.lexsort((near, -score[near], inside_um[near] < 0)):
+        if kept[near[i]]:
+            others = near[neighbours[i]]
+            kept[others[tile[others] != tile[near[i]]]] = False
+    return kept
+
+
+def _rounded(values: np.ndarray) -> list[Any]:
+    values = np.asarray(values)
+    return values.round(4).tolist() if values.dtype.kind == "f" else values.tolist()
