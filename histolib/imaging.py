@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -233,36 +234,12 @@ def resample(image: np.ndarray, scale: float | tuple[float, float], nearest: boo
     return cv2.resize(image, size, interpolation=how).reshape(size[1], size[0], *image.shape[2:])
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
-    """One tile of a large image, in pixels.
+class Window(NamedTuple):
+    """One tile of a large image; each part is a pair of slices, for rows and columns."""
 
-    Attributes:
-        read: (top, left, bottom, right) of the network's input, inside the image.
-        keep: (top, left, bottom, right) of the part of the output to keep; these parts tile the image.
-    """
-
-    read: tuple[int, int, int, int]
-    keep: tuple[int, int, int, int]
-
-    @property
-    def read_slices(self) -> tuple[slice, slice]:
-        """Index of `read` in the image."""
-        return _slices(self.read)
-
-    @property
-    def keep_slices(self) -> tuple[slice, slice]:
-        """Index of `keep` in the image."""
-        return _slices(self.keep)
-
-    @property
-    def keep_in_read(self) -> tuple[slice, slice]:
-        """Index of `keep` inside `read`."""
-        return _slices(self.keep, *self.read[:2])
-
-
-def _slices(box: tuple[int, int, int, int], top: int = 0, left: int = 0) -> tuple[slice, slice]:
-    return slice(box[0] - top, box[2] - top), slice(box[1] - left, box[3] - left)
+    read: tuple[slice, slice]  # input of the network, inside the image
+    keep: tuple[slice, slice]  # part of the output to keep; these parts tile the image
+    keep_in_read: tuple[slice, slice]  # the same part, counted from the start of `read`
 
 
 def windows(shape: tuple[int, int], tile_px: int, margin_px: int, multiple: int = 8) -> Iterator[Window]:
@@ -279,15 +256,18 @@ def windows(shape: tuple[int, int], tile_px: int, margin_px: int, multiple: int 
     Raises:
         ValueError: nothing remains between the margins.
 
-    >>> [window.keep for window in windows((64, 100), tile_px=64, margin_px=8)]
-    [(0, 0, 48, 48), (0, 48, 48, 96), (0, 96, 48, 100), (48, 0, 64, 48), (48, 48, 64, 96), (48, 96, 64, 100)]
+    >>> [window.keep[1] for window in windows((48, 100), tile_px=64, margin_px=8)]
+    [slice(0, 48, None), slice(48, 96, None), slice(96, 100, None)]
     """
     margin = -(-margin_px // multiple) * multiple
     step = (tile_px - 2 * margin) // multiple * multiple
     if step <= 0:
         raise ValueError(f"windows: expected a tile larger than two margins of {margin} px, found {tile_px} px")
-    height, width = shape
-    for top, left in product(range(0, height, step), range(0, width, step)):
-        bottom, right = min(top + step, height), min(left + step, width)
-        read = max(0, top - margin), max(0, left - margin), min(height, bottom + margin), min(width, right + margin)
-        yield Window(read, (top, left, bottom, right))
+
+    def along(size: int) -> Iterator[tuple[slice, slice, slice]]:
+        for start in range(0, size, step):
+            stop, first = min(start + step, size), max(0, start - margin)
+            yield slice(first, min(stop + margin, size)), slice(start, stop), slice(start - first, stop - first)
+
+    for rows, columns in product(*map(along, shape)):
+        yield Window(*zip(rows, columns, strict=True))

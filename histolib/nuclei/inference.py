@@ -156,16 +156,17 @@ def _predict(image: np.ndarray, net: HoVerNet, tile_px: int, autocast: torch.dty
         folded = _folded(net, dtype)
 
     def predict(tile: Window) -> None:
-        top, left, bottom, right = tile.read
-        rows = mirrored(top - margin, net.input_px(bottom - top), height)
-        columns = mirrored(left - margin, net.input_px(right - left), width)
+        rows, columns = (
+            mirrored(part.start - margin, net.input_px(part.stop - part.start), side)
+            for part, side in zip(tile.read, (height, width), strict=True)
+        )
         with torch.inference_mode():
             logits = folded(_to_batch(image[rows[:, None], columns][None], weight).to(dtype))
             found = {"np": logits["np"].float().softmax(1)[:, 1], "hv": logits["hv"].float().permute(0, 2, 3, 1)}
             if net.num_types:
                 found["tp"] = logits["tp"].argmax(1).to(torch.uint8)
         for name, values in found.items():
-            stitched = maps[name][tile.keep_slices]
+            stitched = maps[name][tile.keep]
             kept = values[0].cpu().numpy()[tile.keep_in_read]
             stitched[:] = kept[: stitched.shape[0], : stitched.shape[1]]
 

@@ -65,7 +65,7 @@ def detect_watershed(
     height, width = image.shape[:2]
     tables = []
     for tile in windows((height, width), tile_px + 2 * CONTEXT_PX, CONTEXT_PX):
-        density = _above_background(summed_density(image[tile.read_slices]), background_um)
+        density = _above_background(summed_density(image[tile.read]), background_um)
         nuclear = _nuclear_area(density, sigma_um, threshold, max_area_um2)
         distance = cv2.distanceTransform(nuclear.astype(np.uint8), cv2.DIST_L2, 5)
         instances = _basins(cv2.GaussianBlur(distance, (0, 0), SPLIT_SIGMA_UM / MPP), nuclear)
@@ -73,11 +73,11 @@ def detect_watershed(
         instances[((area_um2 < min_area_um2) | (area_um2 > max_area_um2))[instances]] = 0
         table = describe_instances(instances)
         table["score"] = 1 - 10 ** (-np.maximum(label_means(density, instances)[table["id"]], 0) / 3)
-        origin = np.array((tile.read[1], tile.read[0]))
+        origin = np.array((tile.read[1].start, tile.read[0].start))
         table[["x", "y"]] += origin
         table["contour"] = [contour + origin for contour in table["contour"]]
-        top, left, bottom, right = tile.keep
-        tables.append(table.query(f"{left} <= x < {right} and {top} <= y < {bottom}"))
+        rows, columns = tile.keep
+        tables.append(table.query(f"{columns.start} <= x < {columns.stop} and {rows.start} <= y < {rows.stop}"))
     scale = patch.image.shape[1] / width, patch.image.shape[0] / height
     table = to_patch(pd.concat(tables, ignore_index=True), scale, patch.mpp)
     return table.assign(id=table.index + 1)

@@ -57,7 +57,7 @@ def translate(
         result = np.empty_like(source)
         with nullcontext() if generator.holds_statistics else hold_sample(generator, source):
             for window in windows(source.shape[:2], tile_px, generator.reach_px):
-                result[window.keep_slices] = run(source[window.read_slices][None])[0][window.keep_in_read]
+                result[window.keep] = run(source[window.read][None])[0][window.keep_in_read]
     return replace(patch, image=resample(result, (width / source.shape[1], height / source.shape[0])))
 
 
