@@ -1,16 +1,22 @@
-"""Argument types and the progress bar that several commands share."""
+"""Argument types and progress messages that several commands share."""
 
 import argparse
 import inspect
+import logging
 import math
 import sys
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
+T = TypeVar("T")
 SEED = "random seed, non-negative (default: %(default)s)"
+LOG_SHARE, LOG_SECONDS = 0.1, 30.0  # least progress and least time between two lines in a log
+
+logger = logging.getLogger(__name__)
 
 
 def documented(docstring: str | None) -> dict[str, Any]:
@@ -54,7 +60,18 @@ def number(low: float, high: float = math.inf, kind: Callable[[str], float] = fl
     return parse
 
 
-def progress(items: Iterable[Any], unit: str, total: int) -> Any:
-    """Iterate with a progress bar on stderr; in a log, it first appears and is renewed after 30 s."""
-    seconds = 0.1 if sys.stderr.isatty() else 30.0
-    return tqdm(items, total=total, unit=unit, mininterval=seconds, delay=seconds)
+def progress(items: Iterable[T], unit: str, total: int) -> Iterator[T]:
+    """Iterate with a progress bar on a terminal, else with a log line every 10 % or 30 s, whichever is later."""
+    if sys.stderr.isatty():
+        yield from tqdm(items, total=total, unit=unit)
+        return
+    start = logged = time.monotonic()
+    share = 0.0
+    for done, item in enumerate(items, 1):
+        yield item
+        now = time.monotonic()
+        if done / total - share >= LOG_SHARE - 1e-9 and now - logged >= LOG_SECONDS:
+            logged, share = now, done / total
+            rate, left = done / (now - start), (now - start) * (total - done) / done
+            message = "%d of %d %ss (%.0f %%) in %.0f s, %.2g per second, about %.0f s left"
+            logger.info(message, done, total, unit, 100 * share, now - start, rate, left)

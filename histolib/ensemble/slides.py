@@ -56,16 +56,16 @@ class Slide:
         """The coarsest level that is at most 1.2 times coarser than `mpp`."""
         return max(i for i in range(len(self.sizes)) if i == 0 or self.level_mpp(i) <= COARSER * mpp)
 
-    def read(self, level: int, box: tuple[int, int, int, int]) -> np.ndarray:
-        """Pixels of (top, left, bottom, right), in pixels of the level, as uint8 RGB.
+    def read(self, level: int, rows: slice, columns: slice) -> np.ndarray:
+        """Pixels of a region of a level as uint8 RGB (H, W, 3).
 
         Raises:
             ValueError: the file is damaged there.
         """
-        top, left, bottom, right = box
+        size = columns.stop - columns.start, rows.stop - rows.start
         errors = OSError, ValueError, RuntimeError, IndexError, struct.error, zlib.error  # OpenSlideError is an OSError
         with reading(self.path, "a whole slide", *errors):
-            return self.read_region(level, left, top, right - left, bottom - top)
+            return self.read_region(level, columns.start, rows.start, *size)
 
     def thumbnail(self) -> Patch:
         """The whole slide, at most 1024 px wide and high; memory grows with the thumbnail only."""
@@ -75,10 +75,12 @@ class Slide:
         scale = self.sizes[level][1] / height, self.sizes[level][0] / width
         image = np.empty((height, width, 3), np.uint8)
         for block in windows((height, width), max(1, int(BLOCK_PX / shrink)), 0, multiple=1):
-            top, left, bottom, right = (round(side * scale[i % 2]) for i, side in enumerate(block.keep))
-            pixels = self.read(level, (top, left, max(bottom, top + 1), max(right, left + 1)))
-            size = block.keep[3] - block.keep[1], block.keep[2] - block.keep[0]
-            image[block.keep_slices] = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+            parts = [
+                slice(round(part.start * factor), max(round(part.stop * factor), round(part.start * factor) + 1))
+                for part, factor in zip(block.keep, scale, strict=True)
+            ]
+            size = block.keep[1].stop - block.keep[1].start, block.keep[0].stop - block.keep[0].start
+            image[block.keep] = cv2.resize(self.read(level, *parts), size, interpolation=cv2.INTER_AREA)
         return Patch(image, self.mpp * self.sizes[0][0] / width, self.path.stem)
 
     def tiles(self, level: int) -> list[Window]:
@@ -86,7 +88,7 @@ class Slide:
         keep, margin = (round(um / self.level_mpp(level) / GRID_PX) * GRID_PX for um in (KEEP_UM, MARGIN_UM))
         width, height = self.sizes[level]
         if max(width, height) <= keep + 2 * margin:
-            return [Window((0, 0, height, width), (0, 0, height, width))]
+            return [Window(*[(slice(0, height), slice(0, width))] * 3)]
         return list(windows((height, width), max(keep, GRID_PX) + 2 * margin, margin, GRID_PX))
 
     def stain_sample(self, level: int, tiles: list[Window]) -> np.ndarray:
@@ -94,13 +96,13 @@ class Slide:
         chosen = np.unique(np.linspace(0, len(tiles) - 1, SAMPLE_CROPS).round().astype(int))
         crops = []
         for i in chosen:
-            top, left, bottom, right = tiles[i].keep
-            y, x = max(0, (top + bottom - SAMPLE_PX) // 2), max(0, (left + right - SAMPLE_PX) // 2)
-            width, height = self.sizes[level]
-            crop = self.read(level, (y, x, min(y + SAMPLE_PX, height), min(x + SAMPLE_PX, width)))
-            if crop.shape[:2] == (SAMPLE_PX, SAMPLE_PX):
-                crops.append(crop)
-        return np.concatenate(crops) if crops else self.read(level, tiles[0].keep)
+            middles = [(part.start + part.stop) // 2 for part in tiles[i].keep]
+            parts = [
+                slice(start := max(0, min(middle - SAMPLE_PX // 2, size - SAMPLE_PX)), min(start + SAMPLE_PX, size))
+                for middle, size in zip(middles, self.sizes[level][::-1], strict=True)
+            ]
+            crops.append(self.read(level, *parts))
+        return np.concatenate(crops)
 
 
 def find_tissue(thumbnail: np.ndarray) -> np.ndarray:

@@ -53,7 +53,7 @@ class Journal:
     def refresh(self) -> set[int]:
         """Read which tiles all processes have finished; a cut line of the own file is removed."""
         self._index.clear()
-        for file in self.files(self.path):
+        for file in _journals(self.path):
             with file.open("rb+") as lines:
                 end = 0
                 for line in iter(lines.readline, b""):
@@ -93,9 +93,10 @@ class Journal:
                 yield json.loads(file.readline())
 
     @staticmethod
-    def files(path: Path) -> list[Path]:
-        """The files of all processes."""
-        return sorted(file for file in path.parent.glob("*.tiles.*") if file.name.startswith(f"{path.name}."))
+    def delete(path: Path) -> None:
+        """Remove the files of all processes."""
+        for file in _journals(path):
+            file.unlink()
 
 
 class SlideRun:
@@ -158,20 +159,22 @@ class SlideRun:
 
     def _detect(self, number: int) -> dict[str, Any]:
         tile, slide = self.tiles[number], self.slide
-        patch = Patch(slide.read(self.level, tile.read), self.mpp, slide.path.stem, self._sample)
+        patch = Patch(slide.read(self.level, *tile.read), self.mpp, slide.path.stem, self._sample)
         found = ROUTES[self.route](patch, self.marker, self.models)
         density, glass, background = nuclear_density(patch, found)
-        origin = tile.read[1::-1]
-        to_slide = slide.scale(self.level)
-        xy = np.round(map_points(np.asarray(found.xy).reshape(-1, 2) + origin, to_slide), 2)
+        origin = np.array([part.start for part in tile.read[::-1]])
+
+        def to_slide(points: np.ndarray) -> np.ndarray:
+            return np.round(map_points(np.asarray(points).reshape(-1, 2) + origin, slide.scale(self.level)), 2)
+
+        xy = to_slide(found.xy)
         kept = np.flatnonzero(self._inside_um(xy, tile) >= -SLACK_UM)
         columns = {"score": found.score, "type": found.type, "area_um2": found.area_um2}
         return {
             "tile": number,
             "xy": xy[kept].tolist(),
             **{name: None if values is None else _rounded(values[kept]) for name, values in columns.items()},
-            "contours": found.contours
-            and [np.round(map_points(found.contours[i] + origin, to_slide), 2).tolist() for i in kept],
+            "contours": found.contours and [to_slide(found.contours[i]).tolist() for i in kept],
             "density": np.round(density[kept], 4).tolist(),
             "glass": glass.tolist(),
             "background": background.tolist(),
@@ -183,17 +186,20 @@ class SlideRun:
         The border of the slide is no border of a tile.
         """
         level_xy = map_points(xy, tuple(1 / scale for scale in self.slide.scale(self.level)))
-        top, left, bottom, right = tile.keep
-        width, height = self.slide.sizes[self.level]
-        low = np.array([left or -np.inf, top or -np.inf]) - 0.5
-        high = np.array([right if right < width else np.inf, bottom if bottom < height else np.inf]) - 0.5
+        parts, size = tile.keep[::-1], self.slide.sizes[self.level]
+        low = np.array([part.start or -np.inf for part in parts]) - 0.5
+        high = (
+            np.array([part.stop if part.stop < side else np.inf for part, side in zip(parts, size, strict=True)]) - 0.5
+        )
         return np.minimum(level_xy - low, high - level_xy).min(axis=1, initial=np.inf) * self.mpp
 
     def _holds_tissue(self, tile: Window) -> bool:
-        height, width = self.tissue.shape
-        shrink = np.tile(np.array([height, width]) / self.slide.sizes[self.level][::-1], 2)
-        top, left, bottom, right = np.array(tile.keep) * shrink
-        return bool(self.tissue[int(top) : int(np.ceil(bottom)), int(left) : int(np.ceil(right))].any())
+        shrink = np.array(self.tissue.shape) / self.slide.sizes[self.level][::-1]
+        rows, columns = (
+            slice(int(part.start * factor), int(np.ceil(part.stop * factor)))
+            for part, factor in zip(tile.keep, shrink, strict=True)
+        )
+        return bool(self.tissue[rows, columns].any())
 
 
 class SlideResult:
@@ -253,6 +259,29 @@ class SlideResult:
         """Nuclei of intensity 0, 1+, 2+ and 3+ in square fields of 256 microns, (rows, columns, 4)."""
         return self._count(np.ones(len(self.xy), bool))
 
+    def figures(self) -> dict[str, Any]:
+        """Pictures by name: tissue, heat maps of density and positivity, and a page that sums the slide up."""
+        from ..viz.slides import figure_slide_map, figure_slide_page, figure_tissue
+
+        run, nuclei = self._run, self.fields.sum(axis=-1)
+        thumbnail, name = run.thumbnail, run.slide.path.stem
+        maps = [("nuclei per mm²", np.where(nuclei, nuclei / (FIELD_UM / 1000) ** 2, np.nan), (0.0, None))]
+        title = f"{name}: {len(self.xy)} nuclei on {run.tissue_mm2:.1f} mm²"
+        if self.is_scored:
+            share = 100 * (nuclei - self.fields[..., 0]) / np.where(nuclei, nuclei, np.nan)
+            maps.append(("positive nuclei in %", share, (0.0, 100.0)))
+            scores = staining_scores(self.fields)
+            title += (
+                f", {scores['positivity']:.1f} % positive, H-score {scores['h_score']:.0f}, Allred {scores['allred']}"
+            )
+        pictures = {
+            kind: figure_slide_map(thumbnail, values, FIELD_UM, f"{name}: {label}", label, limits)
+            for kind, (label, values, limits) in zip(("density", "positivity"), maps, strict=False)
+        }
+        counts = self.fields.sum(axis=(0, 1)) if self.is_scored else ()
+        page = figure_slide_page(thumbnail, run.tissue, maps, counts, FIELD_UM, title)
+        return {"tissue": figure_tissue(thumbnail, run.tissue), **pictures, "page": page}
+
     def summary(self, regions: dict[str, list[np.ndarray]] | None = None) -> dict[str, Any]:
         """Counts and staining scores of the slide, of its fields, and of regions; JSON values.
 
@@ -301,6 +330,11 @@ class SlideResult:
         counts = np.zeros((*shape, 4), int)
         np.add.at(counts, (row[chosen].astype(int), column[chosen].astype(int), self.intensity[chosen]), 1)
         return counts
+
+
+def _journals(path: Path) -> list[Path]:
+    """The files of all processes."""
+    return sorted(file for file in path.parent.iterdir() if file.name.startswith(f"{path.name}."))
 
 
 def read_regions(path: str | Path) -> dict[str, list[np.ndarray]]:

@@ -32,6 +32,14 @@ def figure_slide_map(
     return figure
 
 
+def figure_tissue(thumbnail: Patch, tissue: np.ndarray) -> Figure:
+    """The thumbnail of a slide with the outline of its tissue mask (H, W)."""
+    with style():
+        figure, grid = panels(1, 1, "analysed tissue (outlined)", packed=True)
+        _draw_tissue(grid[0, 0], thumbnail, tissue)
+    return figure
+
+
 def figure_slide_page(
     thumbnail: Patch, tissue: np.ndarray, maps: Sequence[tuple[str, np.ndarray, tuple[float, float | None]]],
     counts: Sequence[int], field_um: float, title: str,
@@ -49,10 +57,8 @@ def figure_slide_page(
     with style():
         figure, grid = panels(2, 2, title)
         first, *others = grid.flat
-        first.imshow(thumbnail.image)
-        first.contour(tissue, levels=[0.5], colors=[BLUE], linewidths=1.5)
+        _draw_tissue(first, thumbnail, tissue)
         first.set_title("analysed tissue (outlined)")
-        add_scale_bar(first, thumbnail.mpp, thumbnail.image.shape[1])
         for axes, (label, values, limits) in zip(others, maps, strict=False):
             _draw_map(axes, thumbnail, values, field_um, label, limits)
         for axes in grid.flat[: 1 + len(maps)]:
@@ -65,6 +71,13 @@ def figure_slide_page(
         for axes in others[len(maps) : 2 if len(counts) else 3]:
             axes.set_axis_off()
     return figure
+
+
+def _draw_tissue(axes: Axes, thumbnail: Patch, tissue: np.ndarray) -> None:
+    axes.imshow(thumbnail.image)
+    if tissue.any() and not tissue.all():
+        axes.contour(tissue, levels=[0.5], colors=[BLUE], linewidths=1.5)
+    add_scale_bar(axes, thumbnail.mpp, thumbnail.image.shape[1])
 
 
 def _draw_map(
