@@ -71,7 +71,9 @@ def _features(nuclei: Nuclei, mpp: float, colours: dict[str, tuple[int, int, int
     """GeoJSON features; classes without a colour are added to `colours`."""
     for i, row in enumerate(nuclei.table(mpp).to_dict("records")):
         measured = {name: row.get(key) for key, name in MEASUREMENTS.items()}
-        name = INTENSITIES[int(row["intensity"])] if row.get("intensity") is not None else row["type"] or "Nucleus"
+        name = row["type"] if isinstance(row["type"], str) and row["type"] else "Nucleus"
+        if nuclei.intensity is not None:
+            name = INTENSITIES[int(row["intensity"])]
         colour = colours.setdefault(name, PALETTE[(len(colours) - len(INTENSITY_COLOURS)) % len(PALETTE)])
         properties = {
             "objectType": "detection",

@@ -229,7 +229,7 @@ class SlideResult:
         self._tile, self.xy = tile[self._kept], xy[self._kept]
         glass, self.background = np.median(levels, axis=0)
         self.vectors = stain_vectors(density[self._kept] - glass)
-        self.dab_od = dab_density(density[self._kept], self.background, self.vectors)
+        self.dab_od = np.round(dab_density(density[self._kept], self.background, self.vectors), 4) + 0.0  # no -0.0
         self.intensity = np.digitize(self.dab_od, self.thresholds)
 
     def parts(self) -> Iterator[Nuclei]:

@@ -53,16 +53,17 @@ def test_each_image_gets_a_table_and_an_overlay_which_a_second_run_replaces(tmp_
     capsys.readouterr()
     route_that(lambda patch: Nuclei(np.array([[4.0, 6.0]]), np.array([0.5])))
     assert detect(image, "--mpp", 0.25, "--output", target) == 0
-    assert capsys.readouterr() == ("a       1 nuclei     3333 per mm²  at 0.25 µm/px\n", "")
-    assert sorted(os.listdir(target)) == ["a.csv", "a.geojson"]
+    line = "a       1 nuclei     3333 per mm²  at 0.25 µm/px  0 % positive, H-score 0\n"
+    assert capsys.readouterr() == (line, "")
+    assert sorted(os.listdir(target)) == ["a.csv", "a.geojson", "a.summary.json"]
     (row,) = rows(target / "a.csv")
-    assert [*row] == ["x_px", "y_px", "x_um", "y_um", "type", "score", "area_um2"]
-    assert [*row.values()] == ["4.0", "6.0", "1.0", "1.5", "", "0.5", ""]
+    assert [*row] == ["x_px", "y_px", "x_um", "y_um", "type", "score", "area_um2", "dab_od", "intensity"]
+    assert [*row.values()] == ["4.0", "6.0", "1.0", "1.5", "", "0.5", "", "0.0", "0"]
     (feature,) = json.loads((target / "a.geojson").read_text())["features"]
     assert feature["geometry"]["coordinates"] == [4.5, 6.5]
     for kinds, expected in (("csv", ["a.csv"]), ("geojson , csv", ["a.csv", "a.geojson"])):
         assert detect(image, "--mpp", 1, "--format", kinds, "--output", tmp_path / kinds) == 0
-        assert sorted(os.listdir(tmp_path / kinds)) == expected
+        assert sorted(os.listdir(tmp_path / kinds)) == [*expected, "a.summary.json"]
 
 
 def test_marker_and_scale_reach_the_route_and_the_scale_comes_from_the_tag_unless_it_is_given(tmp_path, monkeypatch):
@@ -96,7 +97,8 @@ def test_bad_files_of_a_folder_are_named_and_the_rest_is_done(tmp_path, capsys):
         (line,) = [line for line in lines if f"{os.sep}{name}: expected" in line]
         assert line.startswith("histolib detect: ")
         assert "found" in line
-    assert sorted(os.listdir(tmp_path / "out")) == ["a.csv", "a.geojson", "z.csv", "z.geojson"]
+    outputs = [f"{name}.{kind}" for name in "az" for kind in ("csv", "geojson", "summary.json")]
+    assert sorted(os.listdir(tmp_path / "out")) == outputs
 
 
 def test_images_of_one_name_get_files_of_their_own_whatever_their_case(tmp_path, route_that):
@@ -107,7 +109,7 @@ def test_images_of_one_name_get_files_of_their_own_whatever_their_case(tmp_path,
     route_that(lambda patch: Nuclei(np.array([[float(patch.image[0, 0, 0]), 0.0]]), np.ones(1)))
     folders = [tmp_path / name for name in ("a_b", "a", "x", "y", "z/y")]
     assert detect(*folders, "--mpp", 0.5, "--format", "csv", "--output", tmp_path / "out") == 0
-    found = {path.stem: int(float(rows(path)[0]["x_px"])) for path in (tmp_path / "out").iterdir()}
+    found = {path.stem: int(float(rows(path)[0]["x_px"])) for path in (tmp_path / "out").glob("*.csv")}
     assert sorted(found.values()) == list(range(len(names)))
     assert {"c", "b_c", "x_t_png", "y_t_png", "y_t_tif", "y_T_bmp", "t_png", "y_t_png_2"} == set(found)
 
@@ -129,7 +131,7 @@ def test_without_a_terminal_progress_is_at_most_a_line_every_30_seconds(tmp_path
         assert detect(tmp_path / "in", "--mpp", 0.5, "--format", "csv", "--output", tmp_path / "out") == 0
         messages = [message for message in caplog.messages if "of 20 images" in message]
         assert len(messages) == lines, messages
-    assert messages[0] == "2 of 20 images (10 %) in 200 s"
+    assert messages[0] == "2 of 20 images (10 %) in 200 s, 0.01 per second, about 1800 s left"
 
 
 def test_missing_weights_and_outputs_that_cannot_be_written_are_one_line(tmp_path, refused, route_that, monkeypatch):
@@ -147,8 +149,8 @@ def test_missing_weights_and_outputs_that_cannot_be_written_are_one_line(tmp_pat
     route_that(lambda patch: Nuclei(np.ones((1, 2)), np.ones(1)))
     monkeypatch.setattr(os, "fsync", full)
     err = refused("detect", draw(tmp_path / "a.png"), "--mpp", 0.5, "--output", tmp_path / "out")
-    assert err == "histolib detect: [Errno 28] No space left on device\n"
-    assert os.listdir(tmp_path / "out") == []
+    assert err == f"histolib detect: {tmp_path / 'out' / 'a.tiles.0'}: No space left on device\n"
+    assert [path.stat().st_size for path in (tmp_path / "out").iterdir()] == [0]
 
 
 def test_without_weights_the_default_is_the_simplest_route_and_that_is_said(tmp_path, caplog):

@@ -63,7 +63,7 @@ def test_geojson_points_lie_half_a_pixel_further_on_and_types_have_colours(tmp_p
         assert feature["type"] == "Feature"
         assert feature["properties"]["objectType"] == "detection"
         assert feature["properties"]["classification"]["name"] == "Nucleus"
-    assert found["features"][0]["properties"]["measurements"] == {"score": 0.123456}
+    assert found["features"][0]["properties"]["measurements"] == {"Detection probability": 0.123456}
     names = np.array(["b", "a", "b", "c"])
     write_geojson(tmp_path / "a.geojson", Nuclei(np.zeros((4, 2)), np.zeros(4), names), 0.5)
     classes = [feature["properties"]["classification"] for feature in strict(tmp_path / "a.geojson")["features"]]
@@ -80,8 +80,8 @@ def test_outlines_are_closed_rings_and_lines_are_points(tmp_path):
     assert first["geometry"]["type"] == "Polygon"
     assert ring == [[2.5, 2.5], [6.5, 2.5], [6.5, 5.5], [2.5, 5.5], [2.5, 2.5]]
     assert second["geometry"] == {"type": "Point", "coordinates": [3.5, 2.5]}
-    assert first["properties"]["measurements"] == {"score": 0.9, "area_um2": 12.0}
-    assert second["properties"]["measurements"] == {"area_um2": 0.5}, "what is not a number is left out"
+    assert first["properties"]["measurements"] == {"Detection probability": 0.9, "Nucleus: Area µm^2": 12.0}
+    assert second["properties"]["measurements"] == {"Nucleus: Area µm^2": 0.5}, "what is not a number is left out"
     for points in range(3):
         one = Nuclei(np.array([[3.0, 4.0]]), np.ones(1), contours=(SQUARE[:points],))
         write_geojson(tmp_path / "a.geojson", one, 0.5)
