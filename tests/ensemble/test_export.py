@@ -88,6 +88,31 @@ def test_outlines_are_closed_rings_and_lines_are_points(tmp_path):
         assert strict(tmp_path / "a.geojson")["features"][0]["geometry"] == {"type": "Point", "coordinates": [3.5, 4.5]}
 
 
+def test_parts_of_a_slide_are_written_one_after_the_other_with_intensities_as_classes(tmp_path):
+    geojson = pytest.importorskip("geojson")
+    rng = np.random.default_rng(0)
+
+    def parts():
+        for tile in range(20):
+            xy = rng.uniform(0, 1000, (100, 2))
+            outlines = tuple(SQUARE + point for point in xy)
+            grades = rng.integers(0, 4, 100)
+            yield Nuclei(xy, np.ones(100), None, np.full(100, tile), outlines, grades / 4, grades)
+
+    write_geojson(tmp_path / "a.geojson", parts(), 0.25)
+    found = geojson.loads((tmp_path / "a.geojson").read_text())
+    assert found.is_valid
+    assert len(found["features"]) == 2000
+    classes = {each["properties"]["classification"]["name"] for each in found["features"]}
+    assert classes == {"Negative", "1+", "2+", "3+"}
+    names = {"Detection probability", "Nucleus: Area µm^2", "Nucleus: DAB OD mean"}
+    assert set(found["features"][0]["properties"]["measurements"]) == names
+    write_csv(tmp_path / "a.csv", parts(), 0.25)
+    rows = list(csv.DictReader((tmp_path / "a.csv").open()))
+    assert len(rows) == 2000
+    assert [*rows[0]][-2:] == ["dab_od", "intensity"]
+
+
 @pytest.mark.parametrize("kind", list(EXPORTS))
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path, kind, monkeypatch):
     path = tmp_path / f"a.{kind}"

@@ -1,0 +1,181 @@
+"""Detection on a phantom slide: time per mm², peak memory, kills, two processes, borders of tiles, and GeoJSON.
+
+python tests/benchmarks/bench_slides.py --side 20480             # 26 mm²: time and peak memory of the default route
+python tests/benchmarks/bench_slides.py --side 40960             # four times the area: the same memory
+python tests/benchmarks/bench_slides.py --side 4096 --checks     # kills, two processes, whole against tiles, GeoJSON
+"""
+
+import argparse
+import json
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pandas as pd
+import tifffile
+
+from histolib.data import phantom
+from histolib.ensemble import ROUTES, Nuclei, write_geojson
+from histolib.ensemble.slides import open_slide
+from histolib.imaging import Patch, map_points, resample
+from histolib.metrics import detection_scores
+
+BLOCK_PX, TIFF_TILE_PX, MPP, BLOCKS = 1024, 256, 0.25, 16
+IMPORTS = "import resource, histolib.cli.detect; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+
+
+def write_slide(path: Path, side: int) -> None:
+    """PHANTOM tissue as a pyramidal TIFF, in blocks of 16 different ones; one block is in memory at a time."""
+    blocks = [phantom.draw(0, BLOCK_PX, MPP, slide=1, tile=tile).ihc.image for tile in range(BLOCKS)]
+    options = {"tile": (TIFF_TILE_PX,) * 2, "photometric": "rgb", "compression": "zlib", "resolutionunit": "CENTIMETER"}
+    with tifffile.TiffWriter(path, bigtiff=True) as file:
+        for factor in (1, 2, 4):
+            levels = [resample(block, 1 / factor) for block in blocks]
+            shape = side // factor, side // factor, 3
+            extra = {"resolution": (1e4 / MPP / factor,) * 2, "subfiletype": int(factor > 1)}
+            file.write(_tiles(levels, side // factor), shape=shape, dtype=np.uint8, **options, **extra)
+
+
+def _tiles(blocks: list[np.ndarray], side: int) -> Iterator[np.ndarray]:
+    per_block = len(blocks[0]) // TIFF_TILE_PX
+    for row in range(side // TIFF_TILE_PX):
+        for column in range(side // TIFF_TILE_PX):
+            place = row // per_block, column // per_block
+            top, left = row % per_block * TIFF_TILE_PX, column % per_block * TIFF_TILE_PX
+            yield blocks[(7 * place[0] + 3 * place[1]) % BLOCKS][top : top + TIFF_TILE_PX, left : left + TIFF_TILE_PX]
+
+
+def detect(slide: Path, output: Path, *options: str, launcher: tuple[str, ...] = (sys.executable,)) -> subprocess.Popen:
+    """Start `histolib detect` in a process of its own."""
+    command = [*launcher, "-m", "histolib", "detect", str(slide), "--output", str(output), *options]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def peak_gb(process: subprocess.Popen) -> float:
+    """Wait for a process; its peak memory in GB."""
+    _, status, usage = os.wait4(process.pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    return usage.ru_maxrss / 1e6
+
+
+def kills(slide: Path, folder: Path, options: list[str], count: int, seconds: float) -> int:
+    """SIGKILL a run at random instants, resume it until it ends; returns the number of kills that hit it."""
+    chance, hits = random.Random(0), 0
+    for _ in range(count):
+        process = detect(slide, folder, "--resume", *options)
+        time.sleep(chance.uniform(0.3, 0.7) * seconds)
+        hits += process.poll() is None
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert detect(slide, folder, "--resume", *options).wait() == 0
+    return hits
+
+
+def checks(slide: Path, folder: Path, route: str) -> None:
+    """Everything but the cost: each line is a check and what was measured."""
+    options, name = ["--route", route, "--format", "csv"], f"{slide.stem}.csv"
+    start = time.perf_counter()
+    assert detect(slide, folder / "whole", *options).wait() == 0
+    seconds = time.perf_counter() - start
+    expected = (folder / "whole" / name).read_bytes()
+    hits = kills(slide, folder / "killed", options, 10, seconds)
+    print(f"{hits} of 10 kills hit; equal CSV: {(folder / 'killed' / name).read_bytes() == expected}")
+    launcher = (
+        "accelerate",
+        "launch",
+        "--cpu",
+        "--num_processes",
+        "2",
+        "--num_machines",
+        "1",
+        "--mixed_precision",
+        "no",
+    )
+    start = time.perf_counter()
+    command = [
+        *launcher,
+        "--dynamo_backend",
+        "no",
+        "-m",
+        "histolib",
+        "detect",
+        str(slide),
+        "--output",
+        str(folder / "two"),
+    ]
+    subprocess.run([*command, *options], check=True, capture_output=True)
+    both, equal = time.perf_counter() - start, (folder / "two" / name).read_bytes() == expected
+    print(f"two processes {both:.0f} s, one {seconds:.0f} s; equal CSV: {equal}")
+    opened = open_slide(slide)
+    level = opened.level_for(0.5)
+    width, height = opened.sizes[level]
+    patch = Patch(opened.read(level, slice(0, height), slice(0, width)), opened.level_mpp(level))
+    whole = map_points(ROUTES[route](patch).xy, opened.scale(level)) * MPP
+    tiled = pd.read_csv(folder / "whole" / name)[["x_um", "y_um"]].to_numpy()
+    scores = {radius: detection_scores(tiled, whole, radius)["f1"] for radius in (1.0, 3.0)}
+    print(
+        f"F1 of tiles against the whole image: {scores[1.0]:.4f} at 1 µm, {scores[3.0]:.4f} at 3 µm, n = {len(whole)}"
+    )
+
+
+def geojson(folder: Path, nuclei: int) -> None:
+    """Time and memory of GeoJSON with outlines of 20 points, written in parts of 1,000 nuclei."""
+    angle = np.linspace(0, 2 * np.pi, 20, endpoint=False)
+    circle = 12 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    rng = np.random.default_rng(0)
+
+    def parts() -> Iterator[Nuclei]:
+        for _ in range(0, nuclei, 1000):
+            xy = rng.uniform(0, 1e5, (1000, 2))
+            outlines = tuple(circle + point for point in xy)
+            yield Nuclei(xy, np.ones(1000), None, np.ones(1000), outlines, np.ones(1000), np.ones(1000, int))
+
+    before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+    write_geojson(folder / "many.geojson", parts(), MPP)
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1e3
+    size = (folder / "many.geojson").stat().st_size / 1e6
+    print(
+        f"GeoJSON of {nuclei} nuclei: {time.perf_counter() - start:.0f} s, {size:.0f} MB, memory grew by {grown:.0f} MB"
+    )
+
+
+def main() -> None:
+    """Measure what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--side", type=int, default=20480, help="side of the slide in pixels, a multiple of 1024")
+    parser.add_argument("--route", default="selftrained")
+    parser.add_argument("--checks", action="store_true", help="kills, two processes, borders and GeoJSON")
+    parser.add_argument("--nuclei", type=int, default=1_000_000, help="nuclei of the GeoJSON")
+    parser.add_argument("--folder", type=Path, help="where to keep the slide (default: a temporary folder)")
+    args = parser.parse_args()
+    with TemporaryDirectory() as temporary:
+        folder = args.folder or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        slide = folder / f"phantom_{args.side}.tif"
+        if not slide.exists():
+            write_slide(slide, args.side)
+        if args.checks:
+            checks(slide, Path(temporary), args.route)
+            geojson(Path(temporary), args.nuclei)
+            return
+        imports = int(subprocess.run([sys.executable, "-c", IMPORTS], check=True, capture_output=True).stdout) / 1e6
+        start = time.perf_counter()
+        peak = peak_gb(detect(slide, Path(temporary) / "out", "--route", args.route))
+        seconds, area = time.perf_counter() - start, (args.side * MPP / 1000) ** 2
+        summary = json.loads((Path(temporary) / "out" / f"{slide.stem}.summary.json").read_text())
+        print(
+            f"{area:.1f} mm², {summary['nuclei']} nuclei, {seconds:.0f} s, {seconds / area:.1f} s per mm², "
+            f"peak {peak:.2f} GB, {peak - imports:.2f} GB above the imports"
+        )
+
+
+if __name__ == "__main__":
+    main()
