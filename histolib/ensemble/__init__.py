@@ -6,8 +6,9 @@ from .fusion import Fusion, choose_fusion
 from .models import Models
 from .nuclei import Nuclei
 from .routes import ROUTES, Route
+from .staining import grade_nuclei, staining_scores
 
 __all__ = [
-    "ROUTES", "Fusion", "Models", "Nuclei", "Route", "choose_fusion", "evaluate", "tile_blocks", "write_csv",
-    "write_geojson",
+    "ROUTES", "Fusion", "Models", "Nuclei", "Route", "choose_fusion", "evaluate", "grade_nuclei",
+    "staining_scores", "tile_blocks", "write_csv", "write_geojson",
 ]  # fmt: skip

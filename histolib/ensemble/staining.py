@@ -1,6 +1,7 @@
 """Staining of nuclei: DAB density, intensity 0 to 3+, and positivity, H-score and Allred score with intervals."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -79,6 +80,19 @@ def dab_density(density: np.ndarray, background: np.ndarray, vectors: np.ndarray
     residual = np.cross(*vectors)
     inverse = np.linalg.inv(np.vstack([vectors, residual / np.linalg.norm(residual)]))
     return (np.asarray(density) - background) @ inverse[:, 1]
+
+
+def grade_nuclei(patch: Patch, nuclei: Nuclei, thresholds: Sequence[float] = THRESHOLDS) -> Nuclei:
+    """Nuclei of a nuclear marker with `dab_od` and `intensity`; stain vectors and background are those of the patch.
+
+    Args:
+        patch: the image.
+        nuclei: as a route found them.
+        thresholds: DAB densities from which a nucleus is 1+, 2+ and 3+.
+    """
+    density, glass, background = nuclear_density(patch, nuclei)
+    dab = dab_density(density, background, stain_vectors(density - glass))
+    return replace(nuclei, dab_od=dab, intensity=np.digitize(dab, thresholds))
 
 
 def staining_scores(counts: Sequence[Sequence[int]] | np.ndarray, seed: int = 0) -> dict[str, Any]:
