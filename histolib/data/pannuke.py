@@ -1,10 +1,8 @@
 """Reader of PanNuke: folds of H&E patches with outlined nuclei, read row by row."""
 
 import logging
-from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -61,25 +59,13 @@ class PanNuke(InstanceReader):
         if not folds or not set(folds) <= {1, 2, 3}:
             raise ValueError(f"PanNuke: expected folds out of 1, 2 and 3, found {list(folds)}")
         self.folds = tuple(folds)
-        self._folds = [_open_fold(self.root, fold) for fold in self.folds]
-        self._ends = list(accumulate(len(fold.tissues) for fold in self._folds))
+        opened = [_open_fold(self.root, fold) for fold in self.folds]
+        super().__init__((fold, row) for fold in opened for row in range(len(fold.tissues)))
+        self.tissues = tuple(fold.tissues[row] for fold, row in self._keys)
+        self.groups = tuple(fold.name for fold, _ in self._keys)
 
-    @property
-    def tissues(self) -> tuple[str, ...]:
-        """Tissue of each sample, without reading its image."""
-        return tuple(tissue for fold in self._folds for tissue in fold.tissues)
-
-    @property
-    def groups(self) -> tuple[str, ...]:
-        return tuple(fold.name for fold in self._folds for _ in fold.tissues)
-
-    def __len__(self) -> int:
-        return self._ends[-1]
-
-    def _read(self, index: int) -> InstanceSample:
-        number = bisect_right(self._ends, index)
-        fold = self._folds[number]
-        row = index - self._ends[number] + len(fold.tissues)
+    def _read(self, key: "tuple[_Fold, int]") -> InstanceSample:
+        fold, row = key
         # Mapped on every access: no file stays open, and a worker process never receives a copy of the fold.
         image, masks = (np.load(path, mmap_mode="r")[row] for path in (fold.images, fold.masks))
         if fold.types is None:
@@ -188,7 +174,7 @@ def _convert_row(image: np.ndarray, masks: np.ndarray, row: int, fold: _Fold) ->
 def merge_channels(masks: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
     """Merge one map of ids per type into one map of nuclei.
 
-    Ids repeat across channels, so the ids of each channel are shifted past those of the channels before. Where channels
+    Ids repeat across channels, so the ids of each channel are shifted past those of the channel before. Where channels
     overlap, the later one wins, as in the data set's own evaluation code; a nucleus that is hidden entirely is dropped.
 
     Args:
@@ -197,11 +183,9 @@ def merge_channels(masks: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
     Returns:
         int32 (H, W) of ids 1..K, the type 1..C of each, int64 (K,), and the number of hidden nuclei.
     """
-    merged, owner, offset = np.zeros(masks.shape[:2], np.int64), [np.zeros(0, np.int64)], 0
-    for channel in range(masks.shape[2]):
-        ids, old = contiguous(masks[..., channel])
-        merged[ids > 0] = ids[ids > 0] + offset
-        owner.append(np.full(len(old), channel + 1))
-        offset += len(old)
-    instances, kept = contiguous(merged)
-    return instances, np.concatenate(owner)[kept - 1], offset - len(kept)
+    codes = masks.astype(np.int64)
+    span = int(codes.max(initial=0)) + 1
+    codes = np.where(codes > 0, codes + span * np.arange(codes.shape[2]), 0)
+    instances, kept = contiguous(codes.max(axis=2))
+    hidden = np.count_nonzero(np.unique(codes)) - len(kept)
+    return instances, kept // span + 1, int(hidden)

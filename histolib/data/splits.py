@@ -15,18 +15,12 @@ class Subset(InstanceReader):
     """Some samples of a data set, read on access."""
 
     def __init__(self, samples: InstanceReader, positions: Sequence[int]) -> None:
-        self.samples, self.positions = samples, tuple(positions)
+        super().__init__(positions)
+        self.samples = samples
+        self.groups = tuple(samples.groups[position] for position in positions)
 
-    @property
-    def groups(self) -> tuple[str, ...]:
-        groups = self.samples.groups
-        return tuple(groups[position] for position in self.positions)
-
-    def __len__(self) -> int:
-        return len(self.positions)
-
-    def _read(self, index: int) -> InstanceSample:
-        return self.samples[self.positions[index]]
+    def _read(self, key: int) -> InstanceSample:
+        return self.samples[key]
 
 
 def in_groups(samples: InstanceReader, groups: Collection[str]) -> Subset:

@@ -1,7 +1,5 @@
 """Training data of one stain or of outlined nuclei, opened by folder and split by slide, run, image or fold."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,14 +24,11 @@ class Patches(Reader[Patch]):
     """
 
     def __init__(self, samples: Sequence[Any], positions: Sequence[int] | None = None, stain: str = "patch") -> None:
+        super().__init__(range(len(samples)) if positions is None else positions)
         self.samples, self.stain = samples, stain
-        self.positions = range(len(samples)) if positions is None else positions
 
-    def __len__(self) -> int:
-        return len(self.positions)
-
-    def _read(self, index: int) -> Patch:
-        patch: Patch = getattr(self.samples[self.positions[index]], self.stain)
+    def _read(self, key: int) -> Patch:
+        patch: Patch = getattr(self.samples[key], self.stain)
         return patch
 
 
