@@ -2,7 +2,7 @@
 
 from .bci import BCI
 from .brca_m2c import BRCAM2C
-from .endonuke import EndoNuke, PointDiscs, id_runs
+from .endonuke import EndoNuke, id_runs
 from .instance_tiles import InstanceTiles, consep_images
 from .pannuke import PanNuke
 from .samples import InstanceSample, KeypointSample
@@ -18,7 +18,6 @@ __all__ = [
     "KeypointSample",
     "PanNuke",
     "Patches",
-    "PointDiscs",
     "consep_images",
     "id_runs",
     "open_stain",

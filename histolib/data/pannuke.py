@@ -15,10 +15,6 @@ from .samples import InstanceReader, InstanceSample, contiguous
 logger = logging.getLogger(__name__)
 
 TYPES = {1: "neoplastic", 2: "inflammatory", 3: "connective", 4: "dead", 5: "epithelial"}
-TISSUES = (
-    *("Adrenal_gland", "Bile-duct", "Bladder", "Breast", "Cervix", "Colon", "Esophagus", "HeadNeck", "Kidney", "Liver"),
-    *("Lung", "Ovarian", "Pancreatic", "Prostate", "Skin", "Stomach", "Testis", "Thyroid", "Uterus"),
-)
 IMAGE, MASKS = (256, 256, 3), (256, 256, 6)
 PREPARE = "`histolib data prepare pannuke`"
 TABLE = "nuclei.npz"  # of a compact store: type of every nucleus, number of nuclei and tissue of every sample
@@ -121,9 +117,6 @@ def _open_fold(root: Path, number: int) -> _Fold:
         raise FileNotFoundError(f"{root}: expected the folder {folder.name!r} or {archive.name}, found neither")
     images, masks, types = (root / member for member in members(number))
     tissues = tuple(map(str, _mapped(types, "U", ())))
-    unknown = sorted(set(tissues) - set(TISSUES))
-    if unknown:
-        logger.warning("%s: expected one of %d tissues, found %s", types, len(TISSUES), ", ".join(unknown))
     for path, shape in ((images, IMAGE), (masks, MASKS)):
         count = len(_mapped(path, "f", shape))
         if count != len(tissues):

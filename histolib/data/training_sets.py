@@ -110,14 +110,13 @@ def open_stain(root: str | Path, stain: str, split: str | Path | None = None) ->
     return StainSet(Patches(tiles, places["train"]), validation, parts["train"] + parts["val"], description)
 
 
-def split_runs(ids: Sequence[int], held_out: float = 1 / 3) -> tuple[list[int], list[int]]:
+def split_runs(ids: Sequence[int]) -> tuple[list[int], list[int]]:
     """Split tiles between runs of ids, the best available proxy for slides.
 
-    The last runs are held out: `held_out` of the runs, rounded down, but at least one.
+    A third of the runs, rounded down, but at least one, is held out: the last ones.
 
     Args:
         ids: id of each tile; repeats stay together.
-        held_out: fraction of the runs to test on.
 
     Returns:
         Positions in `ids` to train on and to test on.
@@ -128,7 +127,7 @@ def split_runs(ids: Sequence[int], held_out: float = 1 / 3) -> tuple[list[int], 
     runs = id_runs(ids)
     if len(runs) < 2:
         raise ValueError(f"split_runs: expected tiles of at least two runs, found one run of {len(ids)} tiles")
-    held = {tile for run in runs[-max(1, int(held_out * len(runs))) :] for tile in run}
+    held = {tile for run in runs[-max(1, len(runs) // 3) :] for tile in run}
     train, test = ([i for i, tile in enumerate(ids) if (tile in held) == wanted] for wanted in (False, True))
     return train, test
 

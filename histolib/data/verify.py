@@ -1,23 +1,19 @@
 """Check of a data set: open every file through its reader and collect problems."""
 
 import logging
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from logging.handlers import BufferingHandler
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from .bci import BCI
-from .endonuke import EndoNuke
-from .instance_tiles import InstanceTiles
-from .pannuke import PanNuke
-from .samples import Reader
+from . import BCI, EndoNuke, InstanceTiles, PanNuke
 
-READERS: dict[str, Callable[[Path], Reader[Any]]] = {
-    "bci": BCI, "pannuke": PanNuke, "endonuke": EndoNuke, "consep": InstanceTiles,
-}  # fmt: skip
+READERS: dict[str, Any] = {"bci": BCI, "pannuke": PanNuke, "endonuke": EndoNuke, "consep": InstanceTiles}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +49,15 @@ def verify(name: str, folder: str | Path, progress: bool = True) -> Verification
         except (ValueError, OSError) as error:
             problems.append(str(error))
 
-    with _collected_warnings() as warnings:
+    with _collected_warnings() as records:
         for reader in check(open_readers, name, folder) or []:
             for index in tqdm(range(len(reader)), desc=name, disable=not progress):
                 sample = check(reader.__getitem__, index)
                 nuclei += [len(getattr(sample, "types", ()))] if sample else []
             for tile in tqdm(getattr(reader, "unlabelled", ()), desc=f"{name}, no labels", disable=not progress):
                 check(reader.patch, tile)
-    return Verification(len(nuclei), sum(nuclei), tuple(dict.fromkeys(problems)), tuple(dict.fromkeys(warnings)))
+    warnings = dict.fromkeys(record.getMessage() for record in records)
+    return Verification(len(nuclei), sum(nuclei), tuple(dict.fromkeys(problems)), tuple(warnings))
 
 
 def open_readers(name: str, folder: str | Path) -> list[Any]:
@@ -76,15 +73,13 @@ def find_folders(name: str, root: Path) -> list[Path]:
 
 
 @contextmanager
-def _collected_warnings() -> Iterator[list[str]]:
+def _collected_warnings() -> Iterator[list[logging.LogRecord]]:
     """Collect the warnings of the readers instead of showing them."""
-    messages: list[str] = []
-    logger, handler = logging.getLogger("histolib.data"), logging.Handler(logging.WARNING)
-    handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]
-    propagate, logger.propagate = logger.propagate, False
+    logger, handler = logging.getLogger("histolib.data"), BufferingHandler(sys.maxsize)
     logger.addHandler(handler)
+    logger.propagate = False
     try:
-        yield messages
+        yield handler.buffer
     finally:
         logger.removeHandler(handler)
-        logger.propagate = propagate
+        logger.propagate = True

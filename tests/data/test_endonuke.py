@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from histolib.data import EndoNuke, PointDiscs, id_runs
-from histolib.data.endonuke import draw_discs
+from histolib.data import EndoNuke, id_runs
+from histolib.data.endonuke import PointDiscs, draw_discs
 from histolib.data.splits import in_groups
 
 
