@@ -10,17 +10,6 @@ from .splits import read_split
 from .training_sets import Patches, open_stain, split_runs
 
 __all__ = [
-    "BCI",
-    "BRCAM2C",
-    "EndoNuke",
-    "InstanceSample",
-    "InstanceTiles",
-    "KeypointSample",
-    "PanNuke",
-    "Patches",
-    "consep_images",
-    "id_runs",
-    "open_stain",
-    "read_split",
-    "split_runs",
-]
+    "BCI", "BRCAM2C", "EndoNuke", "InstanceSample", "InstanceTiles", "KeypointSample", "PanNuke", "Patches",
+    "consep_images", "id_runs", "open_stain", "read_split", "split_runs",
+]  # fmt: skip

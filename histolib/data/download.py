@@ -5,7 +5,6 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from ..io import reading, replacing
 from .sources import Source
@@ -60,17 +59,16 @@ def fetch(url: str, path: Path, progress: bool = True) -> None:
     import pooch
 
     pooch.get_logger().setLevel("WARNING")
-
-    def transfer(url: str, output: str, pooch_: Any) -> None:
-        pooch.HTTPDownloader(progressbar=progress, timeout=60)(url, output, pooch_)
-        with open(output, "rb") as file:
-            if b"<html" in file.read(1024).lower():
-                raise ValueError(f"{url}: expected a file, found a web page (a form or a login); use a browser")
-
+    downloader = pooch.HTTPDownloader(progressbar=progress, timeout=60)
     try:
-        pooch.retrieve(url, None, path.name, path.parent, downloader=transfer)
+        pooch.retrieve(url, None, path.name, path.parent, downloader=downloader)
     except OSError as error:
         raise OSError(f"{url}: expected a complete download, found an error ({error})") from None
+    with path.open("rb") as file:
+        start = file.read(1024)
+    if b"<html" in start.lower():
+        path.unlink()
+        raise ValueError(f"{url}: expected a file, found a web page (a form or a login); use a browser")
 
 
 def extract(archive: Path, folder: Path, members: Sequence[str] | None = None) -> None:

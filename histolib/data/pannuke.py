@@ -14,7 +14,6 @@ from .samples import InstanceReader, InstanceSample, contiguous
 
 logger = logging.getLogger(__name__)
 
-TYPES = {1: "neoplastic", 2: "inflammatory", 3: "connective", 4: "dead", 5: "epithelial"}
 IMAGE, MASKS = (256, 256, 3), (256, 256, 6)
 PREPARE = "`histolib data prepare pannuke`"
 TABLE = "nuclei.npz"  # of a compact store: type of every nucleus, number of nuclei and tissue of every sample
@@ -46,7 +45,7 @@ class PanNuke(InstanceReader):
     """
 
     mpp = 0.25
-    types = TYPES
+    types = {1: "neoplastic", 2: "inflammatory", 3: "connective", 4: "dead", 5: "epithelial"}  # noqa: RUF012 - a constant
 
     def __init__(self, root: str | Path, folds: Sequence[int] | None = None) -> None:
         self.root = Path(root)
@@ -153,7 +152,7 @@ def _mapped(path: Path, kind: str, shape: tuple[int, ...]) -> np.ndarray:
 
 def _convert_row(image: np.ndarray, masks: np.ndarray, row: int, fold: _Fold) -> tuple[np.ndarray, ...]:
     """Image as uint8, ids 1..K as int32 (256, 256), and their types as int64 (K,)."""
-    masks, low, high = masks[..., : len(TYPES)], image.min(), image.max()
+    masks, low, high = masks[..., : len(PanNuke.types)], image.min(), image.max()
     if not (low >= 0 and high <= 255):  # also refuses NaN
         raise ValueError(f"{fold.images}: expected 0 to 255 in row {row}, found {low:g} to {high:g}")
     if not (masks.min() >= 0 and np.array_equal(masks, np.rint(masks))):

@@ -28,8 +28,7 @@ class Patches(Reader[Patch]):
         self.samples, self.stain = samples, stain
 
     def _read(self, key: int) -> Patch:
-        patch: Patch = getattr(self.samples[key], self.stain)
-        return patch
+        return getattr(self.samples[key], self.stain)
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,13 +86,11 @@ def write_pannuke(root: str | Path, per_fold: int, seed: int = 0) -> Path:
 
 def _write_folds(folder: Path, per_fold: int, seed: int) -> None:
     for fold in (1, 2, 3):
-        paths = [folder / member for member in members(fold)]
-        for path in paths[:2]:
-            path.parent.mkdir(parents=True)
-        images, masks = (
-            np.lib.format.open_memmap(path, mode="w+", dtype=np.float64, shape=(per_fold, *shape))
-            for path, shape in zip(paths, (IMAGE, MASKS), strict=False)
-        )
+        image_file, mask_file, tissue_file = (folder / member for member in members(fold))
+        image_file.parent.mkdir(parents=True)
+        mask_file.parent.mkdir(parents=True)
+        images = np.lib.format.open_memmap(image_file, "w+", np.float64, (per_fold, *IMAGE))
+        masks = np.lib.format.open_memmap(mask_file, "w+", np.float64, (per_fold, *MASKS))
         tissues = []
         for i in range(per_fold):
             slide, number = divmod(i, TILES_A_SLIDE)
@@ -103,7 +101,7 @@ def _write_folds(folder: Path, per_fold: int, seed: int) -> None:
                 of_type = tile.types == channel + 1
                 masks[i, ..., channel] = np.r_[0, np.cumsum(of_type) * of_type][tile.instances]
             masks[i, ..., 5] = tile.instances == 0
-        np.save(paths[2], np.array(tissues, dtype=str))
+        np.save(tissue_file, np.array(tissues, dtype=str))
 
 
 def write_endonuke(root: str | Path, runs: Sequence[int], seed: int = 0) -> Path:

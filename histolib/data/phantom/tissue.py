@@ -6,6 +6,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from numpy.random import Generator
 from scipy.spatial import cKDTree
 from scipy.special import ndtri
 
@@ -53,7 +54,7 @@ def noise_at(tile: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return cv2.remap(tile, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_WRAP) * np.float32(1.35)
 
 
-def lay_out(rng: np.random.Generator, style: Style, size_um: float) -> Scene:
+def lay_out(rng: Generator, style: Style, size_um: float) -> Scene:
     """Draw the tissue of one tile.
 
     Args:
@@ -96,11 +97,11 @@ def lay_out(rng: np.random.Generator, style: Style, size_um: float) -> Scene:
     return Scene(size_um=size_um, maps=maps, nuclei=nuclei, blood=_erythrocytes(rng, maps["blood"]), noise=noise)
 
 
-def _share(rng: np.random.Generator, between: tuple[float, float], skew: float = 1.0) -> float:
+def _share(rng: Generator, between: tuple[float, float], skew: float = 1.0) -> float:
     return between[0] + (between[1] - between[0]) * float(rng.random()) ** skew
 
 
-def _glands(rng: np.random.Generator, style: Style, side: int, maps: dict[str, np.ndarray]) -> list[SimpleNamespace]:
+def _glands(rng: Generator, style: Style, side: int, maps: dict[str, np.ndarray]) -> list[SimpleNamespace]:
     """Place the glands or nests and add their maps: `depth`, `wall`, `tone` and `gland`.
 
     Returns:
@@ -146,9 +147,7 @@ def _glands(rng: np.random.Generator, style: Style, side: int, maps: dict[str, n
     return glands
 
 
-def _epithelium(
-    rng: np.random.Generator, style: Style, gland: SimpleNamespace, within: np.ndarray
-) -> tuple[np.ndarray, ...]:
+def _epithelium(rng: Generator, style: Style, gland: SimpleNamespace, within: np.ndarray) -> tuple[np.ndarray, ...]:
     """Centres (K, 2) on the lattice and angles (K,) of a gland's nuclei, in rows along its outline or packed."""
     malignant = gland.type == settings.NEOPLASTIC
     pitch = rng.uniform(*style.plan.pitch_um) / np.sqrt(style.crowding) * (1.1 if malignant else 1.0)
@@ -167,9 +166,7 @@ def _epithelium(
     return gland.outline[at] + deep[:, None] * gland.normal[at], angle
 
 
-def _nuclei(
-    rng: np.random.Generator, style: Style, glands: list[SimpleNamespace], maps: dict[str, np.ndarray]
-) -> Discs:
+def _nuclei(rng: Generator, style: Style, glands: list[SimpleNamespace], maps: dict[str, np.ndarray]) -> Discs:
     plan, side = style.plan, len(maps["depth"])
     lattice = np.zeros(2), np.full(2, side)
     groups: list[tuple[Any, ...]] = []  # (xy on the lattice, angle, type, half axes) of each gland and kind
@@ -212,7 +209,7 @@ def _nuclei(
     return Discs(*(values[keep] for values in (xy - MARGIN_UM, axes, angle, waves, types, part, latent)))
 
 
-def _fat(rng: np.random.Generator, side: int) -> np.ndarray:
+def _fat(rng: Generator, side: int) -> np.ndarray:
     """Microns inside the nearest fat cell, on the lattice: a Voronoi diagram with thin walls."""
     pitch = settings.FAT_PITCH_UM
     extent = np.arange(-pitch, side + pitch, pitch)
@@ -223,7 +220,7 @@ def _fat(rng: np.random.Generator, side: int) -> np.ndarray:
     return ((distance[:, 1] - distance[:, 0]) / 2 - 0.9).reshape(side, side).astype(np.float32)
 
 
-def _erythrocytes(rng: np.random.Generator, blood: np.ndarray) -> Discs:
+def _erythrocytes(rng: Generator, blood: np.ndarray) -> Discs:
     side = len(blood)
     pitch = 1.9 * settings.ERYTHROCYTE_UM[0]
     rows, cols = np.mgrid[0 : side / (pitch * 0.87), 0 : side / pitch]
@@ -238,7 +235,7 @@ def _erythrocytes(rng: np.random.Generator, blood: np.ndarray) -> Discs:
     return Discs(xy - MARGIN_UM, axes, angle, waves, np.zeros(n, int), part, np.zeros(n))
 
 
-def _scatter(rng: np.random.Generator, low: np.ndarray, high: np.ndarray, per_mm2: float) -> np.ndarray:
+def _scatter(rng: Generator, low: np.ndarray, high: np.ndarray, per_mm2: float) -> np.ndarray:
     """Uniform points in a box, at a density per square millimetre."""
     return rng.uniform(low, high, (rng.poisson(per_mm2 * np.prod(high - low) / 1e6), 2))
 
