@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..imaging import Patch
 from .bci import BCI
 from .endonuke import EndoNuke, PointDiscs, id_runs
@@ -126,9 +128,8 @@ def split_runs(ids: Sequence[int]) -> tuple[list[int], list[int]]:
     runs = id_runs(ids)
     if len(runs) < 2:
         raise ValueError(f"split_runs: expected tiles of at least two runs, found one run of {len(ids)} tiles")
-    held = {tile for run in runs[-max(1, len(runs) // 3) :] for tile in run}
-    train, test = ([i for i, tile in enumerate(ids) if (tile in held) == wanted] for wanted in (False, True))
-    return train, test
+    held = np.isin(ids, np.concatenate(runs[-max(1, len(runs) // 3) :]))
+    return np.flatnonzero(~held).tolist(), np.flatnonzero(held).tolist()
 
 
 def training_groups(samples: InstanceReader) -> tuple[str, ...]:
