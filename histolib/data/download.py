@@ -32,10 +32,8 @@ def download(source: Source, root: str | Path, progress: bool = True) -> Path:
         return folder  # unpacking is all or nothing, so the data set is complete
     if not source.urls and not (source.unpack and archive.is_file()):
         steps = "; ".join(f"({number}) {step}" for number, step in enumerate(source.steps(root), 1))
-        raise ValueError(
-            f"{folder}: expected files, found none, and this data set requires manual steps: {steps}. "
-            f"{source.what}; licence: {source.licence}"
-        )
+        about = f"this data set requires manual steps: {steps}. {source.what}; licence: {source.licence}"
+        raise ValueError(f"{folder}: expected files, found none, and {about}")
     for url in source.urls:
         fetch(url, archive if source.unpack else folder / PurePosixPath(url).name, progress)
     if source.unpack:

@@ -52,8 +52,7 @@ class PanNuke(InstanceReader):
 
     def __init__(self, root: str | Path, folds: Sequence[int] | None = None) -> None:
         self.root = Path(root)
-        self.folds = tuple(existing_folds(self.root) if folds is None else folds)
-        opened = [_open_fold(self.root, fold) for fold in self.folds]
+        opened = [_open_fold(self.root, fold) for fold in (existing_folds(self.root) if folds is None else folds)]
         super().__init__((fold, row) for fold in opened for row in range(len(fold.tissues)))
         self.tissues = tuple(fold.tissues[row] for fold, row in self._keys)
         self.groups = tuple(fold.name for fold, _ in self._keys)
@@ -229,9 +228,8 @@ def merge_channels(masks: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
     Returns:
         int32 (H, W) of ids 1..K, the type 1..C of each, int64 (K,), and the number of hidden nuclei.
     """
-    codes = masks.astype(np.int64)
-    span = int(codes.max(initial=0)) + 1
-    codes = np.where(codes > 0, codes + span * np.arange(codes.shape[2]), 0)
+    span = int(masks.max(initial=0)) + 1
+    codes = np.where(masks > 0, masks + span * np.arange(masks.shape[2]), 0).astype(np.int64)
     instances, kept = contiguous(codes.max(axis=2))
-    hidden = np.count_nonzero(np.unique(codes)) - len(kept)
-    return instances, kept // span + 1, int(hidden)
+    hidden = len(np.unique(codes[codes > 0])) - len(kept)
+    return instances, kept // span + 1, hidden

@@ -60,11 +60,6 @@ class InstanceSample:
             raise ValueError(f"{name}: expected {self.instances.max()} types of nuclei, found {len(self.types)}")
 
     @property
-    def type_map(self) -> np.ndarray:
-        """Type of the nucleus at every pixel: uint8 (H, W), 0 is background."""
-        return np.concatenate([[0], self.types]).astype(np.uint8)[self.instances]
-
-    @property
     def xy(self) -> np.ndarray:
         """Centroids in pixels: float64 (K, 2)."""
         rows, columns = np.nonzero(self.instances)

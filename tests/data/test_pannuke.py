@@ -71,7 +71,7 @@ def store(compact, tmp_path) -> Path:
 @pytest.mark.parametrize(("form", "limit"), [("whole", 12e6), ("compact", 2e6)])
 def test_samples_are_read_one_by_one_in_the_order_of_the_folds_asked_for(form, limit, request):
     root = request.getfixturevalue(form)
-    assert PanNuke(root).folds == (1, 2)
+    assert PanNuke(root).groups == ("fold1",) * 3 + ("fold2",) * 2
     patches = PanNuke(root, folds=(2, 1))
     expected = [f"fold{fold}_0000{i}" for fold, count in ((2, 2), (1, 3)) for i in range(count)]
     tracemalloc.start()
@@ -93,7 +93,7 @@ def test_samples_are_read_one_by_one_in_the_order_of_the_folds_asked_for(form, l
     assert (sample.patch.image == 2).all()
     assert sample.types.tolist() == [1, 3]
     np.testing.assert_allclose(sample.xy, [[0.5, 0.5], [254, 254]])
-    assert np.count_nonzero(sample.type_map == 3) == 9
+    assert np.count_nonzero(sample.instances == 2) == 9
 
 
 def test_the_compact_store_is_preferred_and_mixes_with_folders(store, whole):

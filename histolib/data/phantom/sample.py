@@ -78,11 +78,9 @@ def prepare(
     for what, value, known in (("marker", marker, MARKERS), ("tissue", tissue, tissues), ("level", level, levels)):
         if value not in known:
             raise ValueError(f"phantom: expected {what} to be one of {', '.join(map(str, known))}, found {value!r}")
-    if min(seed, slide, tile) < 0 or size_px < 8 or not (np.isfinite(mpp) and mpp > 0):
-        raise ValueError(
-            "phantom: expected seed, slide, tile >= 0, size_px >= 8 and mpp > 0, "
-            f"found {seed}, {slide}, {tile}, {size_px} and {mpp}"
-        )
+    if min(seed, slide, tile) < 0 or size_px < 8 or not 0 < mpp < np.inf:
+        found = f"{seed}, {slide}, {tile}, {size_px} and {mpp}"
+        raise ValueError(f"phantom: expected seed, slide, tile >= 0, size_px >= 8 and mpp > 0, found {found}")
     style = draw_style(np.random.default_rng([seed, slide]), marker, tissue, level)
     scene = lay_out(np.random.default_rng([seed, slide, 1, tile]), style, size_px * mpp)
     return rasterise(scene, style, size_px, mpp, marker), np.random.default_rng([seed, slide, 2, tile])

@@ -147,15 +147,16 @@ def _glands(rng: Generator, style: Style, side: int, maps: dict[str, np.ndarray]
     return glands
 
 
-def _epithelium(rng: Generator, style: Style, gland: SimpleNamespace, within: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Centres (K, 2) on the lattice and angles (K,) of a gland's nuclei, in rows along its outline or packed."""
+def _epithelium(rng: Generator, style: Style, gland: SimpleNamespace, within: np.ndarray) -> tuple[Any, ...]:
+    """Centres (K, 2) on the lattice, angles (K,), type and half axes of nuclei, in rows along an outline or packed."""
     malignant = gland.type == settings.NEOPLASTIC
+    kind = gland.type, np.array(style.plan.nucleus_um) * (1.12 if malignant else 1.0)
     pitch = rng.uniform(*style.plan.pitch_um) / np.sqrt(style.crowding) * (1.1 if malignant else 1.0)
     if gland.height >= settings.PSEUDOSTRATIFIED_UM:
         xy = _scatter(rng, gland.outline.min(0), gland.outline.max(0), 1.6e6 / pitch**2)
         xy = xy[_spaced(xy, np.full(len(xy), pitch * 0.8))]
         xy = xy[_look(within, xy) > 0.55 * pitch]
-        return xy, rng.uniform(0, np.pi, len(xy))
+        return xy, rng.uniform(0, np.pi, len(xy)), *kind
     layers = 1 + (rng.random() < 0.5) + malignant * (rng.random() < 0.5)
     length = np.cumsum(np.linalg.norm(np.diff(gland.outline, axis=0, append=gland.outline[:1]), axis=1))
     where = np.concatenate([np.arange(rng.uniform(0, pitch), length[-1], pitch) for _ in range(layers)])
@@ -163,18 +164,15 @@ def _epithelium(rng: Generator, style: Style, gland: SimpleNamespace, within: np
     at = np.searchsorted(length, (where + pitch * rng.normal(0, 0.2, len(where))) % length[-1])
     deep = gland.height * (0.28 + 0.22 * layer + rng.normal(0, 0.09, len(at)))
     angle = np.arctan2(gland.normal[at, 1], gland.normal[at, 0]) + rng.normal(0, 0.2, len(at))
-    return gland.outline[at] + deep[:, None] * gland.normal[at], angle
+    return gland.outline[at] + deep[:, None] * gland.normal[at], angle, *kind
 
 
 def _nuclei(rng: Generator, style: Style, glands: list[SimpleNamespace], maps: dict[str, np.ndarray]) -> Discs:
     plan, side = style.plan, len(maps["depth"])
     lattice = np.zeros(2), np.full(2, side)
-    groups: list[tuple[Any, ...]] = []  # (xy on the lattice, angle, type, half axes) of each gland and kind
     room = np.minimum(maps["depth"], maps["wall"] - maps["depth"])
-    for number, gland in enumerate(glands):
-        size = np.array(plan.nucleus_um) * (1.12 if gland.type == settings.NEOPLASTIC else 1.0)
-        within = np.where(maps["gland"] == number, room, -1)
-        groups.append((*_epithelium(rng, style, gland, within), gland.type, size))
+    rooms = (np.where(maps["gland"] == number, room, -1) for number in range(len(glands)))
+    groups = [_epithelium(rng, style, gland, within) for gland, within in zip(glands, rooms, strict=True)]
     n_gland = sum(len(g[0]) for g in groups)
     xy = _scatter(rng, *lattice, style.crowding * _share(rng, plan.stroma_mm2) * 1.3)
     gy, gx = np.gradient(maps["across"])
