@@ -6,8 +6,6 @@ from pathlib import Path
 from ..imaging import Patch, read_rgb
 from .samples import PairSample, Reader, list_files, locate, shorten
 
-NAME = re.compile(r"\d+_(train|test)_(0|1\+|2\+|3\+)")
-
 
 class BCI(Reader[PairSample]):
     """Pairs of `{HE,IHC}/{train,test}/00000_train_1+.png`, sorted by name.
@@ -37,18 +35,17 @@ class BCI(Reader[PairSample]):
 
     def __init__(self, root: str | Path, split: str | None = None) -> None:
         self.root = locate(root, ("HE", "IHC"), "BCI_dataset")
-        found = [name for name in self.splits if any((self.root / stain / name).is_dir() for stain in ("HE", "IHC"))]
-        if not found:
+        parts = [split] if split else [name for name in self.splits if any(self.root.glob(f"*/{name}"))]
+        if not parts:
             raise FileNotFoundError(f"{self.root / 'HE'}: expected a folder train or test, found neither")
         pairs = []
-        for part in found if split is None else [split]:
+        for part in parts:
             he, ihc = (list_files(self.root / stain / part, ".png") for stain in ("HE", "IHC"))
             single = [f"{'IHC' if name in he else 'HE'}/{part}/{name}.png" for name in sorted(he.keys() ^ ihc.keys())]
             if single:
                 raise FileNotFoundError(f"{self.root}: expected every image in both stains, missing {shorten(single)}")
             for name, path in he.items():
-                match = NAME.fullmatch(name)
-                if not match or match[1] != part:
+                if not re.fullmatch(rf"\d+_{part}_(0|[123]\+)", name):
                     wanted = f"a name like 00000_{part}_1+.png, level {', '.join(self.levels)}"
                     raise ValueError(f"{path}: expected {wanted}, found {path.name}")
                 pairs.append((path, ihc[name]))

@@ -2,8 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from logging.handlers import BufferingHandler
 from pathlib import Path
@@ -49,14 +48,21 @@ def verify(name: str, folder: str | Path, progress: bool = True) -> Verification
         except (ValueError, OSError) as error:
             problems.append(str(error))
 
-    with _collected_warnings() as records:
+    # The warnings of the readers are collected instead of shown.
+    logger, collected = logging.getLogger("histolib.data"), BufferingHandler(sys.maxsize)
+    logger.addHandler(collected)
+    logger.propagate = False
+    try:
         for reader in check(open_readers, name, folder) or []:
             for index in tqdm(range(len(reader)), desc=name, disable=not progress):
                 sample = check(reader.__getitem__, index)
                 nuclei += [len(getattr(sample, "types", ()))] if sample else []
             for tile in tqdm(getattr(reader, "unlabelled", ()), desc=f"{name}, no labels", disable=not progress):
                 check(reader.patch, tile)
-    warnings = dict.fromkeys(record.getMessage() for record in records)
+    finally:
+        logger.removeHandler(collected)
+        logger.propagate = True
+    warnings = dict.fromkeys(record.getMessage() for record in collected.buffer)
     return Verification(len(nuclei), sum(nuclei), tuple(dict.fromkeys(problems)), tuple(warnings))
 
 
@@ -70,16 +76,3 @@ def open_readers(name: str, folder: str | Path) -> list[Any]:
 def find_folders(name: str, root: Path) -> list[Path]:
     """Folders of a data set below the data folder `root` that are not empty: the set itself and its phantom."""
     return [folder for folder in (root / name, root / "phantom" / name) if folder.is_dir() and any(folder.iterdir())]
-
-
-@contextmanager
-def _collected_warnings() -> Iterator[list[logging.LogRecord]]:
-    """Collect the warnings of the readers instead of showing them."""
-    logger, handler = logging.getLogger("histolib.data"), BufferingHandler(sys.maxsize)
-    logger.addHandler(handler)
-    logger.propagate = False
-    try:
-        yield handler.buffer
-    finally:
-        logger.removeHandler(handler)
-        logger.propagate = True

@@ -71,8 +71,7 @@ def rasterise(scene: Scene, style: Style, size_px: int, mpp: float, marker: str)
         mpp: microns per pixel.
         marker: "nuclear" or "membrane", the target of the DAB.
     """
-    axis = (np.arange(size_px, dtype=np.float32) + np.float32(0.5)) * np.float32(mpp)
-    x, y = np.meshgrid(axis, axis)
+    y, x = (np.indices((size_px, size_px), np.float32) + np.float32(0.5)) * np.float32(mpp)
     tile = Raster(scene=scene, style=style, mpp=mpp, x=x, y=y)
     _add_ground(tile)
     _add_blood(tile)

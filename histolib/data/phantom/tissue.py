@@ -65,8 +65,7 @@ def lay_out(rng: Generator, style: Style, size_um: float) -> Scene:
     plan = style.plan
     noise = rng.standard_normal((_NOISE_SIDE, _NOISE_SIDE)).astype(np.float32)
     side = int(np.ceil(size_um + 2 * MARGIN_UM)) + 1
-    axis = np.arange(side, dtype=np.float32)
-    x, y = np.meshgrid(axis, axis)
+    y, x = np.indices((side, side), np.float32)
 
     def field(scale_um: float) -> np.ndarray:
         shift = rng.uniform(0, _NOISE_SIDE, 2).astype(np.float32)
@@ -173,7 +172,6 @@ def _nuclei(rng: Generator, style: Style, glands: list[SimpleNamespace], maps: d
     room = np.minimum(maps["depth"], maps["wall"] - maps["depth"])
     rooms = (np.where(maps["gland"] == number, room, -1) for number in range(len(glands)))
     groups = [_epithelium(rng, style, gland, within) for gland, within in zip(glands, rooms, strict=True)]
-    n_gland = sum(len(g[0]) for g in groups)
     xy = _scatter(rng, *lattice, style.crowding * _share(rng, plan.stroma_mm2) * 1.3)
     gy, gx = np.gradient(maps["across"])
     angle = np.arctan2(-_look(gx, xy), _look(gy, xy)) + rng.normal(0, 0.25, len(xy))
@@ -187,7 +185,7 @@ def _nuclei(rng: Generator, style: Style, glands: list[SimpleNamespace], maps: d
     counts = [len(g[0]) for g in groups]
     xy, angle = (np.concatenate([g[i] for g in groups]) for i in (0, 1))
     types, axes = (np.repeat([g[i] for g in groups], counts, axis=0) for i in (2, 3))
-    in_gland = np.arange(len(xy)) < n_gland
+    in_gland = np.repeat(np.arange(len(groups)) < len(glands), counts)
     dying = in_gland & (rng.random(len(xy)) < settings.DEAD_CHANCE)
     types[dying], axes[dying] = settings.DEAD, settings.DEAD_UM
     spread, wobble = np.array([(cell.spread, cell.wobble) for cell in settings.CELLS.values()])[types - 1].T
