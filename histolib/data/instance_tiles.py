@@ -11,7 +11,7 @@ from ..imaging import Patch, read_rgb
 from ..io import reading
 from .samples import InstanceReader, InstanceSample, contiguous, list_files, locate, shorten
 
-MPP = 0.25
+MPP = 0.25  # microns per pixel
 # Position (top, left) of tile k in its CoNSeP image: a grid of 256 px, then the strips that end at pixel 1000.
 GRID, LAST, SIDE, TILE_PX = (0, 256, 512), 744, 1000, 256
 ORIGINS = (*((y, x) for y in GRID for x in GRID), *((LAST, x) for x in GRID), *((y, LAST) for y in GRID), (LAST, LAST))
@@ -64,19 +64,20 @@ class _ConsepImages(InstanceReader):
     def __init__(self, root: str | Path) -> None:
         self._tiles = InstanceTiles(root)
         self.groups = tuple(dict.fromkeys(self._tiles.groups))
-        super().__init__(self.groups)
-        wanted = {tile for name in self.groups for tile in _tiles_of(name)}
+        super().__init__([f"{image}_{k:03d}" for k in range(len(ORIGINS))] for image in self.groups)
+        wanted = set().union(*self._keys)
         _complete(self._tiles.root, f"{len(ORIGINS)} tiles of every image", wanted, self._tiles._keys)
 
-    def _read(self, key: str) -> InstanceSample:
-        images, labels, tables = zip(*map(self._tiles.raw, _tiles_of(key)), strict=True)
+    def _read(self, key: list[str]) -> InstanceSample:
+        images, labels, tables = zip(*map(self._tiles.raw, key), strict=True)
         types: dict[int, int] = {}
-        for tile, table in zip(_tiles_of(key), tables, strict=True):
+        for tile, table in zip(key, tables, strict=True):
             differ = [str(i) for i, kind in table.items() if types.setdefault(i, kind) != kind]
             if differ:
                 found = f"others for ids {shorten(differ)}"
                 raise ValueError(f"{tile}: expected the same types as in its neighbours, found {found}")
-        return _sample(key, key, stitch(images), stitch(labels), types)
+        name = key[0].rpartition("_")[0]
+        return _sample(name, name, stitch(images), stitch(labels), types)
 
 
 def _sample(name: str, group: str, image: np.ndarray, labels: np.ndarray, types: dict[int, int]) -> InstanceSample:
@@ -130,10 +131,6 @@ def _complete(root: Path, expected: str, wanted: set[str], found: Iterable[str])
     missing = sorted(wanted.difference(found))
     if missing:
         raise FileNotFoundError(f"{root}: expected {expected}, missing {shorten(missing)}")
-
-
-def _tiles_of(image: str) -> list[str]:
-    return [f"{image}_{k:03d}" for k in range(len(ORIGINS))]
 
 
 def _read_ids(path: Path) -> np.ndarray:
