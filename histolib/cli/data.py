@@ -16,7 +16,7 @@ import numpy as np
 
 from ..config import PROFILES, profile
 from ..data.download import download
-from ..data.prepare import prepare_pannuke
+from ..data.pannuke import prepare_pannuke
 from ..data.sources import sources
 from ..data.verify import READERS, find_folders, open_readers, verify
 from .options import SEED, documented, number

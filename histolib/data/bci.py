@@ -6,8 +6,6 @@ from pathlib import Path
 from ..imaging import Patch, read_rgb
 from .samples import PairSample, Reader, list_files, locate, shorten
 
-NAME = re.compile(r"\d+_(train|test)_(0|1\+|2\+|3\+)")
-
 
 class BCI(Reader[PairSample]):
     """Pairs of `{HE,IHC}/{train,test}/00000_train_1+.png`, sorted by name.
@@ -36,38 +34,28 @@ class BCI(Reader[PairSample]):
     levels = ("0", "1+", "2+", "3+")
 
     def __init__(self, root: str | Path, split: str | None = None) -> None:
-        if split not in (None, *self.splits):
-            raise ValueError(f"BCI: expected split train or test, found {split!r}")
         self.root = locate(root, ("HE", "IHC"), "BCI_dataset")
-        found = [name for name in self.splits if any((self.root / stain / name).is_dir() for stain in ("HE", "IHC"))]
-        if not found:
+        parts = [split] if split else [name for name in self.splits if any(self.root.glob(f"*/{name}"))]
+        if not parts:
             raise FileNotFoundError(f"{self.root / 'HE'}: expected a folder train or test, found neither")
-        self._he, self._ihc = dict[str, Path](), dict[str, Path]()
-        for part in found if split is None else [split]:
+        pairs = []
+        for part in parts:
             he, ihc = (list_files(self.root / stain / part, ".png") for stain in ("HE", "IHC"))
             single = [f"{'IHC' if name in he else 'HE'}/{part}/{name}.png" for name in sorted(he.keys() ^ ihc.keys())]
             if single:
                 raise FileNotFoundError(f"{self.root}: expected every image in both stains, missing {shorten(single)}")
             for name, path in he.items():
-                match = NAME.fullmatch(name)
-                if not match or match[1] != part:
+                if not re.fullmatch(rf"\d+_{part}_(0|[123]\+)", name):
                     wanted = f"a name like 00000_{part}_1+.png, level {', '.join(self.levels)}"
                     raise ValueError(f"{path}: expected {wanted}, found {path.name}")
-            self._he |= he
-            self._ihc |= ihc
-        self.names = tuple(self._he)
+                pairs.append((path, ihc[name]))
+        super().__init__(pairs)
+        self.names = tuple(he.stem for he, _ in pairs)
 
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def level(self, index: int) -> str:
-        """HER2 level of a pair, without reading its images."""
-        return self.names[index].rsplit("_", 1)[1]
-
-    def _read(self, index: int) -> PairSample:
-        name = self.names[index]
-        he, ihc = (Patch(read_rgb(files[name]), self.mpp, name) for files in (self._he, self._ihc))
+    def _read(self, key: tuple[Path, Path]) -> PairSample:
+        name = key[0].stem
+        he, ihc = (Patch(read_rgb(path), self.mpp, name) for path in key)
         if he.image.shape != ihc.image.shape:
             wanted, found = (f"{patch.image.shape[1]} x {patch.image.shape[0]}" for patch in (he, ihc))
-            raise ValueError(f"{self._ihc[name]}: expected {wanted} px like its H&E image, found {found}")
-        return PairSample(name, he, ihc, self.level(index))
+            raise ValueError(f"{key[1]}: expected {wanted} px like its H&E image, found {found}")
+        return PairSample(name, he, ihc, level=name.rsplit("_", 1)[1])

@@ -9,12 +9,11 @@ from ..imaging import Patch, read_rgb
 from .samples import KeypointSample, Reader, list_files, locate
 
 MPP = 0.5
-PATIENT = re.compile(r"TCGA-\w\w-\w{4}")
-LABELS = "_gt_class_coords.txt"
+PATIENT = re.compile(r"TCGA-\w\w-\w{4}")  # the first three parts of a TCGA barcode
 
 
 class BRCAM2C(Reader[KeypointSample]):
-    """Labelled images, sorted by name.
+    """Labelled images, sorted by name; the group of an image is its patient.
 
     Images have about 330 to 505 px at 0.5 microns per pixel (TCGA, 20x). Some nuclei are not annotated, so recall means
     more than precision. Abousamra et al., Multi-Class Cell Detection Using Spatial Context Representation, ICCV 2021,
@@ -33,32 +32,23 @@ class BRCAM2C(Reader[KeypointSample]):
 
     def __init__(self, root: str | Path, part: str | None = None) -> None:
         self.root = locate(root, ("images", "labels"))
-        self._images = list_files(self.root / "images", ".png")
+        images = list_files(self.root / "images", ".png")
         if part is not None:
             listing = self.root / f"brca_ds_{part}.txt"
             if not listing.is_file():
                 raise FileNotFoundError(f"{listing}: expected the list of the images of part {part!r}, found nothing")
             listed = {Path(line.strip()).name for line in listing.read_text("utf-8").splitlines()}
-            self._images = {name: path for name, path in self._images.items() if path.name in listed}
-        for name in self._images:
-            if not self._labels(name).is_file():
-                raise FileNotFoundError(f"{self._labels(name)}: expected the labels of {name}.png, found nothing")
+            images = {name: path for name, path in images.items() if path.name in listed}
+        pairs = [(path, self.root / "labels" / f"{name}_gt_class_coords.txt") for name, path in images.items()]
+        for image, labels in pairs:
+            if not labels.is_file():
+                raise FileNotFoundError(f"{labels}: expected the labels of {image.name}, found nothing")
+        super().__init__(pairs)
+        self.groups = tuple(found.group() if (found := PATIENT.match(name)) else name for name in images)
 
-    @property
-    def groups(self) -> tuple[str, ...]:
-        """Patient of each image: the first three parts of its TCGA barcode."""
-        found = {name: PATIENT.match(name) for name in self._images}
-        return tuple(match.group() if match else name for name, match in found.items())
-
-    def _labels(self, name: str) -> Path:
-        return self.root / "labels" / f"{name}{LABELS}"
-
-    def __len__(self) -> int:
-        return len(self._images)
-
-    def _read(self, index: int) -> KeypointSample:
-        name, path = list(self._images.items())[index]
-        patch, labels = Patch(read_rgb(path), MPP, name), self._labels(name)
+    def _read(self, key: tuple[Path, Path]) -> KeypointSample:
+        path, labels = key
+        patch = Patch(read_rgb(path), MPP, path.stem)
         try:
             table = np.array([line.split() for line in labels.read_text("utf-8").splitlines()], np.int64).reshape(-1, 3)
         except ValueError as error:

@@ -5,7 +5,6 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from ..io import reading, replacing
 from .sources import Source
@@ -25,82 +24,49 @@ def download(source: Source, root: str | Path, progress: bool = True) -> Path:
         The folder of the data set.
 
     Raises:
-        ValueError: a person has to get it (the message lists the steps), or as `fetch` and `unpack`.
-        OSError: as `fetch` and `unpack`.
+        ValueError: a person has to get it (the message lists the steps), or as `fetch` and `extract`.
+        OSError: as `fetch`.
     """
     folder, archive = source.folder(root), source.archive(root)
     if (source.unpack or not source.urls) and folder.is_dir() and any(folder.iterdir()):
         return folder  # unpacking is all or nothing, so the data set is complete
     if not source.urls and not (source.unpack and archive.is_file()):
         steps = "; ".join(f"({number}) {step}" for number, step in enumerate(source.steps(root), 1))
-        raise ValueError(
-            f"{folder}: expected files, found none, and this data set requires manual steps: {steps}. "
-            f"{source.what}; licence: {source.licence}"
-        )
-    for number, url in enumerate(source.urls):
-        target = archive if source.unpack else folder / PurePosixPath(url).name
-        fetch(url, target, source.checksum[number] if source.checksum else None, progress)
-    return unpack(archive, folder) if source.unpack else folder
+        about = f"this data set requires manual steps: {steps}. {source.what}; licence: {source.licence}"
+        raise ValueError(f"{folder}: expected files, found none, and {about}")
+    for url in source.urls:
+        fetch(url, archive if source.unpack else folder / PurePosixPath(url).name, progress)
+    if source.unpack:
+        with replacing(folder, folder=True) as temporary:
+            extract(archive, temporary)
+    return folder
 
 
-def fetch(url: str, path: str | Path, checksum: str | None = None, progress: bool = True) -> Path:
-    """Download a file to `path`, which appears when it is complete.
-
-    An existing `path` is kept, unless its checksum is wrong.
+def fetch(url: str, path: Path, progress: bool = True) -> None:
+    """Download a file to `path`, which appears when it is complete; an existing file is kept.
 
     Args:
         url: http or https.
         path: target; its folder is made.
-        checksum: published checksum, `sha256:...` or another algorithm of hashlib.
         progress: show a bar on stderr.
 
     Raises:
         OSError: the server or the connection failed, or the transfer ended early.
-        ValueError: the checksum is wrong, or the server sent a web page.
+        ValueError: the server sent a web page.
     """
     import pooch
 
-    path = Path(path)
     pooch.get_logger().setLevel("WARNING")
-
-    def transfer(url: str, output: str, pooch_: Any) -> None:
-        pooch.HTTPDownloader(progressbar=progress, timeout=60)(url, output, pooch_)
-        with open(output, "rb") as file:
-            if b"<html" in file.read(1024).lower():
-                raise ValueError(f"{url}: expected a file, found a web page (a form or a login); use a browser")
-
+    downloader = pooch.HTTPDownloader(progressbar=progress, timeout=60)
     try:
-        pooch.retrieve(url, checksum, path.name, path.parent, downloader=transfer)
+        pooch.retrieve(url, None, path.name, path.parent, downloader=downloader)
     except OSError as error:
         raise OSError(f"{url}: expected a complete download, found an error ({error})") from None
-    except ValueError as error:
-        raise ValueError(str(error) if url in str(error) else f"{url}: {error}") from None
-    return path
-
-
-def unpack(archive: str | Path, folder: str | Path) -> Path:
-    """Unpack a zip into a new folder, which appears when it is complete.
-
-    Args:
-        archive: the zip.
-        folder: the folder to make; it may exist if it is empty.
-
-    Returns:
-        `folder`.
-
-    Raises:
-        FileNotFoundError: there is no such archive.
-        FileExistsError: the folder is not empty.
-        ValueError: the archive is damaged, or a member would leave the folder.
-    """
-    archive, folder = Path(archive), Path(folder)
-    if not archive.is_file():
-        raise FileNotFoundError(f"{archive}: expected an archive, found nothing")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise FileExistsError(f"{folder}: expected an empty folder, found files; move them to unpack {archive}")
-    with replacing(folder, folder=True) as temporary:
-        extract(archive, temporary)
-    return folder
+    with path.open("rb") as file:
+        start = file.read(1024)
+    if b"<html" in start.lower():
+        path.unlink()
+        raise ValueError(f"{url}: expected a file, found a web page (a form or a login); use a browser")
 
 
 def extract(archive: Path, folder: Path, members: Sequence[str] | None = None) -> None:

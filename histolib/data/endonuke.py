@@ -1,7 +1,5 @@
 """Reader of EndoNuke: IHC tiles of 100 x 100 microns with one point per nucleus."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,6 +16,9 @@ logger = logging.getLogger(__name__)
 TILE_UM = 100.0
 TILE_PX = (200, 400)
 DISC_UM = 3.0  # radius of a small nucleus
+# Largest step between two ids of a run. In the published test set, ids of one run differ by at most 25, and two runs by
+# at least 161.
+RUN_GAP = 50
 
 
 class EndoNuke(Reader[KeypointSample]):
@@ -30,11 +31,15 @@ class EndoNuke(Reader[KeypointSample]):
     Args:
         root: folder that holds `dataset`, or `dataset` itself with `images/N.png` and
             `labels/<study>/<annotator>/N.txt`.
-        annotator: whose labels to read; None for all of the study, which may repeat tiles.
-        study: bulk, preliminary, hidden or posterior.
+        study: bulk, preliminary, hidden or posterior; if a tile has several annotators, it has several samples.
+
+    Attributes:
+        ids: tile id of each sample; `groups` has them as text.
+        annotators: who annotated tiles of the study.
+        unlabelled: ids of the tiles that have an image but no label.
 
     Raises:
-        FileNotFoundError: a folder, the annotator, or the image of a label is missing.
+        FileNotFoundError: a folder or the image of a label is missing.
         ValueError: a file name is not a tile id, or (on access) an image or a label file is damaged.
 
     >>> from tempfile import TemporaryDirectory
@@ -48,45 +53,29 @@ class EndoNuke(Reader[KeypointSample]):
     marker = "nuclear"
     types = {0: "stroma", 1: "epithelium", 2: "other"}  # noqa: RUF012 - a constant of the data set
 
-    def __init__(self, root: str | Path, annotator: str | None = None, study: str = "bulk") -> None:
+    def __init__(self, root: str | Path, study: str = "bulk") -> None:
         self.root = locate(root, ("images", "labels"), "dataset")
         self._images = _by_id(self.root / "images", ".png")
-        studies = self.studies(self.root)
-        if study not in studies:
-            raise FileNotFoundError(f"{self.root / 'labels'}: expected study {study!r}, found {_joined(studies)}")
-        folder = self.root / "labels" / study
-        everyone = _folders(folder)
-        if not everyone or annotator not in (None, *everyone):
-            wanted = "a folder for each annotator" if annotator is None else f"annotator {annotator!r}"
-            raise FileNotFoundError(f"{folder}: expected {wanted}, found {_joined(everyone)}")
-        self.annotators = tuple(everyone) if annotator is None else (annotator,)
-        labels = {(i, who): path for who in self.annotators for i, path in _by_id(folder / who, ".txt").items()}
-        orphans = [str(path) for (i, _), path in sorted(labels.items()) if i not in self._images]
+        folder, known = self.root / "labels" / study, ", ".join(self.studies(self.root))
+        if not folder.is_dir():
+            raise FileNotFoundError(f"{folder.parent}: expected study {study!r}, found {known or 'nothing'}")
+        self.annotators = tuple(_folders(folder))
+        if not self.annotators:
+            raise FileNotFoundError(f"{folder}: expected a folder for each annotator, found nothing")
+        self._labels = {(i, who): path for who in self.annotators for i, path in _by_id(folder / who, ".txt").items()}
+        super().__init__(sorted(self._labels))
+        orphans = [str(self._labels[key]) for key in self._keys if key[0] not in self._images]
         if orphans:
             raise FileNotFoundError(f"{self.root / 'images'}: expected an image for {shorten(orphans)}, found none")
-        self._labels = dict(sorted(labels.items()))
-        self._keys = tuple(self._labels)
+        self.ids = tuple(i for i, _ in self._keys)
+        self.groups = tuple(map(str, self.ids))
+        self.unlabelled = tuple(sorted(self._images.keys() - set(self.ids)))
         self._reported: set[str] = set()
 
     @staticmethod
     def studies(root: str | Path) -> list[str]:
         """Names of the studies below `root`, which is as for the constructor."""
         return _folders(locate(root, ("images", "labels"), "dataset") / "labels")
-
-    @property
-    def ids(self) -> tuple[int, ...]:
-        """Tile id of each sample."""
-        return tuple(i for i, _ in self._keys)
-
-    @property
-    def groups(self) -> tuple[str, ...]:
-        """Tile id of each sample, as a group of a split."""
-        return tuple(map(str, self.ids))
-
-    @property
-    def unlabelled(self) -> tuple[int, ...]:
-        """Ids of the tiles that have an image but no label."""
-        return tuple(sorted(self._images.keys() - set(self.ids)))
 
     def patch(self, tile: int) -> Patch:
         """Image of a tile, labelled or not."""
@@ -98,11 +87,8 @@ class EndoNuke(Reader[KeypointSample]):
             raise ValueError(f"{path}: expected a tile of {sides} px, found {width} x {height}")
         return Patch(image, TILE_UM / width, path.stem)
 
-    def __len__(self) -> int:
-        return len(self._keys)
-
-    def _read(self, index: int) -> KeypointSample:
-        key = tile, annotator = self._keys[index]
+    def _read(self, key: tuple[int, str]) -> KeypointSample:
+        tile, annotator = key
         patch = self.patch(tile)
         xy, types, problems = read_points(self._labels[key], patch.image.shape[1])
         for problem in sorted(set(problems) - self._reported):  # log each problem once, not on every access
@@ -112,29 +98,22 @@ class EndoNuke(Reader[KeypointSample]):
 
 
 class PointDiscs(InstanceReader):
-    """Keypoint samples with a disc around every point, to train a segmentation network on keypoints.
+    """Keypoint samples with a disc of radius `DISC_UM` around every point, to train a segmentation network on points.
 
     Args:
         tiles: a reader of keypoint samples with `groups` and `types`: EndoNuke or BRCAM2C. Its types are renumbered 1,
             2, ... in their order.
-        radius_um: radius of the discs, in microns; a pixel within two discs belongs to the nearest point.
     """
 
-    def __init__(self, tiles: EndoNuke | BRCAM2C, radius_um: float = DISC_UM) -> None:
-        self.tiles, self.radius_um = tiles, radius_um
+    def __init__(self, tiles: EndoNuke | BRCAM2C) -> None:
+        super().__init__(range(len(tiles)))
+        self.tiles, self.groups = tiles, tiles.groups
 
-    @property
-    def groups(self) -> tuple[str, ...]:
-        return self.tiles.groups
-
-    def __len__(self) -> int:
-        return len(self.tiles)
-
-    def _read(self, index: int) -> InstanceSample:
-        sample = self.tiles[index]
-        discs, kept = draw_discs(sample.xy, sample.patch.image.shape[:2], self.radius_um / sample.patch.mpp)
+    def _read(self, key: int) -> InstanceSample:
+        sample = self.tiles[key]
+        discs, kept = draw_discs(sample.xy, sample.patch.image.shape[:2], DISC_UM / sample.patch.mpp)
         types = np.searchsorted(list(self.tiles.types), sample.types[kept]) + 1
-        return InstanceSample(sample.patch, discs, types, "", self.groups[index])
+        return InstanceSample(sample.patch, discs, types, "", self.groups[key])
 
 
 def draw_discs(xy: np.ndarray, shape: tuple[int, int], radius_px: float | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -149,13 +128,9 @@ def draw_discs(xy: np.ndarray, shape: tuple[int, int], radius_px: float | np.nda
         int32 (H, W) of ids 1..M without gaps, and the index of the point of each disc, (M,). A point without pixels
         (outside the map, or a repeat of another point) has no disc.
     """
-    labels = np.zeros(shape, np.int64)
-    if len(xy):
-        rows, columns = np.indices(shape)
-        pixels = np.stack([columns, rows], axis=-1)
-        distance, nearest = cKDTree(xy).query(pixels, distance_upper_bound=np.max(radius_px))
-        labels = np.where(distance < radius_px, nearest + 1, 0)
-    discs, points = contiguous(labels)
+    pixels = np.moveaxis(np.indices(shape)[::-1], 0, -1)
+    distance, nearest = cKDTree(xy).query(pixels, distance_upper_bound=np.max(radius_px))
+    discs, points = contiguous(np.where(distance < radius_px, nearest + 1, 0))
     return discs, points - 1
 
 
@@ -174,7 +149,7 @@ def read_points(path: str | Path, size_px: int) -> tuple[np.ndarray, np.ndarray,
     Raises:
         ValueError: a line is not two finite numbers and a known class.
     """
-    seen: dict[tuple[float, float, int], int] = {}
+    seen: dict[tuple[float, float, int], int] = {}  # point -> line
     problems = []
     try:
         lines = Path(path).read_text("utf-8").splitlines()
@@ -187,31 +162,10 @@ def read_points(path: str | Path, size_px: int) -> tuple[np.ndarray, np.ndarray,
         x, y, kind = point = _parse(line, where)
         if not (-0.5 <= x < size_px - 0.5 and -0.5 <= y < size_px - 0.5):
             problems.append(f"{where}: point ({x:g}, {y:g}) is outside the tile of {size_px} px, dropped")
-        elif point in seen:
+        elif seen.setdefault(point, number) != number:
             problems.append(f"{where}: point ({x:g}, {y:g}) of class {kind} repeats line {seen[point]}, dropped")
-        else:
-            seen[point] = number
     points = np.array(list(seen), dtype=np.float64).reshape(-1, 3)
     return points[:, :2], points[:, 2].astype(np.int64), tuple(problems)
-
-
-def id_runs(ids: Iterable[int], gap: int = 50) -> list[list[int]]:
-    """Split tile ids into runs of close ids, the best available proxy for slides.
-
-    Args:
-        ids: tile ids in any order; repeats count once.
-        gap: largest step between two ids of a run. In EndoNuke's published test set, ids of one run differ by at most
-            25, and two runs by at least 161.
-
-    >>> id_runs([946, 321, 322, 330, 945])
-    [[321, 322, 330], [945, 946]]
-    """
-    runs: list[list[int]] = []
-    for i in sorted(set(ids)):
-        if not runs or i - runs[-1][-1] > gap:
-            runs.append([])
-        runs[-1].append(i)
-    return runs
 
 
 def _parse(line: str, where: str) -> tuple[float, float, int]:
@@ -226,6 +180,17 @@ def _parse(line: str, where: str) -> tuple[float, float, int]:
     return point
 
 
+def id_runs(ids: Iterable[int]) -> list[list[int]]:
+    """Split tile ids, in any order, into runs of close ids, the best available proxy for slides.
+
+    >>> id_runs([946, 321, 322, 330, 945])
+    [[321, 322, 330], [945, 946]]
+    """
+    unique = np.unique(np.array(list(ids), np.int64))
+    runs = np.split(unique, np.flatnonzero(np.diff(unique) > RUN_GAP) + 1)
+    return [run.tolist() for run in runs if len(run)]
+
+
 def _by_id(folder: Path, suffix: str) -> dict[int, Path]:
     files = list_files(folder, suffix)
     for stem, path in files.items():
@@ -236,7 +201,3 @@ def _by_id(folder: Path, suffix: str) -> dict[int, Path]:
 
 def _folders(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-
-
-def _joined(names: list[str]) -> str:
-    return ", ".join(names) or "nothing"

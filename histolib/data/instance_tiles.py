@@ -11,18 +11,18 @@ from ..imaging import Patch, read_rgb
 from ..io import reading
 from .samples import InstanceReader, InstanceSample, contiguous, list_files, locate, shorten
 
+MPP = 0.25  # microns per pixel
 # Position (top, left) of tile k in its CoNSeP image: a grid of 256 px, then the strips that end at pixel 1000.
 GRID, LAST, SIDE, TILE_PX = (0, 256, 512), 744, 1000, 256
 ORIGINS = (*((y, x) for y in GRID for x in GRID), *((LAST, x) for x in GRID), *((y, LAST) for y in GRID), (LAST, LAST))
 
 
 class InstanceTiles(InstanceReader):
-    """Tiles sorted by name; the group of `train_10_003` is `train_10`.
+    """Tiles of 0.25 microns per pixel, sorted by name; the group of `train_10_003` is `train_10`.
 
     Args:
         root: folder with `images/*.{png,jpg}`, `labels/*.png` (ids, 8 or 16 bits, 0 is background) and `types.json`,
             which holds `{tile: {id: type}}`.
-        mpp: microns per pixel of the tiles.
 
     Raises:
         FileNotFoundError: a folder, `types.json`, or the image, label or types of a tile is missing.
@@ -32,63 +32,58 @@ class InstanceTiles(InstanceReader):
 
     types = {1: "miscellaneous", 2: "inflammatory", 3: "epithelial", 4: "spindle-shaped"}  # noqa: RUF012 - a constant
 
-    def __init__(self, root: str | Path, mpp: float = 0.25) -> None:
-        self.root, self.mpp = locate(root, ("images", "labels", "types.json"), "consep_tiles"), mpp
-        self._images = list_files(self.root / "images", ".png", ".jpg", ".jpeg")
-        self._labels = list_files(self.root / "labels", ".png")
-        self._types = _read_types(self.root / "types.json")
-        tiles = self._images.keys() | self._labels.keys() | self._types.keys()
-        _complete(self.root, "an image for every tile", tiles, self._images)
-        _complete(self.root, "a label for every tile", tiles, self._labels)
-        _complete(self.root, "an entry in types.json for every tile", tiles, self._types)
-        self.names = tuple(self._images)
+    def __init__(self, root: str | Path) -> None:
+        root = locate(root, ("images", "labels", "types.json"), "consep_tiles")
+        images = list_files(root / "images", ".png", ".jpg", ".jpeg")
+        labels, types = list_files(root / "labels", ".png"), _read_types(root / "types.json")
+        tiles = images.keys() | labels.keys() | types.keys()
+        for part, found in (("an image", images), ("a label", labels), ("an entry in types.json", types)):
+            _complete(root, f"{part} for every tile", tiles, found)
+        super().__init__(images)
+        self.root = root
+        self.groups = tuple(name.rpartition("_")[0] or name for name in images)
+        self._parts = {name: (images[name], labels[name], types[name]) for name in images}
 
-    @property
-    def groups(self) -> tuple[str, ...]:
-        return tuple(name.rpartition("_")[0] or name for name in self.names)
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def _read(self, index: int) -> InstanceSample:
-        image, labels, types = self.raw(self.names[index])
-        instances, ids = contiguous(labels)
-        kinds = np.array([types[int(i)] for i in ids], dtype=np.int64)
-        return InstanceSample(Patch(image, self.mpp, self.names[index]), instances, kinds, "", self.groups[index])
+    def _read(self, key: str) -> InstanceSample:
+        return _sample(key, key.rpartition("_")[0] or key, *self.raw(key))
 
     def raw(self, name: str) -> tuple[np.ndarray, np.ndarray, dict[int, int]]:
         """Image (H, W, 3) of a tile, ids as in the file (H, W), and the type of each id."""
-        image, labels, types = read_rgb(self._images[name]), _read_ids(self._labels[name]), self._types[name]
-        path, differing = self._labels[name], sorted(set(np.unique(labels).tolist()) - {0} ^ types.keys())
+        picture, path, types = self._parts[name]
+        image, labels = read_rgb(picture), _read_ids(path)
         if image.shape[:2] != labels.shape:
             raise ValueError(f"{path}: expected {image.shape[:2]} px like its image, found {labels.shape}")
+        differing = sorted(set(np.unique(labels).tolist()) - {0} ^ types.keys())
         if differing:
             found = f"ids {shorten(list(map(str, differing)))} in only one of them"
             raise ValueError(f"{path}: expected the same ids as in types.json, found {found}")
         return image, labels, types
 
 
-class _ConsepImages(InstanceTiles):
+class _ConsepImages(InstanceReader):
     def __init__(self, root: str | Path) -> None:
-        super().__init__(root)
-        tiles, self.names = self.names, tuple(dict.fromkeys(name.rpartition("_")[0] for name in self.names))
-        wanted = {tile for name in self.names for tile in _tiles_of(name)}
-        _complete(self.root, f"{len(ORIGINS)} tiles of every image", wanted, tiles)
+        self._tiles = InstanceTiles(root)
+        self.groups = tuple(dict.fromkeys(self._tiles.groups))
+        super().__init__([f"{image}_{k:03d}" for k in range(len(ORIGINS))] for image in self.groups)
+        wanted = set().union(*self._keys)
+        _complete(self._tiles.root, f"{len(ORIGINS)} tiles of every image", wanted, self._tiles._keys)
 
-    @property
-    def groups(self) -> tuple[str, ...]:
-        return self.names
-
-    def raw(self, name: str) -> tuple[np.ndarray, np.ndarray, dict[int, int]]:
-        read = super().raw
-        images, labels, tables = zip(*(read(tile) for tile in _tiles_of(name)), strict=True)
+    def _read(self, key: list[str]) -> InstanceSample:
+        images, labels, tables = zip(*map(self._tiles.raw, key), strict=True)
         types: dict[int, int] = {}
-        for tile, table in zip(_tiles_of(name), tables, strict=True):
+        for tile, table in zip(key, tables, strict=True):
             differ = [str(i) for i, kind in table.items() if types.setdefault(i, kind) != kind]
             if differ:
                 found = f"others for ids {shorten(differ)}"
                 raise ValueError(f"{tile}: expected the same types as in its neighbours, found {found}")
-        return stitch(images), stitch(labels), types
+        name = key[0].rpartition("_")[0]
+        return _sample(name, name, stitch(images), stitch(labels), types)
+
+
+def _sample(name: str, group: str, image: np.ndarray, labels: np.ndarray, types: dict[int, int]) -> InstanceSample:
+    instances, ids = contiguous(labels)
+    kinds = np.array([types[i] for i in ids.tolist()], dtype=np.int64)
+    return InstanceSample(Patch(image, MPP, name), instances, kinds, "", group)
 
 
 def consep_images(root: str | Path) -> InstanceReader:
@@ -136,10 +131,6 @@ def _complete(root: Path, expected: str, wanted: set[str], found: Iterable[str])
     missing = sorted(wanted.difference(found))
     if missing:
         raise FileNotFoundError(f"{root}: expected {expected}, missing {shorten(missing)}")
-
-
-def _tiles_of(image: str) -> list[str]:
-    return [f"{image}_{k:03d}" for k in range(len(ORIGINS))]
 
 
 def _read_ids(path: Path) -> np.ndarray:

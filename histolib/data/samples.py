@@ -1,17 +1,16 @@
 """Typed samples and the base classes of all readers."""
 
-import operator
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar, overload
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ..imaging import Patch
 
-T = TypeVar("T")
+T = TypeVar("T", covariant=True)
 NAMED = 5  # names that an error message lists before it counts the rest
 
 
@@ -61,11 +60,6 @@ class InstanceSample:
             raise ValueError(f"{name}: expected {self.instances.max()} types of nuclei, found {len(self.types)}")
 
     @property
-    def type_map(self) -> np.ndarray:
-        """Type of the nucleus at every pixel: uint8 (H, W), 0 is background."""
-        return np.concatenate([[0], self.types]).astype(np.uint8)[self.instances]
-
-    @property
     def xy(self) -> np.ndarray:
         """Centroids in pixels: float64 (K, 2)."""
         rows, columns = np.nonzero(self.instances)
@@ -93,36 +87,34 @@ class KeypointSample:
     problems: tuple[str, ...]
 
 
-class Reader(Sequence[T], ABC, Generic[T]):
-    """A data set on disk as a sequence: opening is cheap, each sample is read on access."""
+class Reader(Sequence[T]):
+    """A data set on disk as a sequence: opening is cheap, each sample is read on access.
+
+    Args:
+        keys: key of each sample, such as its file name; `_read` turns a key into a sample.
+    """
+
+    def __init__(self, keys: Iterable[Any]) -> None:
+        self._keys = tuple(keys)
 
     @abstractmethod
-    def __len__(self) -> int: ...
+    def _read(self, key: Any) -> T: ...
 
-    @abstractmethod
-    def _read(self, index: int) -> T:
-        """Read the sample at an index in [0, len)."""
+    def __len__(self) -> int:
+        return len(self._keys)
 
-    @overload
-    def __getitem__(self, index: int) -> T: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[T]: ...
-    def __getitem__(self, index: int | slice) -> T | list[T]:
+    def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
-            return [self._read(i) for i in range(*index.indices(len(self)))]
-        position = operator.index(index)
-        if not -len(self) <= position < len(self):
-            raise IndexError(f"{type(self).__name__}: expected an index below {len(self)}, found {position}")
-        return self._read(position % len(self))
+            return [self._read(key) for key in self._keys[index]]
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"{type(self).__name__}: expected an index below {len(self)}, found {index}")
+        return self._read(self._keys[index])
 
 
 class InstanceReader(Reader[InstanceSample]):
-    """A data set of outlined nuclei that can be split without reading images."""
+    """A data set of outlined nuclei that can be split without reading images; `groups` holds the group of each."""
 
-    @property
-    @abstractmethod
-    def groups(self) -> tuple[str, ...]:
-        """Group of each sample."""
+    groups: tuple[str, ...]
 
 
 def locate(root: str | Path, needs: Sequence[str], *children: str) -> Path:

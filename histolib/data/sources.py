@@ -19,7 +19,6 @@ class Source:
         licence: licence of the data or weights.
         citation: what to cite.
         size: size on disk in words, None if unpublished.
-        checksum: `algorithm:hex` of each file of `urls`, None if unpublished.
         unpack: whether the download is an archive to unpack.
     """
 
@@ -31,7 +30,6 @@ class Source:
     licence: str
     citation: str
     size: str | None
-    checksum: list[str] | None
     unpack: bool
 
     def folder(self, root: str | Path) -> Path:

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 from ..io import reading
@@ -15,18 +16,12 @@ class Subset(InstanceReader):
     """Some samples of a data set, read on access."""
 
     def __init__(self, samples: InstanceReader, positions: Sequence[int]) -> None:
-        self.samples, self.positions = samples, tuple(positions)
+        super().__init__(positions)
+        self.samples = samples
+        self.groups = tuple(samples.groups[position] for position in positions)
 
-    @property
-    def groups(self) -> tuple[str, ...]:
-        groups = self.samples.groups
-        return tuple(groups[position] for position in self.positions)
-
-    def __len__(self) -> int:
-        return len(self.positions)
-
-    def _read(self, index: int) -> InstanceSample:
-        return self.samples[self.positions[index]]
+    def _read(self, key: int) -> InstanceSample:
+        return self.samples[key]
 
 
 def in_groups(samples: InstanceReader, groups: Collection[str]) -> Subset:
@@ -97,21 +92,19 @@ def split_ids(ids: Sequence[int], split: Mapping[str, Collection[str]]) -> dict[
     >>> split_ids([321, 322, 945, 946], {"train": ["321-330"], "test": ["945-946"]})
     {'train': [0, 1], 'test': [2, 3]}
     """
-    parts: dict[str, list[int]] = {part: [] for part in split}
-    taken: dict[int, str] = {}
-    for part, block in ((part, block) for part, blocks in split.items() for block in blocks):
+    block_of: dict[int, str] = {}
+    for block in chain.from_iterable(split.values()):
         if not _block(block):
             raise ValueError(f"expected blocks of ids such as 321-784, found {block!r}")
         found = [position for position, i in enumerate(ids) if i in _block(block)]
         if not found:
             raise ValueError(f"expected samples with ids {block}, found none in {min(ids)}-{max(ids)}")
-        shared = sorted(taken.keys() & found)
+        shared = sorted(block_of.keys() & found)
         if shared:
-            both = f"{taken[shared[0]]} and {block}"
+            both = f"{block_of[shared[0]]} and {block}"
             raise ValueError(f"expected every id in one block, found {ids[shared[0]]} in {both}")
-        taken |= dict.fromkeys(found, block)
-        parts[part] = sorted(parts[part] + found)
-    return parts
+        block_of |= dict.fromkeys(found, block)
+    return {part: [i for i in sorted(block_of) if block_of[i] in blocks] for part, blocks in split.items()}
 
 
 def read_split(path: str | Path) -> dict[str, tuple[str, ...]]:

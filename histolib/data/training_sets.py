@@ -1,11 +1,11 @@
 """Training data of one stain or of outlined nuclei, opened by folder and split by slide, run, image or fold."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ..imaging import Patch
 from .bci import BCI
@@ -26,15 +26,11 @@ class Patches(Reader[Patch]):
     """
 
     def __init__(self, samples: Sequence[Any], positions: Sequence[int] | None = None, stain: str = "patch") -> None:
+        super().__init__(range(len(samples)) if positions is None else positions)
         self.samples, self.stain = samples, stain
-        self.positions = range(len(samples)) if positions is None else positions
 
-    def __len__(self) -> int:
-        return len(self.positions)
-
-    def _read(self, index: int) -> Patch:
-        patch: Patch = getattr(self.samples[self.positions[index]], self.stain)
-        return patch
+    def _read(self, key: int) -> Patch:
+        return getattr(self.samples[key], self.stain)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,14 +111,13 @@ def open_stain(root: str | Path, stain: str, split: str | Path | None = None) ->
     return StainSet(Patches(tiles, places["train"]), validation, parts["train"] + parts["val"], description)
 
 
-def split_runs(ids: Sequence[int], held_out: float = 1 / 3) -> tuple[list[int], list[int]]:
+def split_runs(ids: Sequence[int]) -> tuple[list[int], list[int]]:
     """Split tiles between runs of ids, the best available proxy for slides.
 
-    The last runs are held out: `held_out` of the runs, rounded down, but at least one.
+    A third of the runs, rounded down, but at least one, is held out: the last ones.
 
     Args:
         ids: id of each tile; repeats stay together.
-        held_out: fraction of the runs to test on.
 
     Returns:
         Positions in `ids` to train on and to test on.
@@ -133,9 +128,8 @@ def split_runs(ids: Sequence[int], held_out: float = 1 / 3) -> tuple[list[int], 
     runs = id_runs(ids)
     if len(runs) < 2:
         raise ValueError(f"split_runs: expected tiles of at least two runs, found one run of {len(ids)} tiles")
-    held = {tile for run in runs[-max(1, int(held_out * len(runs))) :] for tile in run}
-    train, test = ([i for i, tile in enumerate(ids) if (tile in held) == wanted] for wanted in (False, True))
-    return train, test
+    held = np.isin(ids, np.concatenate(runs[-max(1, len(runs) // 3) :]))
+    return np.flatnonzero(~held).tolist(), np.flatnonzero(held).tolist()
 
 
 def training_groups(samples: InstanceReader) -> tuple[str, ...]:

@@ -1,23 +1,18 @@
 """Check of a data set: open every file through its reader and collect problems."""
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
+from logging.handlers import BufferingHandler
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from .bci import BCI
-from .endonuke import EndoNuke
-from .instance_tiles import InstanceTiles
-from .pannuke import PanNuke
-from .samples import Reader
+from . import BCI, EndoNuke, InstanceTiles, PanNuke
 
-READERS: dict[str, Callable[[Path], Reader[Any]]] = {
-    "bci": BCI, "pannuke": PanNuke, "endonuke": EndoNuke, "consep": InstanceTiles,
-}  # fmt: skip
+READERS: dict[str, Any] = {"bci": BCI, "pannuke": PanNuke, "endonuke": EndoNuke, "consep": InstanceTiles}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +48,22 @@ def verify(name: str, folder: str | Path, progress: bool = True) -> Verification
         except (ValueError, OSError) as error:
             problems.append(str(error))
 
-    with _collected_warnings() as warnings:
+    # The warnings of the readers are collected instead of shown.
+    logger, collected = logging.getLogger("histolib.data"), BufferingHandler(sys.maxsize)
+    logger.addHandler(collected)
+    logger.propagate = False
+    try:
         for reader in check(open_readers, name, folder) or []:
             for index in tqdm(range(len(reader)), desc=name, disable=not progress):
                 sample = check(reader.__getitem__, index)
                 nuclei += [len(getattr(sample, "types", ()))] if sample else []
             for tile in tqdm(getattr(reader, "unlabelled", ()), desc=f"{name}, no labels", disable=not progress):
                 check(reader.patch, tile)
-    return Verification(len(nuclei), sum(nuclei), tuple(dict.fromkeys(problems)), tuple(dict.fromkeys(warnings)))
+    finally:
+        logger.removeHandler(collected)
+        logger.propagate = True
+    warnings = dict.fromkeys(record.getMessage() for record in collected.buffer)
+    return Verification(len(nuclei), sum(nuclei), tuple(dict.fromkeys(problems)), tuple(warnings))
 
 
 def open_readers(name: str, folder: str | Path) -> list[Any]:
@@ -73,18 +76,3 @@ def open_readers(name: str, folder: str | Path) -> list[Any]:
 def find_folders(name: str, root: Path) -> list[Path]:
     """Folders of a data set below the data folder `root` that are not empty: the set itself and its phantom."""
     return [folder for folder in (root / name, root / "phantom" / name) if folder.is_dir() and any(folder.iterdir())]
-
-
-@contextmanager
-def _collected_warnings() -> Iterator[list[str]]:
-    """Collect the warnings of the readers instead of showing them."""
-    messages: list[str] = []
-    logger, handler = logging.getLogger("histolib.data"), logging.Handler(logging.WARNING)
-    handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]
-    propagate, logger.propagate = logger.propagate, False
-    logger.addHandler(handler)
-    try:
-        yield messages
-    finally:
-        logger.removeHandler(handler)
-        logger.propagate = propagate

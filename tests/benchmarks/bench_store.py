@@ -21,7 +21,7 @@ from histolib.data import PanNuke
 from histolib.data.phantom import write_pannuke
 
 DRAWN = 24
-OURS = "from histolib.data.prepare import prepare_pannuke; prepare_pannuke(sys.argv[1])"
+OURS = "from histolib.data.pannuke import prepare_pannuke; prepare_pannuke(sys.argv[1])"
 AT_ONCE = """
 import zipfile
 from pathlib import Path

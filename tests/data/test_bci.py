@@ -36,7 +36,7 @@ def test_pairs_come_in_order_and_damaged_ones_are_errors_on_access(root):
     assert first.he.image.shape == first.ihc.image.shape == (4, 6, 3)
     assert (first.he.image[0, 0, 0], first.ihc.image[0, 0, 0]) == (10, 11)
     assert first.he.mpp == first.ihc.mpp == 0.46
-    with pytest.raises(ValueError, match="split train or test, found 'val'"):
+    with pytest.raises(FileNotFoundError, match="val: expected a folder, found nothing"):
         BCI(root, "val")
     write(root / "IHC/train/00000_train_0.png", size=(5, 4))
     pairs = BCI(root)

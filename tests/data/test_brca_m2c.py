@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from histolib.data import BRCAM2C, PointDiscs
+from histolib.data import BRCAM2C
+from histolib.data.endonuke import PointDiscs
 
 NAMES = ("TCGA-A7-A0D9-01Z-00-DX2_1_1_10_10_0.98", "TCGA-A7-A0D9-01Z-00-DX2_2_2_10_10_0.98", "TCGA-B6-A0RS-01Z_3")
 

@@ -5,7 +5,6 @@ import pytest
 from PIL import Image
 
 from histolib.data import BCI, EndoNuke, PanNuke, phantom
-from histolib.data.pannuke import TISSUES
 from histolib.metrics.points import PointCounts, count_points
 from histolib.nuclei import detect_log
 
@@ -22,7 +21,7 @@ def test_the_readers_find_what_was_drawn_and_the_detector_as_much_as_on_real_til
     assert {pair.level for pair in pairs} == {"0", "1+", "2+"}
     assert {patch.image.shape for pair in pairs for patch in (pair.he, pair.ihc)} == {(96, 96, 3)}
     patches = PanNuke(sets["pannuke"])
-    assert (len(patches), set(patches.tissues) <= set(TISSUES)) == (15, True)
+    assert (len(patches), len(set(patches.tissues)) > 1) == (15, True)
     assert len({patches[i].patch.image.tobytes() for i in (0, 5, 10)}) == 3
     masks = np.load(sets["pannuke"] / "Fold 1/masks/fold1/masks.npy")
     assert np.array_equal(masks[..., 5], masks[..., :5].sum(-1) == 0)

@@ -16,21 +16,18 @@ COMMITTED = sorted((Path(__file__).parents[2] / "data/splits").glob("*.json"))
 class Five(InstanceReader):
     groups = ("a", "b", "a", "c", "b")
 
-    def __len__(self):
-        return 5
-
     def _read(self, index):
         image = np.full((2, 2, 3), index, np.uint8)
         return InstanceSample(Patch(image, 0.25, str(index)), np.zeros((2, 2), int), np.zeros(0, int), "", "")
 
 
 def test_groups_stay_together_and_official_folds_test_each_tile_once():
-    subset = in_groups(Five(), ["b", "c"])
+    subset = in_groups(Five(range(5)), ["b", "c"])
     assert [sample.patch.name for sample in subset] == ["1", "3", "4"]
     assert subset.groups == ("b", "c", "b")
-    assert len(in_groups(Five(), [])) == 0
+    assert len(in_groups(Five(range(5)), [])) == 0
     with pytest.raises(ValueError, match="expected groups out of a, b, c, found no d"):
-        in_groups(Five(), ["a", "d"])
+        in_groups(Five(range(5)), ["a", "d"])
     parts = split_ids([3, 3, 5, 9, 20, 21], {"train": ["20-21", "1-3"], "val": ["4-9"], "test": []})
     assert parts == {"train": [0, 1, 4, 5], "val": [2, 3], "test": []}
     splits = [read_split(path) for path in COMMITTED if path.stem.startswith("pannuke")]

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from histolib.data import EndoNuke, PanNuke, Patches, PointDiscs, open_stain, split_runs
+from histolib.data import EndoNuke, PanNuke, Patches, open_stain, split_runs
+from histolib.data.endonuke import PointDiscs
 from histolib.data.training_sets import open_outlined, training_groups
 from histolib.imaging import Patch
 

@@ -18,14 +18,14 @@ def test_pannuke_is_read_to_its_last_row_and_logs_are_collected(tmp_path, capsys
     for kind, channels in (("images", 3), ("masks", 6)):
         (fold / kind / "fold2").mkdir(parents=True)
         array = np.zeros((2, 256, 256, channels))
-        array[0, :3, :3, 0] = 1
+        array[0, :3, :3, 0] = array[0, 0, 0, 1] = array[0, 0, 0, 2] = 1
         array[1, 0, 0, 0] = -1
         np.save(fold / kind / "fold2" / f"{kind}.npy", array)
-    np.save(fold / "images" / "fold2" / "types.npy", np.array(["Breast", "Snout"]))
+    np.save(fold / "images" / "fold2" / "types.npy", np.array(["Breast", "Skin"]))
     result = verify("pannuke", tmp_path, progress=False)
-    assert (result.samples, result.nuclei) == (1, 1)
+    assert (result.samples, result.nuclei) == (1, 2)
     assert "images.npy: expected 0 to 255 in row 1" in result.problems[0]
-    assert "found Snout" in result.warnings[0]
+    assert "in row 0, 1 nuclei are hidden by nuclei of other types" in result.warnings[0]
     assert capsys.readouterr() == ("", "")
 
 

@@ -86,27 +86,22 @@ def write_pannuke(root: str | Path, per_fold: int, seed: int = 0) -> Path:
 
 def _write_folds(folder: Path, per_fold: int, seed: int) -> None:
     for fold in (1, 2, 3):
-        paths = [folder / member for member in members(fold)]
-        for path in paths[:2]:
-            path.parent.mkdir(parents=True)
-        images, masks = (
-            np.lib.format.open_memmap(path, mode="w+", dtype=np.float64, shape=(per_fold, *shape))
-            for path, shape in zip(paths, (IMAGE, MASKS), strict=False)
-        )
+        image_file, mask_file, tissue_file = (folder / member for member in members(fold))
+        image_file.parent.mkdir(parents=True)
+        mask_file.parent.mkdir(parents=True)
+        images = np.lib.format.open_memmap(image_file, "w+", np.float64, (per_fold, *IMAGE))
+        masks = np.lib.format.open_memmap(mask_file, "w+", np.float64, (per_fold, *MASKS))
         tissues = []
         for i in range(per_fold):
-            slide, tile = divmod(i, TILES_A_SLIDE)
-            where = FIRST_SLIDE * fold + slide, tile
-            planes, truth, style, noise = prepare(seed, IMAGE[0], PanNuke.mpp, "nuclear", *where)
-            tissues.append(style.tissue)
-            images[i] = render_he(planes, style, PanNuke.mpp, noise)
+            slide, number = divmod(i, TILES_A_SLIDE)
+            tile, rng = prepare(seed, IMAGE[0], PanNuke.mpp, "nuclear", FIRST_SLIDE * fold + slide, number)
+            tissues.append(tile.style.tissue)
+            images[i] = render_he(tile, rng)
             for channel in range(5):
-                of_type = truth.types == channel + 1
-                masks[i, ..., channel] = np.r_[0, np.cumsum(of_type) * of_type][truth.instances]
-            masks[i, ..., 5] = truth.instances == 0
-        images.flush()
-        masks.flush()
-        np.save(paths[2], np.array(tissues, dtype=str))
+                of_type = tile.types == channel + 1
+                masks[i, ..., channel] = np.r_[0, np.cumsum(of_type) * of_type][tile.instances]
+            masks[i, ..., 5] = tile.instances == 0
+        np.save(tissue_file, np.array(tissues, dtype=str))
 
 
 def write_endonuke(root: str | Path, runs: Sequence[int], seed: int = 0) -> Path:
@@ -129,19 +124,19 @@ def _write_runs(folder: Path, runs: Sequence[int], seed: int) -> None:
     images, labels = folder / "dataset" / "images", folder / "dataset" / "labels" / "bulk" / "phantom"
     images.mkdir(parents=True)
     labels.mkdir(parents=True)
-    places = [(run, tile) for run, tiles in enumerate(runs) for tile in range(tiles)]
-    for count, (run, tile) in enumerate(places):
+    places = [(run, number) for run, tiles in enumerate(runs) for number in range(tiles)]
+    for count, (run, number) in enumerate(places):
         size_px, mpp = ENDONUKE_SIZES[count % LARGE_EVERY == LARGE_EVERY // 2]
-        planes, truth, style, noise = prepare(seed, size_px, mpp, "nuclear", run, tile, "Uterus")
-        image = np.dstack([render_ihc(planes, style, mpp, noise), np.full((size_px, size_px), 255, np.uint8)])
+        tile, rng = prepare(seed, size_px, mpp, "nuclear", run, number, "Uterus")
+        image = np.dstack([render_ihc(tile, rng), np.full((size_px, size_px), 255, np.uint8)])
         if count % TORN_EVERY == TORN_EVERY - 1:
             image[round(0.62 * size_px) :] = 0
-        xy = np.rint(truth.xy).astype(int)
+        xy = np.rint(tile.xy).astype(int)
         seen = image[xy[:, 1], xy[:, 0], 3] > 0
-        points = np.column_stack([xy, ENDONUKE_CLASS[truth.types]])[seen]
-        number = RUN_STEP * (run + 1) + tile
-        Image.fromarray(image).save(images / f"{number}.png")
-        (labels / f"{number}.txt").write_text("".join(f"{x} {y} {c}\n" for x, y, c in points))
+        points = np.column_stack([xy, ENDONUKE_CLASS[tile.types]])[seen]
+        name = RUN_STEP * (run + 1) + number
+        Image.fromarray(image).save(images / f"{name}.png")
+        (labels / f"{name}.txt").write_text("".join(f"{x} {y} {c}\n" for x, y, c in points))
 
 
 def write_all(

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...imaging import Patch
-from .render import Planes, Truth, rasterise, render_he, render_ihc
-from .settings import ARCHITECTURES, MARKERS, Style, draw_style
+from .render import Raster, rasterise, render_he, render_ihc
+from .settings import ARCHITECTURES, MARKERS, draw_style
 from .tissue import lay_out
 
 
@@ -61,28 +61,26 @@ def draw(
     >>> tile.ihc.size_um, tile.instances.shape, len(tile.xy) == len(tile.types)
     ((50.0, 50.0), (100, 100), True)
     """
-    planes, truth, style, noise = prepare(seed, size_px, mpp, marker, slide, tile, tissue, level)
+    raster, rng = prepare(seed, size_px, mpp, marker, slide, tile, tissue, level)
     name = f"phantom_{seed}_{slide}_{tile}"
-    he = Patch(render_he(planes, style, mpp, noise), mpp, f"{name}_he")
-    ihc = Patch(render_ihc(planes, style, mpp, noise), mpp, f"{name}_ihc")
-    return PhantomSample(he, ihc, *truth, style.tissue, style.level)
+    he = Patch(render_he(raster, rng), mpp, f"{name}_he")
+    ihc = Patch(render_ihc(raster, rng), mpp, f"{name}_ihc")
+    truth = raster.instances, raster.types, raster.xy, raster.grade
+    return PhantomSample(he, ihc, *truth, raster.style.tissue, raster.style.level)
 
 
 def prepare(
     seed: int, size_px: int, mpp: float, marker: str, slide: int, tile: int, tissue: str | None = None,
     level: int | None = None,
-) -> tuple[Planes, Truth, Style, np.random.Generator]:  # fmt: skip
-    """Layout and style of a tile without its images, for writers of one stain; the generator is for image noise."""
+) -> tuple[Raster, np.random.Generator]:  # fmt: skip
+    """A tile without its images, for writers of one stain, and the generator of image noise; arguments as `draw`."""
     tissues, levels = (None, *ARCHITECTURES), (None, 0, 1, 2, 3)
     for what, value, known in (("marker", marker, MARKERS), ("tissue", tissue, tissues), ("level", level, levels)):
         if value not in known:
             raise ValueError(f"phantom: expected {what} to be one of {', '.join(map(str, known))}, found {value!r}")
-    if min(seed, slide, tile) < 0 or size_px < 8 or not (np.isfinite(mpp) and mpp > 0):
-        raise ValueError(
-            "phantom: expected seed, slide, tile >= 0, size_px >= 8 and mpp > 0, "
-            f"found {seed}, {slide}, {tile}, {size_px} and {mpp}"
-        )
+    if min(seed, slide, tile) < 0 or size_px < 8 or not 0 < mpp < np.inf:
+        found = f"{seed}, {slide}, {tile}, {size_px} and {mpp}"
+        raise ValueError(f"phantom: expected seed, slide, tile >= 0, size_px >= 8 and mpp > 0, found {found}")
     style = draw_style(np.random.default_rng([seed, slide]), marker, tissue, level)
     scene = lay_out(np.random.default_rng([seed, slide, 1, tile]), style, size_px * mpp)
-    planes, truth = rasterise(scene, style, size_px, mpp, marker)
-    return planes, truth, style, np.random.default_rng([seed, slide, 2, tile])
+    return rasterise(scene, style, size_px, mpp, marker), np.random.default_rng([seed, slide, 2, tile])

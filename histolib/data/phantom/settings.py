@@ -77,7 +77,7 @@ class Style(SimpleNamespace):
     """Properties that all tiles of a slide share: tissue, staining, section and scanner.
 
     Attributes:
-        tissue: key of `ARCHITECTURES`.
+        tissue, plan: key of `ARCHITECTURES`, and its value.
         malignant: chance that a gland is neoplastic.
         crowding: factor on the density of nuclei.
         thickness: relative thickness of the section; scales every density.
@@ -118,15 +118,17 @@ def draw_style(rng: np.random.Generator, marker: str, tissue: str | None = None,
         shifted = np.maximum(np.array(vector) + HUE_JITTER[name in ("dab", "blush")] * rng.standard_normal(3), 0.03)
         vectors[name] = (shifted / np.linalg.norm(shifted)).astype(np.float32)
     share = rng.random()
-    low, high = LATENT_HORMONE if ARCHITECTURES[tissue].hormone else LATENT_NUCLEAR
+    plan = ARCHITECTURES[tissue]
+    low, high = LATENT_HORMONE if plan.hormone else LATENT_NUCLEAR
     return Style(
         tissue=tissue,
+        plan=plan,
         level=level,
         vectors=vectors,
         latent=LATENT_HER2[level] if marker == "membrane" else low + share * (high - low),
         malignant=float(rng.choice([0.0, 0.5, 1.0], p=[0.15, 0.2, 0.65])),
         **{name: row[marker] * jitter(row["spread"]) for name, row in _TABLES["strengths"].items()},
-        white=(rng.uniform(*ARCHITECTURES[tissue].glass) + 0.006 * rng.random(3)).astype(np.float32),
+        white=(rng.uniform(*plan.glass) + 0.006 * rng.random(3)).astype(np.float32),
         flare=0.058 * jitter(0.15),
         **{name: float(rng.uniform(*between)) for name, between in _TABLES["scanner"].items()},
         jpeg=int(rng.integers(80, 96)),

@@ -1,9 +1,12 @@
 """Geometry of the tissue in microns, so that one tissue can be rendered at any scale and in any stain."""
 
-from typing import Any, NamedTuple
+from collections import namedtuple
+from types import SimpleNamespace
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.random import Generator
 from scipy.spatial import cKDTree
 from scipy.special import ndtri
 
@@ -14,7 +17,7 @@ MARGIN_UM = 12.0  # tissue drawn beyond the image, which avoids edge effects
 _NOISE_SIDE = 64
 
 
-class Discs(NamedTuple):
+class Discs(namedtuple("Discs", "xy axes angle wobble types slice latent")):
     """Discs with an irregular outline: nuclei or erythrocytes.
 
     Attributes:
@@ -27,16 +30,8 @@ class Discs(NamedTuple):
         latent: deviation of the cell's DAB staining from the mean of the slide, shape (N,).
     """
 
-    xy: np.ndarray
-    axes: np.ndarray
-    angle: np.ndarray
-    wobble: np.ndarray
-    types: np.ndarray
-    slice: np.ndarray
-    latent: np.ndarray
 
-
-class Scene(NamedTuple):
+class Scene(SimpleNamespace):
     """A piece of tissue.
 
     Attributes:
@@ -44,26 +39,12 @@ class Scene(NamedTuple):
         maps: smooth fields on a lattice of 1 micron that starts at -`MARGIN_UM`, name -> float32 (S, S):
             `depth` microns inside the nearest gland, negative outside; `wall` height of its epithelium; `tone` its
             staining; `gland` its number; `void` and `blood` positive where there is no tissue and where there is blood;
-            `along`, `across` coordinates of the collagen fibres; `loose` how loose; `uneven` and `blush` stain.
+            `along`, `across` coordinates of the collagen fibres; `loose` how loose; `uneven` and `blush` stain;
+            `patchy` and `bare` more and less receptor.
         nuclei: the nuclei, later ones on top.
         blood: the erythrocytes.
         noise: white-noise tile (64, 64) behind every texture.
     """
-
-    size_um: float
-    maps: dict[str, np.ndarray]
-    nuclei: Discs
-    blood: Discs
-    noise: np.ndarray
-
-
-class _Gland(NamedTuple):
-    """A gland or nest: closed outline (360, 2) on the lattice, inward normals, epithelial height, type of nuclei."""
-
-    outline: np.ndarray
-    normal: np.ndarray
-    height: float
-    type: int
 
 
 def noise_at(tile: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -73,7 +54,7 @@ def noise_at(tile: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return cv2.remap(tile, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_WRAP) * np.float32(1.35)
 
 
-def lay_out(rng: np.random.Generator, style: Style, size_um: float) -> Scene:
+def lay_out(rng: Generator, style: Style, size_um: float) -> Scene:
     """Draw the tissue of one tile.
 
     Args:
@@ -81,51 +62,54 @@ def lay_out(rng: np.random.Generator, style: Style, size_um: float) -> Scene:
         style: style of the slide.
         size_um: side of the square tile.
     """
-    plan = settings.ARCHITECTURES[style.tissue]
+    plan = style.plan
     noise = rng.standard_normal((_NOISE_SIDE, _NOISE_SIDE)).astype(np.float32)
     side = int(np.ceil(size_um + 2 * MARGIN_UM)) + 1
-    axis = np.arange(side, dtype=np.float32)
-    x, y = np.meshgrid(axis, axis)
+    y, x = np.indices((side, side), np.float32)
 
     def field(scale_um: float) -> np.ndarray:
         shift = rng.uniform(0, _NOISE_SIDE, 2).astype(np.float32)
         return noise_at(noise, x / scale_um + shift[0], y / scale_um + shift[1])
 
     void = _share(rng, plan.void, 2.0)
-    maps: dict[str, np.ndarray] = {
-        "void": field(22) + 0.2 * field(8) + np.float32(ndtri(np.clip(void, 0.01, 0.99)) * 1.06),
-        "loose": field(30) + np.float32(rng.normal(0, 0.6)),
+    maps = {
+        "void": field(22) + 0.2 * field(8) + float(ndtri(np.clip(void, 0.01, 0.99)) * 1.06),
+        "loose": field(30) + rng.normal(0, 0.6),
         "uneven": field(50),
-        "blush": 0.35 * field(25) + np.float32(rng.normal(0, 0.5)),
+        "blush": 0.35 * field(25) + rng.normal(0, 0.5),
+        "patchy": field(35),
+        "bare": field(13),
+        "blood": np.full((side, side), -1, np.float32),
     }
-    patchy, bare = field(35), field(13)
-    turn, bend = rng.uniform(0, np.pi), field(28) * np.float32(rng.uniform(3, 9))
+    turn, bend = rng.uniform(0, np.pi), field(28) * rng.uniform(3, 9)
     across = (-np.sin(turn) * x + np.cos(turn) * y + bend).astype(np.float32)
-    along = (np.cos(turn) * x + np.sin(turn) * y).astype(np.float32)
+    maps["along"] = (np.cos(turn) * x + np.sin(turn) * y).astype(np.float32)
     glands = _glands(rng, style, side, maps)
     near = np.exp(np.minimum(maps["depth"], 0) / 5)
-    maps["across"] = (across * (1 - near) - maps["depth"] * near).astype(np.float32)
-    maps["along"] = along
-    maps["blood"] = np.full((side, side), -1, np.float32)
+    maps["across"] = across * (1 - near) - maps["depth"] * near
     if rng.random() < settings.BLOOD_CHANCE:
         share = rng.uniform(0.02, 0.14)
-        maps["blood"] = np.where(maps["depth"] < -2, field(20) + np.float32(ndtri(share)), np.float32(-1))
+        maps["blood"] = np.where(maps["depth"] < -2, field(20) + float(ndtri(share)), maps["blood"])
     if rng.random() < plan.fat:
         maps["void"] = np.maximum(maps["void"], np.minimum(_fat(rng, side), field(30) * 4 - 1))
-    nuclei = _nuclei(rng, style, glands, maps, patchy, bare)
-    return Scene(size_um, maps, nuclei, _erythrocytes(rng, maps["blood"]), noise)
+    nuclei = _nuclei(rng, style, glands, maps)
+    return Scene(size_um=size_um, maps=maps, nuclei=nuclei, blood=_erythrocytes(rng, maps["blood"]), noise=noise)
 
 
-def _share(rng: np.random.Generator, between: tuple[float, float], skew: float = 1.0) -> float:
+def _share(rng: Generator, between: tuple[float, float], skew: float = 1.0) -> float:
     return between[0] + (between[1] - between[0]) * float(rng.random()) ** skew
 
 
-def _glands(rng: np.random.Generator, style: Style, side: int, maps: dict[str, np.ndarray]) -> list[_Gland]:
-    """Place the glands and add their maps: `depth`, `wall`, `tone` and `gland`."""
-    plan = settings.ARCHITECTURES[style.tissue]
-    depth = np.full((side, side), -50, np.float32)
-    wall, tone, owner = np.full_like(depth, 10), np.zeros_like(depth), np.full_like(depth, -1)
-    reach = max(plan.radius_um)
+def _glands(rng: Generator, style: Style, side: int, maps: dict[str, np.ndarray]) -> list[SimpleNamespace]:
+    """Place the glands or nests and add their maps: `depth`, `wall`, `tone` and `gland`.
+
+    Returns:
+        of each gland its `outline` (360, 2) on the lattice, closed, the inward `normal` there, the `height` of its
+        epithelium and the `type` of its nuclei.
+    """
+    plan, reach = style.plan, max(style.plan.radius_um)
+    start = {"depth": -50, "wall": 10, "tone": 0, "gland": -1}
+    maps |= {name: np.full((side, side), value, np.float32) for name, value in start.items()}
     area, covered, glands, placed = (side + reach) ** 2, 0.0, [], np.empty((0, 3))
     wanted = _share(rng, plan.cover) * area
     theta = np.linspace(0, 2 * np.pi, 361)[:-1]
@@ -146,7 +130,7 @@ def _glands(rng: np.random.Generator, style: Style, side: int, maps: dict[str, n
         step = np.roll(outline, -1, 0) - np.roll(outline, 1, 0)
         normal = np.stack([-step[:, 1], step[:, 0]], 1) / np.linalg.norm(step, axis=1, keepdims=True)
         kind = settings.NEOPLASTIC if rng.random() < style.malignant else settings.EPITHELIAL
-        glands.append(_Gland(outline, normal, height, kind))
+        glands.append(SimpleNamespace(outline=outline, normal=normal, height=height, type=kind))
         low = np.clip(np.floor(outline.min(0)) - 36, 0, side).astype(int)
         high = np.clip(np.ceil(outline.max(0)) + 36, 0, side).astype(int)
         if np.any(high <= low):
@@ -155,25 +139,23 @@ def _glands(rng: np.random.Generator, style: Style, side: int, maps: dict[str, n
         gx, gy = np.meshgrid(np.arange(low[0], high[0]) - centre[0], np.arange(low[1], high[1]) - centre[1])
         edge = radius * np.interp(np.arctan2(gy, gx) % (2 * np.pi), theta, bulge, period=2 * np.pi)
         inside = (edge - np.hypot(gx, gy)).astype(np.float32)
-        nearer = inside > depth[window]
-        depth[window][nearer] = inside[nearer]
-        wall[window][nearer] = np.maximum(height + 0.55 * (edge - radius), 0.6 * height)[nearer]
-        owner[window][nearer] = len(glands) - 1
-        tone[window][nearer] = rng.normal()
-    maps |= {"depth": depth, "wall": wall, "tone": tone, "gland": owner}
+        wall = np.maximum(height + 0.55 * (edge - radius), 0.6 * height)
+        nearer = inside > maps["depth"][window]
+        for name, value in (("depth", inside), ("wall", wall), ("tone", rng.normal()), ("gland", len(glands) - 1)):
+            maps[name][window] = np.where(nearer, value, maps[name][window])
     return glands
 
 
-def _epithelium(rng: np.random.Generator, style: Style, gland: _Gland, within: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Centres (K, 2) on the lattice and angles (K,) of a gland's nuclei, in rows along its outline or packed."""
+def _epithelium(rng: Generator, style: Style, gland: SimpleNamespace, within: np.ndarray) -> tuple[Any, ...]:
+    """Centres (K, 2) on the lattice, angles (K,), type and half axes of nuclei, in rows along an outline or packed."""
     malignant = gland.type == settings.NEOPLASTIC
-    pitch = rng.uniform(*settings.ARCHITECTURES[style.tissue].pitch_um) / np.sqrt(style.crowding)
-    pitch *= 1.1 if malignant else 1.0
+    kind = gland.type, np.array(style.plan.nucleus_um) * (1.12 if malignant else 1.0)
+    pitch = rng.uniform(*style.plan.pitch_um) / np.sqrt(style.crowding) * (1.1 if malignant else 1.0)
     if gland.height >= settings.PSEUDOSTRATIFIED_UM:
         xy = _scatter(rng, gland.outline.min(0), gland.outline.max(0), 1.6e6 / pitch**2)
         xy = xy[_spaced(xy, np.full(len(xy), pitch * 0.8))]
         xy = xy[_look(within, xy) > 0.55 * pitch]
-        return xy, rng.uniform(0, np.pi, len(xy))
+        return xy, rng.uniform(0, np.pi, len(xy)), *kind
     layers = 1 + (rng.random() < 0.5) + malignant * (rng.random() < 0.5)
     length = np.cumsum(np.linalg.norm(np.diff(gland.outline, axis=0, append=gland.outline[:1]), axis=1))
     where = np.concatenate([np.arange(rng.uniform(0, pitch), length[-1], pitch) for _ in range(layers)])
@@ -181,36 +163,29 @@ def _epithelium(rng: np.random.Generator, style: Style, gland: _Gland, within: n
     at = np.searchsorted(length, (where + pitch * rng.normal(0, 0.2, len(where))) % length[-1])
     deep = gland.height * (0.28 + 0.22 * layer + rng.normal(0, 0.09, len(at)))
     angle = np.arctan2(gland.normal[at, 1], gland.normal[at, 0]) + rng.normal(0, 0.2, len(at))
-    return gland.outline[at] + deep[:, None] * gland.normal[at], angle
+    return gland.outline[at] + deep[:, None] * gland.normal[at], angle, *kind
 
 
-def _nuclei(
-    rng: np.random.Generator, style: Style, glands: list[_Gland], maps: dict[str, np.ndarray], patchy: np.ndarray,
-    bare: np.ndarray,
-) -> Discs:  # fmt: skip
-    plan, side = settings.ARCHITECTURES[style.tissue], len(patchy)
-    groups: list[tuple[Any, ...]] = []  # (xy on the lattice, angle, type, half axes) of each gland and kind
+def _nuclei(rng: Generator, style: Style, glands: list[SimpleNamespace], maps: dict[str, np.ndarray]) -> Discs:
+    plan, side = style.plan, len(maps["depth"])
+    lattice = np.zeros(2), np.full(2, side)
     room = np.minimum(maps["depth"], maps["wall"] - maps["depth"])
-    for number, gland in enumerate(glands):
-        size = np.array(plan.nucleus_um) * (1.12 if gland.type == settings.NEOPLASTIC else 1.0)
-        within = np.where(maps["gland"] == number, room, -1)
-        groups.append((*_epithelium(rng, style, gland, within), gland.type, size))
-    n_gland = sum(len(g[0]) for g in groups)
-    density = style.crowding * _share(rng, plan.stroma_mm2)
-    xy = _scatter(rng, np.zeros(2), np.array([side, side]), density * 1.3)
+    rooms = (np.where(maps["gland"] == number, room, -1) for number in range(len(glands)))
+    groups = [_epithelium(rng, style, gland, within) for gland, within in zip(glands, rooms, strict=True)]
+    xy = _scatter(rng, *lattice, style.crowding * _share(rng, plan.stroma_mm2) * 1.3)
     gy, gx = np.gradient(maps["across"])
     angle = np.arctan2(-_look(gx, xy), _look(gy, xy)) + rng.normal(0, 0.25, len(xy))
     groups.append((xy, angle, settings.CONNECTIVE, np.array(plan.stroma_um)))
-    xy = _scatter(rng, np.zeros(2), np.array([side, side]), 25_000)
+    xy = _scatter(rng, *lattice, 25_000)
     chance = _share(rng, plan.lymph_mm2, 2.0) / 25_000
-    swarm = np.exp(1.6 * _look(np.roll(patchy, 17, 0), xy) - 1.0)
+    swarm = np.exp(1.6 * _look(np.roll(maps["patchy"], 17, 0), xy) - 1.0)
     xy = xy[rng.random(len(xy)) < chance * swarm]
     groups.append((xy, rng.uniform(0, np.pi, len(xy)), settings.INFLAMMATORY, np.array(settings.LYMPHOCYTE_UM)))
 
     counts = [len(g[0]) for g in groups]
     xy, angle = (np.concatenate([g[i] for g in groups]) for i in (0, 1))
     types, axes = (np.repeat([g[i] for g in groups], counts, axis=0) for i in (2, 3))
-    in_gland = np.arange(len(xy)) < n_gland
+    in_gland = np.repeat(np.arange(len(groups)) < len(glands), counts)
     dying = in_gland & (rng.random(len(xy)) < settings.DEAD_CHANCE)
     types[dying], axes[dying] = settings.DEAD, settings.DEAD_UM
     spread, wobble = np.array([(cell.spread, cell.wobble) for cell in settings.CELLS.values()])[types - 1].T
@@ -218,8 +193,8 @@ def _nuclei(
     waves = rng.standard_normal((len(xy), 4, 2)) @ np.array([1, 1j]) * (wobble[:, None] / np.arange(1, 5))
     thin = rng.random(len(xy)) < settings.FAINT
     part = np.where(thin, rng.uniform(0.25, 0.6, len(xy)), rng.normal(1, 0.08, len(xy)).clip(0.75, 1.25))
-    latent = 0.45 * _look(patchy, xy) + 0.5 * rng.standard_normal(len(xy))
-    latent[_look(bare, xy) > -ndtri(settings.RECEPTOR_FREE)] -= 4.0
+    latent = 0.45 * _look(maps["patchy"], xy) + 0.5 * rng.standard_normal(len(xy))
+    latent[_look(maps["bare"], xy) > -ndtri(settings.RECEPTOR_FREE)] -= 4.0
 
     deep, wall = _look(maps["depth"], xy), _look(maps["wall"], xy)
     fits = np.where(in_gland, (deep > 0.5) & (deep < wall), (deep < -axes[:, 1]) & (_look(maps["blood"], xy) < 0))
@@ -230,7 +205,7 @@ def _nuclei(
     return Discs(*(values[keep] for values in (xy - MARGIN_UM, axes, angle, waves, types, part, latent)))
 
 
-def _fat(rng: np.random.Generator, side: int) -> np.ndarray:
+def _fat(rng: Generator, side: int) -> np.ndarray:
     """Microns inside the nearest fat cell, on the lattice: a Voronoi diagram with thin walls."""
     pitch = settings.FAT_PITCH_UM
     extent = np.arange(-pitch, side + pitch, pitch)
@@ -241,7 +216,7 @@ def _fat(rng: np.random.Generator, side: int) -> np.ndarray:
     return ((distance[:, 1] - distance[:, 0]) / 2 - 0.9).reshape(side, side).astype(np.float32)
 
 
-def _erythrocytes(rng: np.random.Generator, blood: np.ndarray) -> Discs:
+def _erythrocytes(rng: Generator, blood: np.ndarray) -> Discs:
     side = len(blood)
     pitch = 1.9 * settings.ERYTHROCYTE_UM[0]
     rows, cols = np.mgrid[0 : side / (pitch * 0.87), 0 : side / pitch]
@@ -256,23 +231,19 @@ def _erythrocytes(rng: np.random.Generator, blood: np.ndarray) -> Discs:
     return Discs(xy - MARGIN_UM, axes, angle, waves, np.zeros(n, int), part, np.zeros(n))
 
 
-def _scatter(rng: np.random.Generator, low: np.ndarray, high: np.ndarray, per_mm2: float) -> np.ndarray:
+def _scatter(rng: Generator, low: np.ndarray, high: np.ndarray, per_mm2: float) -> np.ndarray:
     """Uniform points in a box, at a density per square millimetre."""
-    extent = np.asarray(high, float) - low
-    return low + rng.random((rng.poisson(per_mm2 * extent.prod() / 1e6), 2)) * extent
+    return rng.uniform(low, high, (rng.poisson(per_mm2 * np.prod(high - low) / 1e6), 2))
 
 
 def _spaced(xy: np.ndarray, distance: np.ndarray) -> np.ndarray:
     """Greedy mask of points, in order, such that two kept points are at least the mean of their distances apart."""
     keep = np.ones(len(xy), bool)
-    if len(xy) < 2:
-        return keep
-    pairs = cKDTree(xy).query_pairs(float(distance.max()), output_type="ndarray")
+    pairs = cKDTree(xy).query_pairs(distance.max(initial=0), output_type="ndarray")
     gap = np.hypot(*(xy[pairs[:, 0]] - xy[pairs[:, 1]]).T)
     pairs = pairs[gap < distance[pairs].mean(1)]
     for first, second in pairs[np.lexsort(pairs.T[::-1])].tolist():
-        if keep[first]:
-            keep[second] = False
+        keep[second] &= not keep[first]
     return keep
 
 

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 
 from histolib.data import PanNuke
-from histolib.data.prepare import prepare_pannuke
+from histolib.data.pannuke import prepare_pannuke
 
 MASKS = "Fold {0}/masks/fold{0}/masks.npy"
-KILLED = "import sys; from histolib.data.prepare import prepare_pannuke; prepare_pannuke(sys.argv[1])"
+KILLED = "import sys; from histolib.data.pannuke import prepare_pannuke; prepare_pannuke(sys.argv[1])"
 LIMITED = """
 import resource, sys
-from histolib.data.prepare import prepare_pannuke
+from histolib.data.pannuke import prepare_pannuke
 resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
 try:
     prepare_pannuke(sys.argv[1], sys.argv[2], progress=False)
