@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from ..data import BCI, EndoNuke, PanNuke, phantom, read_split
 from ..data.splits import in_groups, leaked_groups, split_ids
 from ..data.training_sets import open_outlined
 from ..imaging import Patch
-from ..metrics.distribution import inception_features
+from ..metrics.distribution import inception_features, inception_network
 from ..nuclei import detect_log, encoder_features, find_nuclei
 from ..nuclei.log_detector import THRESHOLDS
 from ..translation import TRANSLATIONS, TranslationSample, evaluate_translations
@@ -104,20 +105,18 @@ def evaluate_with_models(
     Returns:
         as `evaluate_translations`; the protocol also describes the weights and, per network, the leaked groups.
     """
+    gain, threshold = None, THRESHOLDS[data.marker]
     detector: Any = None if models.missing(["hovernet"]) else models.load("hovernet")
     if detector is None:
         logger.warning("detection after translation, KID and FID skipped: hovernet.safetensors not found")
-    gain = None
     if missing := models.missing(["he_reference", "ihc_reference"]):
         logger.warning("nuclei before and after skipped: %s not found", ", ".join(missing))
     else:
         gain = models.load("he_reference").gain(models.load("ihc_reference"), data.marker)
-    extractors = {"inception": lambda patches: inception_features([patch.image for patch in patches])}
-    if detector:
-        extractors["encoder"] = lambda patches: encoder_features(patches, detector)
+    extractors = {"encoder": lambda patches: encoder_features(patches, detector)} if detector else {}
     if "inception" in features:
-        extractors["inception"]([])  # raises before the work if the package or its weights are missing
-    threshold = THRESHOLDS[data.marker]
+        inception_network()  # raises before the work if the package or its weights are missing
+        extractors["inception"] = lambda patches: inception_features([patch.image for patch in patches])
 
     def translate(name: str, patch: Patch) -> Patch:
         return TRANSLATIONS[name].run(patch, data.marker, models.load)
@@ -131,9 +130,9 @@ def evaluate_with_models(
         he=data.he, gain=gain, marker=data.marker, radius_um=radius_um, seed=seed,
     )  # fmt: skip
     needs = [*(TRANSLATIONS[name].needs for name in names), ["hovernet"] if detector else []]
-    roles = sorted({role for roles in needs for role in roles})
-    networks = [role for role in roles if hasattr(models.load(role), "provenance")]
-    leaked = {role: leaked_groups(data.groups, models.load(role).provenance.groups) for role in networks}
+    roles = sorted({*chain.from_iterable(needs)})
+    provenances = {role: getattr(models.load(role), "provenance", None) for role in roles}
+    leaked = {role: leaked_groups(data.groups, found.groups) for role, found in provenances.items() if found}
     results["protocol"] |= {"weights": models.describe(roles), "leaked": leaked}
     return results
 

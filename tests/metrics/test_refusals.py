@@ -6,7 +6,7 @@ import torch
 
 from histolib import metrics
 from histolib.metrics.bootstrap import bootstrap_f1_difference
-from histolib.metrics.distribution import feature_floor
+from histolib.metrics.distribution import feature_spread
 from histolib.metrics.image_quality import density_correlation
 from histolib.metrics.instances import pannuke_scores, typed_quality
 
@@ -50,9 +50,15 @@ CASES = [
         for distance in (metrics.frechet_distance, metrics.kernel_distance)
         for one in ((3, 5), (1, 4), 4)
     ),
-    (feature_floor, (np.zeros((0, 3)), metrics.kernel_distance, ""), r"2 features .* \(0 features of 0 groups\)"),
-    (feature_floor, (np.zeros((4, 3)), metrics.kernel_distance, "aaaa"), r"2 features .* \(4 features of 1 groups\)"),
-    (feature_floor, (np.zeros((4, 3)), metrics.kernel_distance, "abc"), "a group for each of 4 features, found 3"),
+    *(
+        (feature_spread, ([np.zeros((count, 3))], [groups], metrics.kernel_distance, size), message)
+        for count, groups, size, message in (
+            (0, "", 0, r"2 features .* \(0 features of 0 groups\)"),
+            (4, "aaaa", 0, r"2 features .* \(4 features of 1 groups\)"),
+            (4, "abc", 0, "a group for each of 4 features, found 3"),
+            (8, "abcdefgh", 9, "at least 9 features"),
+        )
+    ),
     (metrics.image_scores, (IMAGES * 255, IMAGES), r"pred: expected values in \[0, 1\]"),
     (metrics.image_scores, (IMAGES, IMAGES - 1), r"true: expected values in \[0, 1\]"),
     (metrics.image_scores, (IMAGES * torch.nan, IMAGES), r"pred: expected values in \[0, 1\], found \[nan"),
@@ -66,8 +72,3 @@ CASES = [
 def test_unusable_input_is_refused(metric, arguments, message):
     with pytest.raises(ValueError, match=message):
         metric(*arguments)
-
-
-def test_more_features_than_there_are_are_refused():
-    with pytest.raises(ValueError, match="at least 9 features"):
-        feature_floor(np.zeros((8, 3)), metrics.kernel_distance, "abcdefgh", size=9)
