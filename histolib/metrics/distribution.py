@@ -118,14 +118,11 @@ def inception_features(images: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
         float32 (N, 2048), in order. `frechet_distance` of two such sets is FID, `kernel_distance` KID.
 
     Raises:
-        ValueError: torch-fidelity is not installed, or an image is not uint8 (H, W, 3).
+        ValueError: torch-fidelity is not installed.
         FileNotFoundError: the weights are missing and cannot be downloaded.
     """
     import torch
 
-    for image in images:
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            raise ValueError(f"inception_features: expected uint8 (H, W, 3), found {image.dtype} {image.shape}")
     network, device, found = inception_network(), best_device(), []
     for _, same_size in groupby(images, np.shape):
         stacked = torch.from_numpy(np.stack(list(same_size))).permute(0, 3, 1, 2)

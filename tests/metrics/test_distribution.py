@@ -94,10 +94,6 @@ def test_inception_gets_bytes_and_missing_parts_are_named(fidelity, monkeypatch)
     images = [np.full((size, size, 3), (value, 0, 255), np.uint8) for value, size in enumerate([9, 9, 12] * 8)]
     np.testing.assert_array_equal(inception_features(images), [(value, 0, 255) for value in range(24)])
     assert inception_features([]).shape == (0, 2048)
-    for image in (np.zeros((4, 4, 3)), np.zeros((4, 4), np.uint8), np.zeros((3, 4, 4), np.uint8)):
-        with pytest.raises(ValueError, match=r"expected uint8 \(H, W, 3\), found"):
-            inception_features([image])
-
     distribution.inception_network.cache_clear()
 
     def offline(*_):
