@@ -80,10 +80,9 @@ def unpaired_tiles(
     he_groups = tile_blocks(range(len(outlined))) if pannuke else outlined.groups
     if not len(data):
         raise ValueError(f"{root}: expected tiles, found none")
-    tiles = sorted({*data.ids} | (set() if split else {*data.unlabelled}))
-    if split:
-        tiles = [tiles[i] for i in split_ids(tiles, read_split(split))[part]]
-    tiles = [tiles[i] for i in _evenly(len(tiles), images)]
+    ids = sorted({*data.ids} if split else {*data.ids, *data.unlabelled})
+    chosen = split_ids(ids, read_split(split))[part] if split else range(len(ids))
+    tiles = [ids[chosen[i]] for i in _evenly(len(chosen), images)]
     samples = (TranslationSample(data.patch(t), block) for t, block in zip(tiles, tile_blocks(tiles), strict=True))
     others = ((outlined[i].patch, group) for i, group in enumerate(he_groups))
     return TranslationSet(samples, len(tiles), [*map(str, tiles), *outlined.groups], others)

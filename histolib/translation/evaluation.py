@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from ..imaging import Patch, optical_density
 from ..io import plain
@@ -18,15 +19,8 @@ from .inference import to_tensor
 
 FIELD_UM = 50.0  # side of a field: four fields in an EndoNuke tile, one in a PanNuke patch of 64 microns
 DISTANCES = {"kid": kernel_distance, "fid": frechet_distance}
-DIRECTIONS = {
-    **IMAGE_SCORE_DIRECTION,
-    **dict.fromkeys(DISTANCES, "lower"),
-    **dict.fromkeys(("correlation", "nuclei", "detection"), "higher"),
-}
-DISTANCE = (
-    "mean over 100 random half samples of the groups of each set; the floor compares halves of the real set that share "
-    "no group"
-)
+DIRECTIONS = IMAGE_SCORE_DIRECTION | dict.fromkeys(DISTANCES, "lower")
+DIRECTIONS |= dict.fromkeys(("correlation", "nuclei", "detection"), "higher")
 Rows = Sequence[Mapping[str, Any]]
 FindBlobs = Callable[[Patch, float], np.ndarray]
 
@@ -155,8 +149,8 @@ def evaluate_translations(
             name: {
                 "images": {measure: _mean(found, measure, seed) for measure in IMAGE_SCORE_DIRECTION if paired},
                 "sets": _distances((found, real), features, size, seed),
-                "correlation": _mean(found, "correlation", seed, with_lowest=True),
-                "nuclei": _changed(found, seed),
+                "correlation": _mean(found, "correlation", seed),
+                "nuclei": _pooled(found, "nuclei", seed),
                 "detection": _pooled(found, "detection", seed),
             }
             for name, found in rows.items()
@@ -167,7 +161,9 @@ def evaluate_translations(
             "samples": len(groups), "groups": len(set(groups)), "image_px": sorted(sizes), "mpp": sorted(scales),
             "he": {"images": len(real), "paired": paired, "groups": len({row["group"] for row in real})},
             "features": {
-                "names": list(features), "field_um": FIELD_UM, "distance": DISTANCE,
+                "names": list(features), "field_um": FIELD_UM,
+                "distance": "mean over 100 random half samples of the groups of each set; "
+                "the floor compares halves of the real set that share no group",
                 "interval": "percentiles 2.5 and 97.5 of the draws",
             },
             "marker": marker, "correlation": "summed optical density" if marker == "nuclear" else "hematoxylin channel",
@@ -213,29 +209,23 @@ def _distances(sets: Sequence[Rows], names: Iterable[str], size: int, seed: int)
     return distances
 
 
-def _column(rows: Rows, measure: str) -> tuple[list[Any], list[str]]:
+def _column(rows: Rows, measure: str) -> tuple[pd.Series, list[str]]:
     """Values of a measure, and their groups."""
     known = [row for row in rows if measure in row]
-    return [row[measure] for row in known], [row["group"] for row in known]
+    return pd.Series([row[measure] for row in known]), [row["group"] for row in known]
 
 
-def _mean(rows: Rows, measure: str, seed: int, with_lowest: bool = False) -> dict[str, Any]:
+def _mean(rows: Rows, measure: str, seed: int) -> dict[str, Any]:
     values, groups = _column(rows, measure)
-    known = [value for value in values if not np.isnan(value)] or [np.nan]
-    mean = {"mean": np.mean(known), "ci95": bootstrap_mean(np.array(values), groups, seed)}
-    return mean | {"lowest": min(known)} if with_lowest else mean
+    mean = {"mean": values.mean(), "ci95": bootstrap_mean(values.to_numpy(), groups, seed)}
+    return mean | {"lowest": values.min()} if measure == "correlation" else mean
 
 
 def _pooled(rows: Rows, measure: str, seed: int) -> dict[str, Any] | None:
     """Scores of the summed counts; None without counts."""
     counts, groups = _column(rows, measure)
-    return pooled_scores(counts, groups, seed) if counts else None
-
-
-def _changed(rows: Rows, seed: int) -> dict[str, Any] | None:
-    scores, total = _pooled(rows, "nuclei", seed), sum(_column(rows, "nuclei")[0], PointCounts())
-    if scores is None:
+    if not groups:
         return None
-    return {name: scores[name] for name in ("f1", "f1_ci95")} | {
-        "before": scores["n_true"], "lost": total.fn, "new": total.fp,
-    }  # fmt: skip
+    scores, total = pooled_scores(list(counts), groups, seed), sum(counts, PointCounts())
+    changes = {"before": scores["n_true"], "lost": total.fn, "new": total.fp}
+    return {name: scores[name] for name in ("f1", "f1_ci95")} | changes if measure == "nuclei" else scores
