@@ -4,7 +4,6 @@ import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -116,23 +115,18 @@ def evaluate_with_models(
     if "inception" in features:
         inception_network()  # raises before the work if the package or its weights are missing
         extractors["inception"] = lambda patches: inception_features([patch.image for patch in patches])
-
-    def translate(name: str, patch: Patch) -> Patch:
-        return TRANSLATIONS[name].run(patch, data.marker, models.load)
-
     results = evaluate_translations(
         data.samples,
-        {name: partial(translate, name) for name in names},
+        {name: partial(TRANSLATIONS[name].run, marker=data.marker, load=models.load) for name in names},
         features={name: extractors[name] for name in features if name in extractors},
         detect=(lambda patch: find_nuclei(patch, detector)[["x", "y"]].to_numpy()) if detector else None,
         find_blobs=lambda patch, factor: detect_log(patch, marker=data.marker, threshold=factor * threshold)[0],
         he=data.he, gain=gain, marker=data.marker, radius_um=radius_um, seed=seed,
     )  # fmt: skip
-    needs = [*(TRANSLATIONS[name].needs for name in names), ["hovernet"] if detector else []]
-    roles = sorted({*chain.from_iterable(needs)})
-    provenances = {role: getattr(models.load(role), "provenance", None) for role in roles}
-    leaked = {role: leaked_groups(data.groups, found.groups) for role, found in provenances.items() if found}
-    results["protocol"] |= {"weights": models.describe(roles), "leaked": leaked}
+    roles = {role for name in names for role in TRANSLATIONS[name].needs} | ({"hovernet"} if detector else set())
+    networks = [role for role in sorted(roles) if hasattr(models.load(role), "provenance")]
+    leaked = {role: leaked_groups(data.groups, models.load(role).provenance.groups) for role in networks}
+    results["protocol"] |= {"weights": models.describe(sorted(roles)), "leaked": leaked}
     return results
 
 

@@ -86,8 +86,8 @@ class CycleGAN:
             for stage in settings.freeze:
                 getattr(generator, stage).requires_grad_(False)
         # Accelerate replaces the entries of `modules` by wrappers that share the parameters of the networks above.
-        scorers = {f"discriminator_{domain}": network for domain, network in self.discriminators.items()}
-        self.modules: dict[str, nn.Module] = {**self.generators, **scorers}
+        self.modules: dict[str, nn.Module] = dict(self.generators)
+        self.modules |= {f"discriminator_{domain}": network for domain, network in self.discriminators.items()}
         self.optimizers: dict[str, Optimizer] = {
             "generators": _adam(self.generators, settings.lr_generator),
             "discriminators": _adam(self.discriminators, settings.lr_discriminator),
