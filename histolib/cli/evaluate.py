@@ -132,7 +132,7 @@ def _evaluate_translations(args: argparse.Namespace) -> tuple[dict[str, Any], st
     how = {"features": args.features, "radius_um": args.radius_um, "seed": args.seed}
     results = evaluate_with_models(data, models, _available(TRANSLATIONS, models, "translation"), **how)
     results["protocol"] |= {"he_split": args.he_split and args.he_split.name, "tissue": args.tissue}
-    return results, translation_table(results)
+    return results, _warned(results["protocol"]["leaked"], translation_table(results))
 
 
 def _evaluate_outlines(args: argparse.Namespace) -> tuple[dict[str, Any], str]:

@@ -13,7 +13,7 @@ from ..data import BCI, EndoNuke, PanNuke, phantom, read_split
 from ..data.splits import in_groups, leaked_groups, split_ids
 from ..data.training_sets import open_outlined
 from ..imaging import Patch
-from ..metrics.distribution import inception_features
+from ..metrics.distribution import inception_features, inception_network
 from ..nuclei import detect_log, encoder_features, find_nuclei
 from ..nuclei.log_detector import THRESHOLDS
 from ..translation import TRANSLATIONS, TranslationSample, evaluate_translations
@@ -79,10 +79,9 @@ def unpaired_tiles(
     he_groups = tile_blocks(range(len(outlined))) if pannuke else outlined.groups
     if not len(data):
         raise ValueError(f"{root}: expected tiles, found none")
-    tiles = sorted({*data.ids} | (set() if split else {*data.unlabelled}))
-    if split:
-        tiles = [tiles[i] for i in split_ids(tiles, read_split(split))[part]]
-    tiles = [tiles[i] for i in _evenly(len(tiles), images)]
+    ids = sorted({*data.ids} if split else {*data.ids, *data.unlabelled})
+    chosen = split_ids(ids, read_split(split))[part] if split else range(len(ids))
+    tiles = [ids[chosen[i]] for i in _evenly(len(chosen), images)]
     samples = (TranslationSample(data.patch(t), block) for t, block in zip(tiles, tile_blocks(tiles), strict=True))
     others = ((outlined[i].patch, group) for i, group in enumerate(he_groups))
     return TranslationSet(samples, len(tiles), [*map(str, tiles), *outlined.groups], others)
@@ -104,37 +103,30 @@ def evaluate_with_models(
     Returns:
         as `evaluate_translations`; the protocol also describes the weights and, per network, the leaked groups.
     """
+    gain, threshold = None, THRESHOLDS[data.marker]
     detector: Any = None if models.missing(["hovernet"]) else models.load("hovernet")
     if detector is None:
         logger.warning("detection after translation, KID and FID skipped: hovernet.safetensors not found")
-    gain = None
     if missing := models.missing(["he_reference", "ihc_reference"]):
         logger.warning("nuclei before and after skipped: %s not found", ", ".join(missing))
     else:
         gain = models.load("he_reference").gain(models.load("ihc_reference"), data.marker)
-    extractors = {"inception": lambda patches: inception_features([patch.image for patch in patches])}
-    if detector:
-        extractors["encoder"] = lambda patches: encoder_features(patches, detector)
+    extractors = {"encoder": lambda patches: encoder_features(patches, detector)} if detector else {}
     if "inception" in features:
-        extractors["inception"]([])  # raises before the work if the package or its weights are missing
-    threshold = THRESHOLDS[data.marker]
-
-    def translate(name: str, patch: Patch) -> Patch:
-        return TRANSLATIONS[name].run(patch, data.marker, models.load)
-
+        inception_network()  # raises before the work if the package or its weights are missing
+        extractors["inception"] = lambda patches: inception_features([patch.image for patch in patches])
     results = evaluate_translations(
         data.samples,
-        {name: partial(translate, name) for name in names},
+        {name: partial(TRANSLATIONS[name].run, marker=data.marker, load=models.load) for name in names},
         features={name: extractors[name] for name in features if name in extractors},
         detect=(lambda patch: find_nuclei(patch, detector)[["x", "y"]].to_numpy()) if detector else None,
         find_blobs=lambda patch, factor: detect_log(patch, marker=data.marker, threshold=factor * threshold)[0],
         he=data.he, gain=gain, marker=data.marker, radius_um=radius_um, seed=seed,
     )  # fmt: skip
-    needs = [*(TRANSLATIONS[name].needs for name in names), ["hovernet"] if detector else []]
-    roles = sorted({role for roles in needs for role in roles})
-    networks = [role for role in roles if hasattr(models.load(role), "provenance")]
+    roles = {role for name in names for role in TRANSLATIONS[name].needs} | ({"hovernet"} if detector else set())
+    networks = [role for role in sorted(roles) if hasattr(models.load(role), "provenance")]
     leaked = {role: leaked_groups(data.groups, models.load(role).provenance.groups) for role in networks}
-    results["protocol"] |= {"weights": models.describe(roles), "leaked": leaked}
+    results["protocol"] |= {"weights": models.describe(sorted(roles)), "leaked": leaked}
     return results
 
 

@@ -7,6 +7,8 @@ import numpy as np
 
 from .points import PointCounts, f1_from_counts
 
+DRAWS = 2000
+
 
 def block_sums(counts: np.ndarray, blocks: Sequence[Any]) -> np.ndarray:
     """Sum the rows of each block.
@@ -45,25 +47,21 @@ def pooled_scores(counts: Sequence[PointCounts], blocks: Sequence[Any], seed: in
     return scores | {"f1_ci95": [*interval], "n_true": total.tp + total.fn, "n_pred": total.tp + total.fp}
 
 
-def bootstrap_f1(counts: np.ndarray, seed: int = 0, draws: int = 2000) -> tuple[float, float]:
+def bootstrap_f1(counts: np.ndarray, seed: int = 0) -> tuple[float, float]:
     """95 % interval of a pooled F1, resampling blocks with replacement (percentiles 2.5 and 97.5; Efron 1979).
 
     Args:
         counts: (tp, fp, fn) summed over each block, (B, 3), as `block_sums` returns; may be weighted (`type_counts`).
         seed: random seed.
-        draws: number of bootstrap samples.
 
     Returns:
         low, high; NaN where all counts are 0.
-
-    Raises:
-        ValueError: `counts` is not (B, 3) with at least one block.
 
     >>> low, high = bootstrap_f1([[80, 20, 20], [60, 30, 50], [90, 10, 15]])  # tp, fp, fn of three slides
     >>> print(f"{low:.2f} to {high:.2f}")
     0.60 to 0.88
     """
-    return _interval(_resampled_f1(counts, seed, draws))
+    return _interval(f1_from_counts(resampled_sums(counts, seed)))
 
 
 def bootstrap_f1_difference(counts: np.ndarray, reference: np.ndarray, seed: int = 0) -> tuple[float, float]:
@@ -74,26 +72,24 @@ def bootstrap_f1_difference(counts: np.ndarray, reference: np.ndarray, seed: int
         seed: random seed.
 
     Raises:
-        ValueError: as `bootstrap_f1`, or the numbers of blocks differ.
+        ValueError: the numbers of blocks differ.
 
     >>> first, second = [[80, 20, 20], [60, 30, 50]], [[70, 20, 30], [55, 30, 55]]
     >>> low, high = bootstrap_f1_difference(first, second)
     >>> low > 0  # better on each slide, so better on every resample
     True
     """
-    shapes = np.shape(counts), np.shape(reference)
-    if shapes[0] != shapes[1]:
-        raise ValueError(f"bootstrap_f1_difference: expected counts of the same blocks, found shapes {shapes}")
-    return _interval(_resampled_f1(counts, seed) - _resampled_f1(reference, seed))
+    sums = resampled_sums(np.hstack([counts, reference]), seed)
+    return _interval(f1_from_counts(sums[:, :3]) - f1_from_counts(sums[:, 3:]))
 
 
-def bootstrap_mean(values: np.ndarray, groups: Sequence[Any], seed: int = 0, draws: int = 2000) -> tuple[float, float]:
+def bootstrap_mean(values: np.ndarray, groups: Sequence[Any], seed: int = 0) -> tuple[float, float]:
     """95 % interval of a mean over images, resampling whole groups with replacement.
 
     Args:
         values: value of each image, (N,); NaN values are ignored.
         groups: group of each image (slide, block of neighbouring tiles), (N,).
-        seed, draws: as `bootstrap_f1`.
+        seed: random seed.
 
     Returns:
         low, high; NaN without values.
@@ -103,20 +99,13 @@ def bootstrap_mean(values: np.ndarray, groups: Sequence[Any], seed: int = 0, dra
     if not known.any():
         return np.nan, np.nan
     rows = np.stack([values, np.ones(len(values))], axis=1)[known]
-    total, count = resampled_sums(block_sums(rows, np.asarray(list(groups), str)[known]), seed, draws).T
+    total, count = resampled_sums(block_sums(rows, np.asarray(groups, str)[known]), seed).T
     return _interval(total / count)
 
 
-def _resampled_f1(counts: np.ndarray, seed: int, draws: int = 2000) -> np.ndarray:
-    counts = np.asarray(counts, np.float64)
-    if counts.ndim != 2 or counts.shape[1] != 3 or not len(counts):
-        raise ValueError(f"bootstrap_f1: expected (tp, fp, fn) of at least one block, (B, 3), found {counts.shape}")
-    return f1_from_counts(resampled_sums(counts, seed, draws))
-
-
-def resampled_sums(table: np.ndarray, seed: int, draws: int = 2000) -> np.ndarray:
-    """Column sums (draws, C) of a table (B, C) whose rows are resampled with replacement."""
-    return np.random.default_rng(seed).multinomial(len(table), np.full(len(table), 1 / len(table)), draws) @ table
+def resampled_sums(table: np.ndarray, seed: int) -> np.ndarray:
+    """Column sums (DRAWS, C) of a table (B, C) whose rows are resampled with replacement."""
+    return np.random.default_rng(seed).multinomial(len(table), np.full(len(table), 1 / len(table)), DRAWS) @ table
 
 
 def _interval(values: np.ndarray) -> tuple[float, float]:

@@ -1,9 +1,7 @@
 """Distances between sets of image features (FID, KID), their sampling spread, and the Inception features."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cache
-from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -59,22 +57,6 @@ def kernel_distance(a: np.ndarray, b: np.ndarray) -> float:
     return float(within - 2.0 * kernel(a, b).mean())
 
 
-@dataclass(frozen=True, slots=True)
-class Spread:
-    """Distribution of a distance over random half samples.
-
-    Attributes:
-        mean: mean over the draws.
-        low, high: percentiles 2.5 and 97.5 of the draws.
-        size: features per set in each draw.
-    """
-
-    mean: float
-    low: float
-    high: float
-    size: int
-
-
 def half_size(*groups: Sequence[Any]) -> int:
     """Largest number of features that every half of the groups of every set can provide.
 
@@ -89,76 +71,60 @@ def half_size(*groups: Sequence[Any]) -> int:
 
 
 def feature_spread(
-    a: np.ndarray, b: np.ndarray, distance: Distance, groups_a: Sequence[Any], groups_b: Sequence[Any], seed: int = 0
-) -> Spread:
-    """Spread of the distance between two sets over random halves of their groups, drawn without replacement.
+    sets: Sequence[np.ndarray], groups: Sequence[Sequence[Any]], distance: Distance, size: int = 0, seed: int = 0
+) -> dict[str, Any]:
+    """Spread of the distance between random halves of the groups, drawn without replacement.
 
-    Half samples differ from the full sample about as much as the full sample differs from the population, so their
-    percentiles form an interval (McCarthy, Rev. Int. Stat. Inst. 37 (1969); Politis & Romano, Ann. Stat. 22 (1994)).
-    A bootstrap would repeat features, which biases a kernel distance.
+    Two sets: a half of each. Half samples differ from the full sample about as much as the full sample differs from the
+    population, so their percentiles form an interval (McCarthy, Rev. Int. Stat. Inst. 37 (1969); Politis & Romano, Ann.
+    Stat. 22 (1994)). A bootstrap would repeat features, which biases a kernel distance.
+
+    One set: two halves that share no group, the real-to-real reference. A distance at the same `size` that lies inside
+    this spread is not distinguishable from 0.
 
     Args:
-        a: features, shape (N, D).
-        b: features, shape (M, D).
+        sets: one or two sets of features, shape (N, D) each.
+        groups: for each set, the group of each feature; the features of one group (slide) stay together.
         distance: `kernel_distance` or `frechet_distance`.
-        groups_a, groups_b: group of each feature; the features of one group (slide) stay together.
+        size: features per half; 0 takes `half_size`. Compare distances at equal sizes only.
         seed: random seed.
+
+    Returns:
+        mean over the draws, ci95 (a list: percentiles 2.5 and 97.5 of the draws), size.
 
     Raises:
         ValueError: a set has fewer than two groups, the number of groups differs from the number of features, or a half
-            holds fewer than 2 features.
+            holds fewer than `size` or 2 features.
     """
-    size, rng = half_size(groups_a, groups_b), np.random.default_rng(seed)
-    draw_a, draw_b = _halves(a, groups_a, size), _halves(b, groups_b, size)
-    return _spread([distance(draw_a(rng)[0], draw_b(rng)[0]) for _ in range(DRAWS)], size)
+    size, rng = size or half_size(*groups), np.random.default_rng(seed)
+    draws, values = [_halves(*each, size) for each in zip(sets, groups, strict=True)], []
+    for _ in range(DRAWS):
+        (first, second), *others = (draw(rng) for draw in draws)
+        values.append(distance(first, others[0][0] if others else second))
+    return {"mean": float(np.mean(values)), "ci95": np.percentile(values, [2.5, 97.5]).tolist(), "size": size}
 
 
-def feature_floor(
-    reference: np.ndarray, distance: Distance, groups: Sequence[Any], *, size: int | None = None, seed: int = 0
-) -> Spread:
-    """Spread of the distance between two halves of one set that share no group: the real-to-real reference.
-
-    A distance at the same `size` that lies inside this spread is not distinguishable from 0.
-
-    Args:
-        reference, distance, groups, seed: as `feature_spread`.
-        size: features per half; set it to the size of the `Spread` to compare with. Default: `half_size`.
-
-    Raises:
-        ValueError: as `feature_spread`, or a half holds fewer than `size` features.
-    """
-    size = half_size(groups) if size is None else size
-    rng, draw = np.random.default_rng(seed), _halves(reference, groups, size)
-    return _spread([distance(*draw(rng)) for _ in range(DRAWS)], size)
-
-
-def inception_features(images: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
+def inception_features(images: Sequence[np.ndarray]) -> np.ndarray:
     """Features of the last pooling layer of Inception v3, as FID (Heusel et al. 2017) and KID (Bińkowski et al. 2018).
 
     Uses the network of torch-fidelity: weights converted from TensorFlow (2015-12-05), TensorFlow's resizing to 299 px.
     Features of other ports differ. The first call downloads 91 MiB to the cache of torch.
 
     Args:
-        images: uint8 RGB (H, W, 3), values 0 to 255; sizes may differ.
+        images: uint8 RGB (H, W, 3) of one size, values 0 to 255; at least one.
 
     Returns:
         float32 (N, 2048), in order. `frechet_distance` of two such sets is FID, `kernel_distance` KID.
 
     Raises:
-        ValueError: torch-fidelity is not installed, or an image is not uint8 (H, W, 3).
+        ValueError: torch-fidelity is not installed.
         FileNotFoundError: the weights are missing and cannot be downloaded.
     """
     import torch
 
-    for image in images:
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            raise ValueError(f"inception_features: expected uint8 (H, W, 3), found {image.dtype} {image.shape}")
-    network, device, found = inception_network(), best_device(), []
-    for _, same_size in groupby(images, np.shape):
-        stacked = torch.from_numpy(np.stack(list(same_size))).permute(0, 3, 1, 2)
-        with torch.inference_mode():
-            found += [network(batch.to(device))[0].cpu().numpy() for batch in stacked.split(BATCH)]
-    return np.concatenate(found) if found else np.zeros((0, 2048), np.float32)
+    network, stacked = inception_network(), torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+    with torch.inference_mode():
+        return torch.cat([network(batch.to(best_device()))[0].cpu() for batch in stacked.split(BATCH)]).numpy()
 
 
 @cache
@@ -191,11 +157,6 @@ def _halves(features: np.ndarray, groups: Sequence[Any], size: int) -> Callable[
         return [features[rng.permutation(np.flatnonzero(part))[:size]] for part in (inside, ~inside)]
 
     return draw
-
-
-def _spread(values: Sequence[float], size: int) -> Spread:
-    low, high = np.percentile(values, [2.5, 97.5])
-    return Spread(float(np.mean(values)), float(low), float(high), size)
 
 
 def _root(x: np.ndarray) -> np.ndarray:

@@ -4,17 +4,12 @@ One table of overlaps serves all scores, so the cost does not grow with the numb
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse import coo_array
-
-from .points import best_assignment
-
-MOST_DENSE = 2**24  # cells of the dense assignment (128 MB); larger tables use the sparse one
 
 
 def segmentation_scores(pred: np.ndarray, true: np.ndarray) -> dict[str, float]:
@@ -44,17 +39,27 @@ def segmentation_scores(pred: np.ndarray, true: np.ndarray) -> dict[str, float]:
     >>> scores["dice"], scores["aji"], scores["pq"]
     (0.75, 0.6, 0.6)
     """
-    table = overlaps(pred, true)
-    n_pred, n_true = len(table.pred_area), len(table.true_area)
+    pred_area, true_area, pairs = overlaps(pred, true)
+    n_pred, n_true = len(pred_area), len(true_area)
     if not n_pred or not n_true:
         return dict.fromkeys(("dice", "aji", "aji_plus", "dq", "sq", "pq"), 0.0 if n_pred or n_true else np.nan)
-    dice = float(2.0 * table.shared.sum() / (table.pred_area.sum() + table.true_area.sum()))
-    dq = float(2.0 * table.hit.sum() / (n_pred + n_true))
-    sq = float((table.shared[table.hit] / table.union[table.hit]).mean()) if table.hit.any() else 0.0
-    rank = table.shared / (table.union + 1e-6)
-    order = np.lexsort((-rank, table.true))  # of equal ranks, the first prediction
-    best_per_true = order[np.flatnonzero(np.diff(table.true[order], prepend=-1))]
-    aji, aji_plus = _jaccard(table, best_per_true), _jaccard(table, _assigned(table, rank))
+
+    def jaccard(chosen: pd.DataFrame) -> float:
+        """Shared pixels of the chosen pairs over their unions plus the areas of all nuclei outside these pairs."""
+        alone = [np.delete(pred_area, chosen["pred"].unique()), np.delete(true_area, chosen["true"].unique())]
+        return float(chosen["shared"].sum() / (chosen["union"].sum() + np.concatenate(alone).sum()))
+
+    dice = float(2.0 * pairs["shared"].sum() / (pred_area.sum() + true_area.sum()))
+    iou = pairs["iou"].to_numpy()[pairs["hit"]]
+    dq, sq = float(2.0 * len(iou) / (n_pred + n_true)), float(iou.mean()) if len(iou) else 0.0
+    rank = pairs["shared"] / (pairs["union"] + 1e-6)
+    best_per_true = rank.groupby(pairs["true"]).idxmax()  # of equal ranks, the first prediction
+    # Annotations in rows: of several optima this yields the one of the published code.
+    worth = np.zeros((n_true, n_pred))
+    worth[pairs["true"], pairs["pred"]] = rank
+    assigned = np.zeros_like(worth, bool)
+    assigned[linear_sum_assignment(worth, maximize=True)] = True
+    aji, aji_plus = jaccard(pairs.loc[best_per_true]), jaccard(pairs[assigned[pairs["true"], pairs["pred"]]])
     return {"dice": dice, "aji": aji, "aji_plus": aji_plus, "dq": dq, "sq": sq, "pq": dq * sq}
 
 
@@ -85,13 +90,12 @@ def typed_quality(
     Raises:
         ValueError: as `segmentation_scores`, or the types do not fit the nuclei.
     """
-    table = overlaps(pred, true)
-    pred_types = check_types(pred_types, len(table.pred_area), num_types, "pred_types")
-    true_types = check_types(true_types, len(table.true_area), num_types, "true_types")
-    hit = np.flatnonzero(table.hit)
-    iou = table.shared[hit] / table.union[hit]
-    kind = pred_types[table.pred[hit]]
-    same = kind == true_types[table.true[hit]]
+    pred_area, true_area, pairs = overlaps(pred, true)
+    pred_types = check_types(pred_types, len(pred_area), num_types, "pred_types")
+    true_types = check_types(true_types, len(true_area), num_types, "true_types")
+    hits = pairs[pairs["hit"]]
+    iou, kind = hits["iou"].to_numpy(), pred_types[hits["pred"]]
+    same = kind == true_types[hits["true"]]
     total = np.bincount(kind[same], iou[same], num_types).astype(np.float64)  # bincount of nothing is int
     n_pred, n_true = (np.bincount(types, minlength=num_types) for types in (pred_types, true_types))
     total[0], n_pred[0], n_true[0] = iou.sum(), len(pred_types), len(true_types)
@@ -112,56 +116,36 @@ def pannuke_scores(quality: np.ndarray, tissues: Sequence[str]) -> dict[str, Any
     Returns:
         mpq, bpq; per_tissue: {tissue: {mpq, bpq, images}}, sorted; per_type: list of the mean PQ over all images, for
         types 1 to num_types - 1.
-
-    Raises:
-        ValueError: the shapes do not fit.
     """
-    quality, names = np.asarray(quality, np.float64), np.asarray(tissues, dtype=object)
-    if quality.ndim != 2 or names.shape != quality.shape[:1]:
-        raise ValueError(f"expected quality (N, types) and N tissues, found {quality.shape} and {names.shape}")
     types = pd.DataFrame(quality[:, 1:])
     images = pd.DataFrame({"mpq": types.mean(axis=1), "bpq": quality[:, 0], "images": 1})
-    tissue_means = images.groupby(names).agg({"mpq": "mean", "bpq": "mean", "images": "sum"})
+    by_tissue = images.groupby(np.asarray(tissues, dtype=object))
+    tissue_means = by_tissue.agg({"mpq": "mean", "bpq": "mean", "images": "sum"})
     overall: dict[str, Any] = {key: float(tissue_means[key].mean()) for key in ("mpq", "bpq")}
     return overall | {"per_tissue": tissue_means.to_dict("index"), "per_type": types.mean().tolist()}
 
 
-@dataclass(frozen=True, slots=True)
-class Overlaps:
-    """Areas of the nuclei of two label maps, in ascending order of their ids, and the pairs that share pixels.
+def overlaps(pred: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.ndarray, pd.DataFrame]:
+    """Overlaps of the nuclei of two label maps; arguments and errors as `segmentation_scores`.
 
-    Attributes:
-        pred_area: pixels of each predicted nucleus, (P,).
-        true_area: pixels of each annotated nucleus, (T,).
-        pred, true: indices of the nuclei of each overlapping pair, (E,), ordered by pred, then true.
-        shared, union: pixels that both nuclei of each pair cover, and that either covers, (E,).
-        hit: whether each pair has IoU > 0.5, (E,); each nucleus is in at most one such pair.
+    Returns:
+        pixels of each predicted nucleus, (P,), and of each annotated one, (T,), in ascending order of the ids; and one
+        row for each pair that shares pixels, ordered by prediction, then annotation: pred, true (indices of the
+        nuclei), shared and union (pixels), iou, hit (IoU > 0.5; each nucleus is in at most one such pair).
     """
-
-    pred_area: np.ndarray
-    true_area: np.ndarray
-    pred: np.ndarray
-    true: np.ndarray
-    shared: np.ndarray
-    union: np.ndarray
-    hit: np.ndarray
-
-
-def overlaps(pred: np.ndarray, true: np.ndarray) -> Overlaps:
-    """Overlaps of the nuclei of two label maps; arguments and errors as `segmentation_scores`."""
     for name, labels in (("pred", pred), ("true", true)):
-        if labels.ndim != 2 or not np.issubdtype(labels.dtype, np.integer):
-            raise ValueError(f"{name}: expected an int label map (H, W), found {labels.dtype} {labels.shape}")
-        if labels.size and labels.min() < 0:
+        if labels.shape != true.shape or labels.ndim != 2 or not np.issubdtype(labels.dtype, np.integer):
+            found = f"{name} of {labels.dtype} {labels.shape} with true of {true.shape}"
+            raise ValueError(f"expected int label maps of one shape (H, W), found {found}")
+        if labels.min(initial=0) < 0:
             raise ValueError(f"{name}: expected ids >= 0, found {labels.min()}")
-    if pred.shape != true.shape:
-        raise ValueError(f"expected label maps of one shape, found pred {pred.shape} and true {true.shape}")
     (_, p, pred_area), (_, t, true_area) = compact_ids(pred), compact_ids(true)
     both = (p > 0) & (t > 0)
     shape = len(pred_area), len(true_area)
     table = coo_array((np.ones(both.sum(), np.int64), (p[both] - 1, t[both] - 1)), shape).tocsr().tocoo()
     union = pred_area[table.row] + true_area[table.col] - table.data
-    return Overlaps(pred_area, true_area, table.row, table.col, table.data, union, 2 * table.data > union)
+    pairs = {"pred": table.row, "true": table.col, "shared": table.data, "union": union, "iou": table.data / union}
+    return pred_area, true_area, pd.DataFrame({**pairs, "hit": 2 * table.data > union})
 
 
 def compact_ids(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -173,43 +157,21 @@ def compact_ids(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     Returns:
         the ids that occur, ascending, (K,); the map relabelled 1 to K in that order, int32; the area of each, (K,).
     """
-    flat, given = labels.ravel().astype(np.int64, copy=False), None
-    if flat.max(initial=0) > 4 * flat.size + 1024:  # too sparse for a lookup table of all ids
-        given, index = np.unique(np.append(flat, 0), return_inverse=True)
-        flat = index[:-1]
-    area = np.bincount(flat, minlength=1)
+    pixels = labels.astype(np.int64)
+    if pixels.max(initial=0) > 4 * pixels.size + 1024:  # too sparse for a lookup table of all ids
+        given, index = np.unique(np.append(pixels, 0), return_inverse=True)
+        _, compact, area = compact_ids(index[:-1].reshape(labels.shape))
+        return given[1:], compact, area
+    area = np.bincount(pixels.ravel(), minlength=1)
     area[0] = 0
     ids = np.flatnonzero(area)
-    number = np.cumsum(area > 0, dtype=np.int32)
-    return ids if given is None else given[ids], number[flat].reshape(labels.shape), area[ids]
+    return ids, np.cumsum(area > 0, dtype=np.int32)[pixels], area[ids]
 
 
 def check_types(types: np.ndarray, count: int, num_types: int, name: str) -> np.ndarray:
     """Types as int64 (count,), each from 0 to num_types - 1; ValueError otherwise."""
     types = np.asarray(types)
-    if types.shape != (count,):
-        raise ValueError(f"{name}: expected the types of {count} nuclei, found shape {types.shape}")
-    if count and (not np.issubdtype(types.dtype, np.integer) or types.min() < 0 or types.max() >= num_types):
-        found = f"{types.dtype} {types.min()} to {types.max()}"
-        raise ValueError(f"{name}: expected types from 0 to {num_types - 1}, found {found}")
+    if types.shape != (count,) or not np.isin(types, np.arange(num_types)).all():
+        found = f"{types.shape} with {np.unique(types)}"
+        raise ValueError(f"{name}: expected {count} types from 0 to {num_types - 1}, found {found}")
     return types.astype(np.int64)
-
-
-def _assigned(table: Overlaps, rank: np.ndarray) -> np.ndarray:
-    """The overlapping pairs of a one-to-one assignment of highest total rank."""
-    shape = len(table.true_area), len(table.pred_area)
-    if shape[0] * shape[1] > MOST_DENSE:
-        return best_assignment(table.pred, table.true, rank)
-    value = np.zeros(shape)  # annotations in rows: of several optima this yields the one of the published code
-    value[table.true, table.pred] = rank
-    partner = np.full(shape[0], -1)
-    rows, columns = linear_sum_assignment(value, maximize=True)
-    partner[rows] = columns
-    return np.flatnonzero(partner[table.true] == table.pred)
-
-
-def _jaccard(table: Overlaps, chosen: np.ndarray) -> float:
-    """Shared pixels of the chosen pairs over their unions plus the areas of all nuclei outside these pairs."""
-    alone_pred = np.delete(table.pred_area, np.unique(table.pred[chosen])).sum()
-    alone_true = np.delete(table.true_area, np.unique(table.true[chosen])).sum()
-    return float(table.shared[chosen].sum() / (table.union[chosen].sum() + alone_pred + alone_true))

@@ -21,13 +21,10 @@ def type_table(match: Match, pred_types: np.ndarray, true_types: np.ndarray, num
         counts missed annotations, the last row spurious predictions.
 
     Raises:
-        ValueError: the types are invalid, or fewer than the matched nuclei.
+        ValueError: the types are invalid.
     """
     pred_types = check_types(pred_types, len(pred_types), num_types, "pred_types")
     true_types = check_types(true_types, len(true_types), num_types, "true_types")
-    given = len(pred_types), len(true_types)
-    if match.pred.max(initial=-1) >= given[0] or match.true.max(initial=-1) >= given[1]:
-        raise ValueError(f"expected types for all matched nuclei, found {given[0]} predicted and {given[1]} annotated")
     table = np.zeros((num_types + 1, num_types + 1), np.int64)
     np.add.at(table, (true_types[match.true], pred_types[match.pred]), 1)
     table[:-1, -1] = np.bincount(np.delete(true_types, match.true), minlength=num_types)

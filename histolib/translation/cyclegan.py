@@ -18,7 +18,6 @@ from .image_pool import ImagePool
 from .networks import Generator, PatchDiscriminator
 
 DIRECTIONS = {"ihc_to_he": ("ihc", "he"), "he_to_ihc": ("he", "ihc")}
-REVERSE = {"ihc_to_he": "he_to_ihc", "he_to_ihc": "ihc_to_he"}
 DECAY_FROM = 0.5  # share of the adversarial steps after which the learning rates fall linearly to zero
 Consistency = Callable[[Tensor, Tensor], Tensor]
 Batch = Mapping[str, Tensor]
@@ -87,8 +86,8 @@ class CycleGAN:
             for stage in settings.freeze:
                 getattr(generator, stage).requires_grad_(False)
         # Accelerate replaces the entries of `modules` by wrappers that share the parameters of the networks above.
-        scorers = {f"discriminator_{domain}": network for domain, network in self.discriminators.items()}
-        self.modules: dict[str, nn.Module] = {**self.generators, **scorers}
+        self.modules: dict[str, nn.Module] = dict(self.generators)
+        self.modules |= {f"discriminator_{domain}": network for domain, network in self.discriminators.items()}
         self.optimizers: dict[str, Optimizer] = {
             "generators": _adam(self.generators, settings.lr_generator),
             "discriminators": _adam(self.discriminators, settings.lr_discriminator),
@@ -139,8 +138,8 @@ class CycleGAN:
         """
         settings, fakes, losses = self.settings, {}, defaultdict[str, list[Tensor]](list)
         self.optimizers["generators"].zero_grad()
-        for network in self.discriminators.values():  # gradients flow through them, but not into their weights
-            network.requires_grad_(False)
+        judges = nn.ModuleList(self.discriminators.values())
+        judges.requires_grad_(False)  # gradients flow through them, but not into their weights
         for name, (source, target) in DIRECTIONS.items():
             fake = self.modules[name](batch[source])
             # The network and not its wrapper: processes must not exchange discriminator gradients here.
@@ -148,7 +147,7 @@ class CycleGAN:
             terms = {"adversarial": F.mse_loss(score, torch.ones_like(score))}
             total = terms["adversarial"]
             if settings.cycle:
-                terms["cycle"] = F.l1_loss(self.modules[REVERSE[name]](fake), batch[source])
+                terms["cycle"] = F.l1_loss(self.modules[f"{target}_to_{source}"](fake), batch[source])
                 total = total + settings.cycle * terms["cycle"]
             with torch.set_grad_enabled(settings.content > 0):
                 terms["correlation"] = self._correlation(batch[source], fake, source, target)
@@ -164,8 +163,7 @@ class CycleGAN:
             fakes[target] = fake.detach()
             for term, value in terms.items():
                 losses[term].append(value.detach())
-        for network in self.discriminators.values():
-            network.requires_grad_(True)
+        judges.requires_grad_(True)
         self.optimizers["generators"].step()
         summed = {term: _sum(values) for term, values in losses.items()}
         return summed | {"correlation": summed["correlation"] / 2}, fakes

@@ -1,37 +1,27 @@
 """Scores of translations from IHC to H&E: image quality, feature distance, content, and detection afterwards."""
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from ..imaging import Patch, optical_density
 from ..io import plain
-from ..metrics import image_scores, match_points
+from ..metrics import frechet_distance, image_scores, kernel_distance, match_points
 from ..metrics.bootstrap import bootstrap_mean, pooled_scores
-from ..metrics.distribution import half_size
+from ..metrics.distribution import feature_spread, half_size
 from ..metrics.image_quality import IMAGE_SCORE_DIRECTION, density_correlation
 from ..metrics.points import PointCounts, count_points
 from .content import density_weights
-from .fields import DISTANCES, FIELD_UM, Features, FeatureSet
 from .inference import to_tensor
 
-DIRECTIONS = {
-    **IMAGE_SCORE_DIRECTION,
-    **dict.fromkeys(DISTANCES, "lower"),
-    **dict.fromkeys(("correlation", "nuclei", "detection"), "higher"),
-}
-DETECTION = {name: name for name in ("precision", "recall", "f1", "f1_ci95", "n_true", "n_pred")}
-NUCLEI = {"f1": "f1", "f1_ci95": "f1_ci95", "before": "n_true", "lost": "fn", "new": "fp"}
-DISTANCE = (
-    "mean over 100 random half samples of the groups of each set; the floor compares halves of the real set that share "
-    "no group"
-)
-INTERVAL = "percentiles 2.5 and 97.5 of the draws"
-Rows = Sequence[tuple[Mapping[str, Any], str]]
-Detect = Callable[[Patch], np.ndarray]
+FIELD_UM = 50.0  # side of a field: four fields in an EndoNuke tile, one in a PanNuke patch of 64 microns
+DISTANCES = {"kid": kernel_distance, "fid": frechet_distance}
+DIRECTIONS = IMAGE_SCORE_DIRECTION | dict.fromkeys(DISTANCES, "lower")
+DIRECTIONS |= dict.fromkeys(("correlation", "nuclei", "detection"), "higher")
+Rows = Sequence[Mapping[str, Any]]
 FindBlobs = Callable[[Patch, float], np.ndarray]
 
 
@@ -86,23 +76,22 @@ def nuclei_changes(
 
 def evaluate_translations(
     samples: Iterable[TranslationSample], translations: Mapping[str, Callable[[Patch], Patch]], *,
-    he: Iterable[tuple[Patch, str]] = (), features: Mapping[str, Features] | None = None,
-    detect: Detect | None = None, find_blobs: FindBlobs | None = None, gain: float | None = None,
-    marker: str = "nuclear", radius_um: float = 3.0, field_um: float = FIELD_UM, seed: int = 0,
+    he: Iterable[tuple[Patch, str]] = (), features: Mapping[str, Callable[[Sequence[Patch]], np.ndarray]] | None = None,
+    detect: Callable[[Patch], np.ndarray] | None = None, find_blobs: FindBlobs | None = None, gain: float | None = None,
+    marker: str = "nuclear", radius_um: float = 3.0, seed: int = 0,
 ) -> dict[str, Any]:  # fmt: skip
     """Score translations on the same samples.
 
     Args:
         samples: IHC patches, read one at a time.
-        translations: functions from an IHC patch to its translation, by name.
+        translations: functions from an IHC patch to its translation of the same size, by name.
         he: further real H&E patches of other tissue, with their groups. Together with the H&E of the samples they are
             the set that translations are compared with.
-        features: functions from N patches to features (N, D), by name, for KID and FID.
+        features: functions from N patches to features (N, D), by name, for KID and FID of square fields.
         detect: nuclei on H&E, (K, 2) in pixels; scored on samples with known nuclei.
         find_blobs, gain: as `nuclei_changes`; None skips the comparison of nuclei before and after.
         marker: what DAB stains.
         radius_um: matching radius in microns.
-        field_um: side of the fields for feature distances.
         seed: random seed of bootstraps and half samples.
 
     Returns:
@@ -118,19 +107,19 @@ def evaluate_translations(
         ValueError: there is no sample, or a patch is smaller than a field.
     """
     features = features or {}
-    sets = {name: FeatureSet(features, field_um, seed) for name in translations}
-    real, sizes, scales = FeatureSet(features, field_um, seed), set[str](), set[float]()
-    # Values and point counts of each image by measure, and its group; the ceiling is listed under "".
-    rows: dict[str, list[tuple[dict[str, Any], str]]] = {name: [] for name in ("", *translations)}
+    # One row per image: its group, the features of its fields, scores, and counts of points.
+    real, rows = list[dict[str, Any]](), {name: list[dict[str, Any]]() for name in translations}
+    groups, sizes, scales = list[str](), set[str](), set[float]()
 
-    def detected(he: Patch | None, sample: TranslationSample) -> dict[str, Any]:
-        if he is None or detect is None or sample.xy is None:
-            return {}
-        pred, true = (np.asarray(xy) * sample.ihc.mpp for xy in (detect(he), sample.xy))
-        return {"detection": count_points(pred, true, radius_um)}
+    def described(image: Patch, group: str, sample: TranslationSample | None = None) -> dict[str, Any]:
+        fields = cut_fields(image) if features else []
+        row = {"group": group, "fields": len(fields), "features": {name: f(fields) for name, f in features.items()}}
+        if detect and sample and sample.xy is not None:
+            row["detection"] = count_points(detect(image) * image.mpp, sample.xy * image.mpp, radius_um)
+        return row
 
-    def measured(translated: Patch, sample: TranslationSample) -> dict[str, Any]:
-        restained, scores = not np.array_equal(translated.image, sample.ihc.image), detected(translated, sample)
+    def compared(translated: Patch, sample: TranslationSample) -> dict[str, Any]:
+        restained, scores = not np.array_equal(translated.image, sample.ihc.image), dict[str, Any]()
         if sample.he is not None:  # pair by pair, because MDSI of piqa depends on the batch
             scores |= image_scores(*(to_tensor(patch.image)[None] for patch in (translated, sample.he)))
         after = optical_density(translated.image) @ density_weights("he" if restained else "ihc", marker)
@@ -142,39 +131,41 @@ def evaluate_translations(
         return scores
 
     for sample in samples:
+        groups.append(sample.group)
         sizes.add("{1} x {0}".format(*sample.ihc.image.shape))
         scales.add(sample.ihc.mpp)
-        rows[""].append((detected(sample.he, sample), sample.group))
         if sample.he is not None:
-            real.add(sample.he, sample.group)
+            real.append(described(sample.he, sample.group, sample))
         for name, translation in translations.items():
             translated = translation(sample.ihc)
-            sets[name].add(translated, sample.group)
-            rows[name].append((measured(translated, sample), sample.group))
-    if not rows[""]:
+            rows[name].append(described(translated, sample.group, sample) | compared(translated, sample))
+    if not groups:
         raise ValueError("evaluate_translations: expected at least one sample, found none")
-    paired = len(real.groups)
-    for patch, group in he:
-        real.add(patch, group)
-    first = next(iter(sets.values()), real)
+    paired = len(real)
+    real += [described(patch, group) for patch, group in he]
+    size = half_size(*map(_field_groups, (*rows.values(), real)))
     return plain({
         "translations": {
             name: {
-                "images": {m: _mean(scored, m, seed) for m in IMAGE_SCORE_DIRECTION if paired},
-                "sets": sets[name].distances(real),
-                "correlation": _mean(scored, "correlation", seed, with_lowest=True),
-                "nuclei": _pooled(scored, "nuclei", seed, NUCLEI),
-                "detection": _pooled(scored, "detection", seed),
+                "images": {measure: _mean(found, measure, seed) for measure in IMAGE_SCORE_DIRECTION if paired},
+                "sets": _distances((found, real), features, size, seed),
+                "correlation": _mean(found, "correlation", seed),
+                "nuclei": _pooled(found, "nuclei", seed),
+                "detection": _pooled(found, "detection", seed),
             }
-            for name, scored in rows.items() if name
+            for name, found in rows.items()
         },
-        "floor": real.distances(size=half_size(first.field_groups, real.field_groups)),
-        "ceiling": _pooled(rows[""], "detection", seed),
+        "floor": _distances((real,), features, size, seed),
+        "ceiling": _pooled(real, "detection", seed),
         "protocol": {
-            "samples": len(rows[""]), "groups": len({group for _, group in rows[""]}),
-            "image_px": sorted(sizes), "mpp": sorted(scales),
-            "he": {"images": len(real.groups), "paired": paired, "groups": len(set(real.groups))},
-            "features": {"names": list(features), "field_um": field_um, "distance": DISTANCE, "interval": INTERVAL},
+            "samples": len(groups), "groups": len(set(groups)), "image_px": sorted(sizes), "mpp": sorted(scales),
+            "he": {"images": len(real), "paired": paired, "groups": len({row["group"] for row in real})},
+            "features": {
+                "names": list(features), "field_um": FIELD_UM,
+                "distance": "mean over 100 random half samples of the groups of each set; "
+                "the floor compares halves of the real set that share no group",
+                "interval": "percentiles 2.5 and 97.5 of the draws",
+            },
             "marker": marker, "correlation": "summed optical density" if marker == "nuclear" else "hematoxylin channel",
             "gain": gain, "radius_um": radius_um, "directions": DIRECTIONS, "seed": seed,
             "interval": f"95 %, percentile bootstrap over groups, seed {seed}",
@@ -182,24 +173,59 @@ def evaluate_translations(
     })  # fmt: skip
 
 
-def _of(rows: Rows, measure: str) -> tuple[list[Any], list[str]]:
+def cut_fields(patch: Patch, side_um: float = FIELD_UM) -> list[Patch]:
+    """Cut adjacent square fields from the centre of a patch: one size in microns makes sets comparable.
+
+    Raises:
+        ValueError: the patch is smaller than a field.
+    """
+    side, shape = round(side_um / patch.mpp), patch.image.shape[:2]
+    if side > min(shape):
+        wanted = f"sides of at least {side_um:g} microns for feature distances"
+        raise ValueError("{}: expected {}, found {:.4g} x {:.4g}".format(patch.name or "patch", wanted, *patch.size_um))
+    tops, lefts = (range(length % side // 2, length - side + 1, side) for length in shape)
+    return [replace(patch, image=patch.image[y : y + side, x : x + side]) for y in tops for x in lefts]
+
+
+def _field_groups(rows: Rows) -> list[str]:
+    return [row["group"] for row in rows for _ in range(row["fields"])]
+
+
+def _distances(sets: Sequence[Rows], names: Iterable[str], size: int, seed: int) -> dict[str, Any]:
+    """KID and FID of two sets, or of halves of one set, by name of features; empty if a set has too few groups.
+
+    FID is left out if a half sample does not have more features than dimensions: its covariance is singular.
+    """
+    if size < 2:  # distances need two features in each half
+        return {}
+    groups, distances = [_field_groups(rows) for rows in sets], dict[str, Any]()
+    for name in names:
+        features = [np.concatenate([row["features"][name] for row in rows]) for rows in sets]
+        distances[name] = {
+            measure: feature_spread(features, groups, distance, size, seed)
+            for measure, distance in DISTANCES.items()
+            if measure == "kid" or size > features[0].shape[1]
+        }
+    return distances
+
+
+def _column(rows: Rows, measure: str) -> tuple[pd.Series, list[str]]:
     """Values of a measure, and their groups."""
-    found = [(scores[measure], group) for scores, group in rows if measure in scores]
-    return [value for value, _ in found], [group for _, group in found]
+    known = [row for row in rows if measure in row]
+    return pd.Series([row[measure] for row in known]), [row["group"] for row in known]
 
 
-def _mean(rows: Rows, measure: str, seed: int, with_lowest: bool = False) -> dict[str, Any]:
-    values, groups = _of(rows, measure)
-    known = [value for value in values if not math.isnan(value)] or [math.nan]
-    mean = {"mean": float(np.mean(known)), "ci95": list(bootstrap_mean(np.array(values), groups, seed))}
-    return mean | {"lowest": min(known)} if with_lowest else mean
+def _mean(rows: Rows, measure: str, seed: int) -> dict[str, Any]:
+    values, groups = _column(rows, measure)
+    mean = {"mean": values.mean(), "ci95": bootstrap_mean(values.to_numpy(), groups, seed)}
+    return mean | {"lowest": values.min()} if measure == "correlation" else mean
 
 
-def _pooled(rows: Rows, measure: str, seed: int, names: Mapping[str, str] = DETECTION) -> dict[str, Any] | None:
-    """Scores of the summed counts under the given names; None without counts."""
-    counts, groups = _of(rows, measure)
-    if not counts:
+def _pooled(rows: Rows, measure: str, seed: int) -> dict[str, Any] | None:
+    """Scores of the summed counts; None without counts."""
+    counts, groups = _column(rows, measure)
+    if not groups:
         return None
-    total = sum(counts, PointCounts())
-    known = {**pooled_scores(counts, groups, seed), "fp": total.fp, "fn": total.fn}
-    return {name: known[score] for name, score in names.items()}
+    scores, total = pooled_scores(list(counts), groups, seed), sum(counts, PointCounts())
+    changes = {"before": scores["n_true"], "lost": total.fn, "new": total.fp}
+    return {name: scores[name] for name in ("f1", "f1_ci95")} | changes if measure == "nuclei" else scores

@@ -14,9 +14,7 @@ SAMPLE_PX = 256  # side of the crops that the held statistics are computed from
 SAMPLE_CROPS = 16  # largest number of crops; together about one megapixel
 
 
-def translate(
-    patch: Patch, generator: Generator, *, tile_px: int = 512, device: torch.device | str | None = None
-) -> Patch:
+def translate(patch: Patch, generator: Generator, *, tile_px: int = 512) -> Patch:
     """Translate a patch with a generator, at the scale of the generator's training images.
 
     The patch is resampled to that scale, translated and resampled back. An image of at most `tile_px` is translated in
@@ -28,7 +26,6 @@ def translate(
         patch: image in the generator's source stain.
         generator: network for images in [0, 1]; runs at the patch's own scale if its `mpp` is unknown.
         tile_px: longest side, after resampling, that is translated in one piece.
-        device: the generator is moved there; by default it stays on its device.
 
     Returns:
         a patch of the same size, scale and name.
@@ -41,8 +38,6 @@ def translate(
     >>> he.image.shape, he.mpp, he.name
     ((40, 60, 3), 0.5, 'tile')
     """
-    if device is not None:
-        generator.to(device)
     weight = next(generator.parameters())
 
     def run(images: np.ndarray) -> np.ndarray:

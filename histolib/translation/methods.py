@@ -8,8 +8,6 @@ from ..imaging import Patch
 from .inference import translate
 from .stain_transfer import macenko, recolour_hed, recolour_od, reinhard
 
-Load = Callable[[str], Any]
-
 
 @dataclass(frozen=True, slots=True)
 class Translation:
@@ -17,37 +15,31 @@ class Translation:
 
     Attributes:
         about: one sentence for tables and help texts.
-        run: function of (patch, marker, load). `marker` is the structure that the brown stains; `load` returns the
-            generator ("ihc_to_he") or stain reference ("he_reference", "ihc_reference") of a role. The result has the
-            size, scale and name of the patch.
-        needs: roles that `run` loads.
+        function: called with a patch, the structure that the brown stains, and the models of `needs`. The result has
+            the size, scale and name of the patch.
+        needs: roles of its generator ("ihc_to_he") or stain references ("he_reference", "ihc_reference").
     """
 
     about: str
-    run: Callable[[Patch, str, Load], Patch]
+    function: Callable[..., Patch]
     needs: tuple[str, ...] = ()
 
+    def run(self, patch: Patch, marker: str, load: Callable[[str], Any]) -> Patch:
+        """Translate a patch; `load` returns the model of a role."""
+        return self.function(patch, marker, *map(load, self.needs))
 
-def _with_gain(recolour: Callable[..., Patch]) -> Callable[[Patch, str, Load], Patch]:
+
+def _with_gain(recolour: Callable[..., Patch]) -> Callable[..., Patch]:
     """A recolouring that first scales the stain amount of the IHC to that of the H&E."""
-
-    def run(patch: Patch, marker: str, load: Load) -> Patch:
-        reference = load("he_reference")
-        return recolour(patch, reference, reference.gain(load("ihc_reference"), marker), marker)
-
-    return run
+    return lambda patch, marker, he, ihc: recolour(patch, he, he.gain(ihc, marker), marker)
 
 
-def _with(function: Callable[[Patch, Any], Patch], role: str) -> Callable[[Patch, str, Load], Patch]:
-    return lambda patch, marker, load: function(patch, load(role))
-
-
-BOTH, HE = ("he_reference", "ihc_reference"), "he_reference"
-TRANSLATIONS: dict[str, Translation] = {
-    "identity": Translation("the IHC without translation", lambda patch, marker, load: patch),
+HE, BOTH = ("he_reference",), ("he_reference", "ihc_reference")
+TRANSLATIONS = {
+    "identity": Translation("the IHC without translation", lambda p, _: p),
     "od": Translation("mean H&E colour of each pixel's optical density", _with_gain(recolour_od), BOTH),
     "hed": Translation("colour deconvolution, recoloured as H&E", _with_gain(recolour_hed), BOTH),
-    "reinhard": Translation("colour statistics of H&E in LAB space", _with(reinhard, HE), (HE,)),
-    "macenko": Translation("stain vectors of H&E, stain amounts unchanged", _with(macenko, HE), (HE,)),
-    "cyclegan": Translation("translation by the CycleGAN", _with(translate, "ihc_to_he"), ("ihc_to_he",)),
+    "reinhard": Translation("colour statistics of H&E in LAB space", lambda p, _, he: reinhard(p, he), HE),
+    "macenko": Translation("stain vectors of H&E, stain amounts unchanged", lambda p, _, he: macenko(p, he), HE),
+    "cyclegan": Translation("translation by the CycleGAN", lambda p, _, net: translate(p, net), ("ihc_to_he",)),
 }

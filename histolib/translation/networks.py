@@ -20,10 +20,8 @@ SMALLEST_PX = 8  # smallest padded side: a quarter of it still has a pixel for r
 class InstanceNorm(nn.Module):
     """Instance norm without affine parameters. `held_statistics` can fix its statistics to those of a sample."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.sampling = False
-        self.held: tuple[Tensor, Tensor] | None = None
+    sampling = False
+    held: tuple[Tensor, Tensor] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise each channel of (N, C, H, W)."""
@@ -66,8 +64,9 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        shape = {"kernel_size": 3, "padding": 1, "padding_mode": "reflect", "bias": False}
-        first, second = (nn.Conv2d(channels, channels, **shape) for _ in range(2))  # type: ignore[arg-type]
+        first, second = (
+            nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect", bias=False) for _ in range(2)
+        )
         self.body = nn.Sequential(*_normed(first), second, InstanceNorm())
 
     def forward(self, x: Tensor) -> Tensor:
@@ -98,10 +97,8 @@ class Recolouring(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.table: Tensor
-        self.weights: Tensor
-        self.register_buffer("table", torch.ones(DENSITY_BINS, 3))
-        self.register_buffer("weights", torch.ones(3))
+        self.table = nn.Buffer(torch.ones(DENSITY_BINS, 3))
+        self.weights = nn.Buffer(torch.ones(3))
 
     def forward(self, x: Tensor) -> Tensor:
         """Images (N, 3, H, W) in [0, 1] to the same shape and range."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
+import torch
 from skimage import color
 
 from ..imaging import STAIN_VECTORS, Patch, optical_density, rgb_from_density, separate_stains, summed_density
@@ -65,9 +66,8 @@ class StainReference:
         found = np.concatenate(tissue) if tissue else np.empty((0, 3), np.uint8)
         stains = _macenko_stains(found)
         if stains is None:
-            raise ValueError(
-                f"StainReference: expected tissue, found {len(found)} tissue pixels in {len(tissue)} patches"
-            )
+            seen = f"{len(found)} tissue pixels in {len(tissue)} patches"
+            raise ValueError(f"StainReference: expected tissue, found {seen}")
         lab = color.rgb2lab(found)
         amounts = separate_stains(found[None], "hematoxylin", SECOND_STAIN[domain])[0]
         levels = np.percentile(summed_density(found), 99), np.percentile(amounts[:, 0], 99), np.median(amounts[:, 1])
@@ -90,8 +90,6 @@ class StainReference:
 
     def save(self, path: str | Path) -> None:
         """Write the reference to a small safetensors file."""
-        import torch
-
         tensors = {f.name: torch.from_numpy(getattr(self, f.name)) for f in fields(self) if f.name != "domain"}
         save_weights(path, tensors, {"kind": "StainReference", "domain": self.domain})
 
@@ -153,8 +151,7 @@ def reinhard(patch: Patch, reference: StainReference) -> Patch:
     described = lab[tissue] if sample is patch.image else color.rgb2lab(sample[tissue].astype(np.float32) / 255)
     mean, std = described.mean(axis=0), described.std(axis=0)
     moved = (lab - mean) * (reference.lab_std / np.maximum(std, 1e-3)) + reference.lab_mean
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about colours outside sRGB, which are clipped
+    with warnings.catch_warnings(action="ignore"):  # about colours outside sRGB, which are clipped
         rgb = color.lab2rgb(lab + _tissue_share(patch.image)[..., None] * (moved - lab))
     return replace(patch, image=np.rint(255 * np.clip(rgb, 0, 1)).astype(np.uint8))
 

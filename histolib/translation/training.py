@@ -31,7 +31,7 @@ Restain = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 def train_cyclegan(
     ihc: Sequence[Patch], he: Sequence[Patch], settings: CycleGANSettings, folder: str | Path, *,
-    validate: Callable[[Mapping[str, Generator]], Mapping[str, float]] | None = None,
+    validate: Callable[[Mapping[str, Any]], Mapping[str, float]] | None = None,
     consistency: Consistency | None = None, restain: Restain | None = None, start: str | Path | None = None,
     provenance: Provenance = Provenance(), resume: bool = False, **loop: Any,  # noqa: B008 - immutable
 ) -> pd.DataFrame:  # fmt: skip
@@ -69,13 +69,10 @@ def train_cyclegan(
     made_by = asdict(settings)
     if start is not None:
         made_by["start"] = _start_from(task, Path(start))
-
-    def scores(networks: Mapping[str, Any], step: int) -> Mapping[str, float]:
-        return validate({name: network.eval() for name, network in networks.items()}) if validate else {}
-
     history = fit(
         task, draw, steps=settings.warm_steps + settings.steps, batch_size=settings.batch_size, settings=made_by,
-        folder=folder, seed=settings.seed, resume=resume, ema=settings.ema, validate=scores if validate else None,
+        folder=folder, seed=settings.seed, resume=resume, ema=settings.ema,
+        validate=(lambda networks, step: validate(networks)) if validate else None,
         **{"validate_every": loop.get("save_every", 500)} | loop,
     )  # fmt: skip
     state = PartialState()  # not before `fit`: the first Accelerator decides whether processes use the CPU

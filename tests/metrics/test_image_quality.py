@@ -19,6 +19,8 @@ def images():
 def test_identical_images_score_perfectly_noise_lowers_scores_and_batches_are_means(images):
     scores = image_scores(images, images)
     assert scores["psnr"] > 60
+    with pytest.raises(AssertionError, match=r"lower or equal to 1\.0"):
+        image_scores(255 * images, images)
     for name in ("ssim", "haarpsi"):
         assert scores[name] == pytest.approx(1.0, abs=1e-4)
     for name in ("ms_gmsd", "mdsi"):
