@@ -6,7 +6,7 @@ from typing import Any
 
 from ..imaging import Patch
 from .inference import translate
-from .stain_transfer import macenko, recolour_hed, recolour_od, reinhard
+from .stain_transfer import StainReference, macenko, recolour_hed, recolour_od, reinhard
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,13 @@ class Translation:
 
 
 def _with_gain(recolour: Callable[..., Patch]) -> Callable[..., Patch]:
-    """A recolouring that first scales the stain amount of the IHC to that of the H&E."""
-    return lambda patch, marker, he, ihc: recolour(patch, he, he.gain(ihc, marker), marker)
+    """A recolouring that first scales the stain amount of the IHC, or of the patch's own slide, to that of the H&E."""
+
+    def run(patch: Patch, marker: str, he: StainReference, ihc: StainReference) -> Patch:
+        source = ihc if patch.sample is None else ihc.at_levels_of(patch.sample)
+        return recolour(patch, he, he.gain(source, marker), marker)
+
+    return run
 
 
 HE, BOTH = ("he_reference",), ("he_reference", "ihc_reference")

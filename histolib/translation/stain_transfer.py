@@ -88,6 +88,15 @@ class StainReference:
         name = "density_level" if marker == "nuclear" else "hematoxylin_level"
         return float(getattr(self, name) / getattr(source, name))
 
+    def at_levels_of(self, pixels: np.ndarray) -> Self:
+        """This reference with the stain amounts of other pixels (H, W, 3) of its domain, for `gain`."""
+        tissue = pixels[summed_density(pixels) > TISSUE_DENSITY]
+        if len(tissue) < FEWEST_TISSUE_PX:
+            return self
+        amounts = separate_stains(tissue[None], "hematoxylin", SECOND_STAIN[self.domain])[0, :, 0]
+        density = np.percentile(summed_density(tissue), 99)
+        return replace(self, density_level=density, hematoxylin_level=np.percentile(amounts, 99))
+
     def save(self, path: str | Path) -> None:
         """Write the reference to a small safetensors file."""
         tensors = {f.name: torch.from_numpy(getattr(self, f.name)) for f in fields(self) if f.name != "domain"}
