@@ -8,7 +8,6 @@ Ki-67 and breast are validation sets: settings were chosen on them.
 
 import argparse
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ COPIED = ("f1", "precision", "recall", "f1_ci95")
 SCORED = ("precision", "recall", "f1", "f1_ci95", "n_true", "n_pred")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> None:
     """Run the script."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
@@ -45,7 +44,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             numbers = "  ".join(f"{measure} {scores[measure]:.3f}" for measure in COPIED[:3])
             print(f"{name:<16} {route:<12} {numbers}")
     write_json(args.output, results)
-    return 0
 
 
 def _score(samples: Any, blocks: Sequence[str], routes: Mapping[str, str], models: Models) -> dict[str, Any]:
@@ -59,4 +57,4 @@ def _kept(measures: Sequence[str], results: Mapping[str, Any]) -> dict[str, Any]
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

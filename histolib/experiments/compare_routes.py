@@ -10,7 +10,6 @@ weights, and refused if its networks saw a tile that they would be scored on.
 import argparse
 import json
 import logging
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -41,7 +40,7 @@ LOG_SIGMAS_UM, LOG_WINDOWS_UM = (1.5, 1.75, 2.0, 2.25, 2.5), (2.5, 3.5)
 LOG_THRESHOLDS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> None:
     """Score all routes, write the JSON, print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
@@ -92,7 +91,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name, scores in sorted(routes.items(), key=lambda item: -(item[1]["f1"] or 0)):
         gain = scores["difference"].get("log", {}).get("f1", 0)
         print(f"{name:<22} F1 {scores['f1']:.3f}  {gain:+.3f} to log  AP {scores['average_precision']:.3f}")
-    return 0
 
 
 def _score_fold(
@@ -151,4 +149,4 @@ def _by_tile(found: Mapping[str, Sequence[Nuclei]]) -> list[dict[str, Nuclei]]:
 
 if __name__ == "__main__":
     logging.basicConfig(format="%(message)s", level=logging.INFO)
-    sys.exit(main())
+    main()

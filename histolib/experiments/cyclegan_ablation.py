@@ -10,7 +10,6 @@ same command continues.
 
 import argparse
 import json
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -54,7 +53,7 @@ CHANGES: dict[str, dict[str, Any]] = {
 }
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> None:
     """Parse the command line, run the ablation, print a summary."""
     parser = argparse.ArgumentParser(description="Measure the effect of single settings of the CycleGAN.")
     parser.add_argument("--output", type=Path, default=Path("data/results"), help="folder of results (%(default)s)")
@@ -67,7 +66,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     results = ablate(sets, args.work, args.output, range(args.seeds))
     for name, row in results["summary"].items():
         print(f"{name:<40} F1 {row['detection']['mean']:.3f}  {row.get('change', '')}")
-    return 0
 
 
 def ablate(
@@ -160,4 +158,4 @@ def _folder(work: Path, name: str, seed: int) -> Path:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -31,7 +31,7 @@ RADIUS_UM, BLOCK_PX = 3.0, 256  # two nuclei coincide within the radius; shifts 
 READERS: dict[str, Any] = {"endonuke": EndoNuke, "consep": consep_images, "brca": BRCAM2C, "bci": BCI}
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> None:
     """Describe the data sets that are given and write the JSON."""
     parser = argparse.ArgumentParser(description="Describe the real data sets in numbers for the charts of notebook 1.")
     for name in READERS:
@@ -49,7 +49,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             results[f"bci_{stain}"] = colours([getattr(pair, stain) for pair in data["bci"]])
         results["bci_registration"] = registration(data["bci"])
     write_json(args["output"], {"density_edges": EDGES.tolist(), "sets": results})
-    return 0
 
 
 def described(data: Any) -> dict[str, Any]:
@@ -133,4 +132,4 @@ def spread(values: Any) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()

@@ -31,10 +31,8 @@ ANSWER = {
     "selftrained": "HoVer-Net on painted H&E and unlabelled IHC (default)",
 }
 LABORATORIES = {
-    "endonuke": "EndoNuke, ER/PR",
-    "ki67_other_labs": "other laboratories, Ki-67",
-    "brca_m2c_val": "BRCA-M2C, H&E",
-}
+    "endonuke": "EndoNuke, ER/PR", "ki67_other_labs": "other laboratories, Ki-67", "brca_m2c_val": "BRCA-M2C, H&E",
+}  # fmt: skip
 HOVERNET_ROWS = {
     "detection": "detection F1, 3 µm, far pairs excluded first",
     "detection_assign_then_threshold": "detection F1, 3 µm, assigned, then thresholded",

@@ -14,10 +14,8 @@ Networks:
 
 import argparse
 import logging
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +23,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from ..config import PROFILES, HoverNetSettings, changed
-from ..data import BRCAM2C, EndoNuke, InstanceSample, KeypointSample, Patches, consep_images, read_split
-from ..data.instance_tiles import InstanceTiles
+from ..data import BRCAM2C, EndoNuke, InstanceSample, InstanceTiles, KeypointSample, Patches, consep_images, read_split
 from ..data.splits import in_groups, split_ids
 from ..imaging import Patch, read_patch
 from ..io import Provenance
@@ -43,7 +40,7 @@ CROP_REPEATS = 20  # a crop of a slide is many times larger than a tile of EndoN
 AS_CONSEP = np.array([0, 2, 3, 4])  # lymphocyte is inflammatory, tumour is epithelial, stromal is spindle-shaped
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> None:
     """Run the script."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
@@ -59,8 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--output", type=Path, required=True)
     add("--set", action="append", default=[], metavar="NAME=VALUE", help="change a setting of the training")
     args = parser.parse_args(argv)
-    detector = HoVerNet.load(args.detector)
-    teacher = HoVerNet.load(args.teacher) if args.teacher else detector
+    detector, teacher = HoVerNet.load(args.detector), HoVerNet.load(args.teacher or args.detector)
     consep, split = consep_images(args.consep), read_split("data/splits/consep.json")
     training, validation = in_groups(consep, split["train"]), in_groups(consep, split["val"])
     points, patients = brca_points(args.brca)
@@ -81,14 +77,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         how["consistency"] = nuclei_consistency(detector.same_size_maps, teacher.same_size_maps)
         how["restain"] = lambda image, rng: restain(image, STAIN_JITTER, rng)
         train_cyclegan(patches + crops * CROP_REPEATS, he, settings, args.output, **how)
-        return 0
+        return
     pairs = zip(tqdm(points, "BRCA-M2C"), patients, strict=True)
     brca = [outline_points(sample, AS_CONSEP[sample.types], detector, group) for sample, group in pairs]
     tiles, others = list[InstanceSample](), list[InstanceSample]()
     if args.network == "selftrained":
         he_reference = StainReference.load(args.detector.parent / "he_reference.safetensors")
-        label = partial(label_by_agreement, teacher=teacher, detector=detector, he_reference=he_reference)
-        tiles, others = label(patches), label(crops)
+        tiles, others = (label_by_agreement(each, teacher, detector, he_reference) for each in (patches, crops))
     types = tuple(InstanceTiles.types.values()) if args.network == "hovernet" else ()
     base = changed(replace(PROFILES["pretrained"].hovernet, ema=0.99, types=types), args.set)
     stained = replace(base, recoloured=0.3, jitter=0.25, affine=0.25)
@@ -107,7 +102,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     train_hovernet(*first, args.output, **how)
     if args.network == "hovernet":
         StainReference.fit(Patches(training), "he").save(args.output / "he_reference.safetensors")
-    return 0
 
 
 def brca_points(root: Path) -> tuple[list[KeypointSample], list[str]]:
@@ -145,4 +139,4 @@ def read_crops(folder: Path) -> list[Patch]:
 
 if __name__ == "__main__":
     logging.basicConfig(format="%(message)s", level=logging.INFO)
-    sys.exit(main())
+    main()

@@ -27,7 +27,7 @@ def folds(tmp_path):
 
 
 def test_each_tile_is_scored_once_with_parameters_of_its_fold(tmp_path, folds, capsys, caplog):
-    assert main([*folds, "--fusion", str(tmp_path / "fusion.json")]) == 0
+    main([*folds, "--fusion", str(tmp_path / "fusion.json")])
     without_weights = {name for name, route in ROUTES.items() if not route.needs}
     assert set(Fusion.load(tmp_path / "fusion.json").weights) <= without_weights
     text = (tmp_path / "results.json").read_text()
