@@ -3,7 +3,7 @@
     python -m histolib.experiments.compare_laboratories --endonuke data/results/endonuke.json --ki67 DIR --brca DIR
         --output data/results/laboratories.json
 
-Ki-67 and breast are validation sets: settings were chosen on them.
+Ki-67 and breast are scored with the pretrained weights. They are validation sets: settings were chosen on them.
 """
 
 import argparse
@@ -27,16 +27,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     add("--endonuke", type=Path, required=True, help="results of histolib.experiments.compare_routes")
     add("--ki67", type=Path, required=True, help="folder of outlined nuclei in Ki-67 IHC, as InstanceTiles")
     add("--brca", type=Path, required=True, help="folder of BRCA-M2C, whose part val is scored")
-    add("--weights", type=Path, action="append", default=[])
-    add("--routes", default=",".join(ROUTES))
     add("--output", type=Path, required=True)
     args = parser.parse_args(argv)
-    models = Models(*args.weights)
-    usable = [name for name in args.routes.split(",") if not models.missing(ROUTES[name].needs)]
+    models = Models()
+    usable = {name: name for name in ROUTES if not models.missing(ROUTES[name].needs)}
     ki67, breast = list(InstanceTiles(args.ki67)), BRCAM2C(args.brca, "val")
     results = {
         "endonuke": _kept(COPIED, json.loads(args.endonuke.read_text("utf-8"))),
-        "ki67_other_labs": _score(ki67, [one.patch.name for one in ki67], {name: name for name in usable}, models),
+        "ki67_other_labs": _score(ki67, [one.patch.name for one in ki67], usable, models),
         "brca_m2c_val": _score(breast, breast.groups, {"hovernet": "direct"}, models),
     }
     for name, routes in results.items():

@@ -1,14 +1,12 @@
 """Ablation of the CycleGAN: the effect of single settings on phantom tissue, over random seeds.
 
 Trains small CycleGANs, each with one changed setting, and scores them on registered pairs of slides that no training
-saw. Writes cyclegan_ablation.json, .png and .pdf. A run takes about a minute of one CPU core; after an interruption the
-same command continues.
+saw. Writes cyclegan_ablation.json, .png and .pdf to data/results. A run takes about a minute of one CPU core; after an
+interruption the same command continues.
 
   python -m histolib.experiments.cyclegan_ablation
-  python -m histolib.experiments.cyclegan_ablation --seeds 1 --output /tmp/ablation --work /tmp/ablation/runs
 """
 
-import argparse
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -53,17 +51,10 @@ CHANGES: dict[str, dict[str, Any]] = {
 }
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Parse the command line, run the ablation, print a summary."""
-    parser = argparse.ArgumentParser(description="Measure the effect of single settings of the CycleGAN.")
-    parser.add_argument("--output", type=Path, default=Path("data/results"), help="folder of results (%(default)s)")
-    parser.add_argument("--work", type=Path, default=Path(f"runs/{NAME}"), help="folder of runs (%(default)s)")
-    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="use seeds 0 to N - 1 (%(default)s)")
-    args = parser.parse_args(argv)
-    if args.seeds < 1:
-        parser.error(f"--seeds: expected at least 1, found {args.seeds}")
-    sets = open_datasets(Paths.find().data, QUICK)
-    results = ablate(sets, args.work, args.output, range(args.seeds))
+def main() -> None:
+    """Run the ablation with three seeds, print a summary."""
+    root = Paths.find()
+    results = ablate(open_datasets(root.data, QUICK), root.runs / NAME, root.data / "results", range(3))
     for name, row in results["summary"].items():
         print(f"{name:<40} F1 {row['detection']['mean']:.3f}  {row.get('change', '')}")
 
