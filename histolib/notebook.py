@@ -112,17 +112,16 @@ def open_datasets(data: str | Path, size: Profile, data_dir: str = "", seed: int
         ValueError: a reader cannot read its data set.
     """
     real, drawn = Path(data_dir).expanduser(), phantom_folder(data, size, seed)
-    draw: dict[str, Callable[[Path], Path]] = {
-        "bci": lambda root: phantom.write_bci(root, *size.bci_pairs, size.bci_px, seed),
-        "pannuke": lambda root: phantom.write_pannuke(root, size.pannuke_per_fold, seed),
-        "endonuke": lambda root: phantom.write_endonuke(root, size.endonuke_runs, seed),
+    sets: dict[str, tuple[Any, Callable[[Path], Path]]] = {
+        "bci": (BCI, lambda root: phantom.write_bci(root, *size.bci_pairs, size.bci_px, seed)),
+        "pannuke": (PanNuke, lambda root: phantom.write_pannuke(root, size.pannuke_per_fold, seed)),
+        "endonuke": (EndoNuke, lambda root: phantom.write_endonuke(root, size.endonuke_runs, seed)),
     }
-    found = [name for name in draw if data_dir and (real / name).is_dir()]
+    found = [name for name in sets if data_dir and (real / name).is_dir()]
     if data_dir and not found:
-        raise FileNotFoundError(f"{real}: expected a folder with {', '.join(draw)} or some of them, found none")
-    roots = {name: real / name if name in found else write(drawn / name) for name, write in draw.items()}
-    sources = {name: REAL if name in found else PHANTOM for name in draw}
-    return Datasets(BCI(roots["bci"]), PanNuke(roots["pannuke"]), EndoNuke(roots["endonuke"]), sources)
+        raise FileNotFoundError(f"{real}: expected a folder with {', '.join(sets)} or some of them, found none")
+    opened = {n: read(real / n if n in found else write(drawn / n)) for n, (read, write) in sets.items()}
+    return Datasets(**opened, sources={name: REAL if name in found else PHANTOM for name in sets})
 
 
 def check_injected(history: Sequence[str]) -> None:

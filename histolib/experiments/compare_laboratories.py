@@ -37,10 +37,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         "ki67_other_labs": _score(ki67, [one.patch.name for one in ki67], usable, models),
         "brca_m2c_val": _score(breast, breast.groups, {"hovernet": "direct"}, models),
     }
-    for name, routes in results.items():
-        for route, scores in routes.items():
-            numbers = "  ".join(f"{measure} {scores[measure]:.3f}" for measure in COPIED[:3])
-            print(f"{name:<16} {route:<12} {numbers}")
     write_json(args.output, results)
 
 

@@ -9,7 +9,6 @@ weights, and refused if its networks saw a tile that they would be scored on.
 
 import argparse
 import json
-import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -31,8 +30,6 @@ from ..io import writable_folder, write_json
 from ..metrics.points import PointCounts, count_points
 from ..nuclei import detect_log
 
-logger = logging.getLogger(__name__)
-
 RADIUS_UM = 3.0
 FUSED = ("log", "od", "macenko", "cyclegan", "synthetic", "selftrained")
 FUSIONS = {"ensemble": FUSED, "ensemble without log": FUSED[1:]}
@@ -41,7 +38,7 @@ LOG_THRESHOLDS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Score all routes, write the JSON, print a table."""
+    """Score all routes and write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("root", type=Path, help="folder in EndoNuke's layout")
@@ -59,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     learned = [name for name in ROUTES if name not in ("log", "ensemble")]
     names = [name for name in learned if not any(models.missing(ROUTES[name].needs) for _, models in folds)]
     for name in sorted({*learned} - {*names}):
-        logger.warning("route %s skipped: its weights are not in every fold", name)
+        print(f"route {name} skipped: its weights are not in every fold")
     samples, described = list[KeypointSample](), []
     found, seconds = defaultdict[str, list[Nuclei]](list), defaultdict[str, float](float)
     for split, models in folds:
@@ -88,9 +85,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         "histolib": __version__,
     }
     write_json(args.output, {"routes": routes, "protocol": protocol, "folds": described})
-    for name, scores in sorted(routes.items(), key=lambda item: -(item[1]["f1"] or 0)):
-        gain = scores["difference"].get("log", {}).get("f1", 0)
-        print(f"{name:<22} F1 {scores['f1']:.3f}  {gain:+.3f} to log  AP {scores['average_precision']:.3f}")
 
 
 def _score_fold(
@@ -148,5 +142,4 @@ def _by_tile(found: Mapping[str, Sequence[Nuclei]]) -> list[dict[str, Nuclei]]:
 
 
 if __name__ == "__main__":
-    logging.basicConfig(format="%(message)s", level=logging.INFO)
     main()

@@ -23,7 +23,7 @@ from ..config import CycleGANSettings, HoverNetSettings, Paths, profile
 from ..data import PanNuke, open_stain
 from ..ensemble import Models
 from ..ensemble.translation_sets import evaluate_with_models, phantom_pairs
-from ..io import Provenance, plain, writable_folder, write_json
+from ..io import Provenance, plain, write_json
 from ..notebook import Datasets, open_datasets
 from ..nuclei import train_hovernet
 from ..translation import TRANSLATIONS, train_cyclegan
@@ -52,11 +52,9 @@ CHANGES: dict[str, dict[str, Any]] = {
 
 
 def main() -> None:
-    """Run the ablation with three seeds, print a summary."""
-    root = Paths.find()
-    results = ablate(open_datasets(root.data, QUICK), root.runs / NAME, root.data / "results", range(3))
-    for name, row in results["summary"].items():
-        print(f"{name:<40} F1 {row['detection']['mean']:.3f}  {row.get('change', '')}")
+    """Run the ablation with three seeds."""
+    paths = Paths.find()
+    ablate(open_datasets(paths.data, QUICK), paths.runs / NAME, paths.data / "results", range(3))
 
 
 def ablate(
@@ -78,7 +76,6 @@ def ablate(
     Returns:
         the content of `cyclegan_ablation.json`.
     """
-    writable_folder(output)
     if not (work / "detector" / "hovernet.safetensors").is_file():
         samples = PanNuke(sets.pannuke.root, folds=(1, 2))
         settings = replace(detector, types=tuple(samples.types.values()))

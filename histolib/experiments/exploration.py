@@ -6,8 +6,6 @@ The results hold no pixel of a data set. Sets without a folder are left out.
       --bci data/bci --output data/results/exploration.json
 """
 
-from __future__ import annotations
-
 import argparse
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -20,7 +18,7 @@ from scipy.ndimage import uniform_filter
 from skimage.registration import phase_cross_correlation
 from skimage.segmentation import clear_border
 
-from ..data import BCI, BRCAM2C, EndoNuke, InstanceSample, InstanceTiles, consep_images, id_runs
+from ..data import BCI, BRCAM2C, EndoNuke, InstanceSample, InstanceTiles, Patches, consep_images, id_runs
 from ..imaging import Patch, separate_stains, summed_density
 from ..io import write_json
 from ..metrics.points import count_points
@@ -45,8 +43,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if "consep" in data:
         results["consep"] |= sizes(data["consep"])
     if "bci" in data:
-        for stain in ("he", "ihc"):
-            results[f"bci_{stain}"] = colours([getattr(pair, stain) for pair in data["bci"]])
+        results |= {f"bci_{stain}": colours(Patches(data["bci"], stain=stain)) for stain in ("he", "ihc")}
         results["bci_registration"] = registration(data["bci"])
     write_json(args["output"], {"density_edges": EDGES.tolist(), "sets": results})
 
