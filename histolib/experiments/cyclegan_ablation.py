@@ -84,7 +84,8 @@ def ablate(
         save_stain_reference([one.patch for one in samples], "he", work / "detector" / "he_reference.safetensors")
     rows = []
     for seed, name in tqdm(list(product(seeds, changes)), unit="run"):
-        trained = _run(sets, replace(base, seed=seed, **changes[name]), _folder(work, name, seed), images)
+        folder = work / f"{name.replace(' ', '-')}-{seed}"
+        trained = _run(sets, replace(base, seed=seed, **changes[name]), folder, images)
         rows.append({"name": name, "seed": seed, **trained})
     protocol = {
         "base": asdict(base), "changes": changes, "seeds": len(seeds), "histolib": __version__,
@@ -92,7 +93,7 @@ def ablate(
         "detector": "HoVer-Net trained on phantom H&E",
     }  # fmt: skip
     summary = summarise(rows)
-    classical = _scores(_folder(work, "base", seeds[0]), [name for name in TRANSLATIONS if name != "cyclegan"], images)
+    classical = _scores(work / f"base-{seeds[0]}", [name for name in TRANSLATIONS if name != "cyclegan"], images)
     results = {"rows": rows, "summary": summary, "classical": classical, "protocol": protocol}
     write_json(output / f"{NAME}.json", results)
     runs = {name: {"F1": tuple(row["detection"].values())} for name, row in summary.items()}
@@ -139,10 +140,6 @@ def _run(sets: Datasets, settings: CycleGANSettings, folder: Path, images: int) 
 def _scores(folder: Path, names: Sequence[str], images: int) -> dict[str, dict[str, float]]:
     results = evaluate_with_models(phantom_pairs(images), Models(folder, folder.parent / "detector"), names)
     return {name: headline(scores) for name, scores in results["translations"].items()}
-
-
-def _folder(work: Path, name: str, seed: int) -> Path:
-    return work / f"{name.replace(' ', '-')}-{seed}"
 
 
 if __name__ == "__main__":

@@ -80,22 +80,20 @@ def main(argv: Sequence[str] | None = None) -> None:
         return
     pairs = zip(tqdm(points, "BRCA-M2C"), patients, strict=True)
     brca = [outline_points(sample, AS_CONSEP[sample.types], detector, group) for sample, group in pairs]
-    tiles, others = list[InstanceSample](), list[InstanceSample]()
+    types = tuple(InstanceTiles.types.values()) if args.network == "hovernet" else ()
+    base = changed(replace(PROFILES["pretrained"].hovernet, ema=0.99, types=types), args.set)
+    painted = (training, replace(base, painted=0.85, recoloured=0.1, affine=0.4, jitter=0.3))
+    breast = (brca, replace(base, painted=0.5, recoloured=0.3, affine=0.25, jitter=0.25))
+    sources: list[tuple[Sequence[InstanceSample], HoverNetSettings]] = [painted, painted, painted, breast]
+    if args.network == "hovernet":
+        stained = replace(base, recoloured=0.3, jitter=0.25, affine=0.25)
+        sources = [(training, stained), (brca, stained)]
     if args.network == "selftrained":
         he_reference = StainReference.load(args.detector.parent / "he_reference.safetensors")
         tiles, others = (label_by_agreement(each, teacher, detector, he_reference) for each in (patches, crops))
-    types = tuple(InstanceTiles.types.values()) if args.network == "hovernet" else ()
-    base = changed(replace(PROFILES["pretrained"].hovernet, ema=0.99, types=types), args.set)
-    stained = replace(base, recoloured=0.3, jitter=0.25, affine=0.25)
-    painted = (training, replace(base, painted=0.85, recoloured=0.1, affine=0.4, jitter=0.3))
-    breast = (brca, replace(base, painted=0.5, recoloured=0.3, affine=0.25, jitter=0.25))
-    unlabelled = replace(base, affine=0.3, jitter=0.25)
-    sources: dict[str, list[tuple[Sequence[InstanceSample], HoverNetSettings]]] = {
-        "hovernet": [(training, stained), (brca, stained)],
-        "synthetic": [painted, painted, painted, breast],
-        "selftrained": [(tiles, unlabelled), painted] * 3 + [(others, unlabelled), breast],
-    }
-    first, *rest = sources[args.network]
+        unlabelled = replace(base, affine=0.3, jitter=0.25)
+        sources = [(tiles, unlabelled), painted] * 3 + [(others, unlabelled), breast]
+    first, *rest = sources
     how |= {"validation": validation, "start": args.start, "mixed_precision": "bf16", "others": rest}
     if args.network != "hovernet":
         how["thresholds"] = published_thresholds(base.mpp) | {"min_area_px": round(MARKER_UM2 / base.mpp**2)}

@@ -24,8 +24,8 @@ LAYERS = ("types", "outlines", "points", "none")
 SECOND_STAIN = {"H&E": "eosin", "IHC": "dab"}
 
 # Outcomes differ in shape as well as in colour. Changes of a translation are hollow, so that the nucleus stays visible.
-SHAPES = {"matched": "o", "missed": "X", "false": "^", "kept": "s", "lost": "o", "new": "^"}
-HOLLOW = ("kept", "lost", "new")
+SHAPES = {"matched": "o", "missed": "X", "false": "^", "lost": "o", "new": "^"}
+HOLLOW = ("lost", "new")
 
 
 def figure_patches(

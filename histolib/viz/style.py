@@ -34,7 +34,7 @@ NONE: Mapping[str, Any] = MappingProxyType({})
 # Names that have the same colour in every figure. Stains have their own colours, because they colour images.
 COLOURS = {
     "hematoxylin": "#3D4F9F", "eosin": "#D55E9C", "dab": "#8C5A2B", "found": YELLOW, "annotated": YELLOW,
-    "matched": GREEN, "missed": VERMILLION, "false": BLUE, "kept": GREEN, "lost": VERMILLION, "new": BLUE,
+    "matched": GREEN, "missed": VERMILLION, "false": BLUE, "lost": VERMILLION, "new": BLUE,
     "neoplastic": VERMILLION, "inflammatory": GREEN, "connective": BLUE, "dead": BLACK, "epithelial": ORANGE,
     "stroma": BLUE, "epithelium": ORANGE, "other": PURPLE,
     "log": SKY, "od": ORANGE, "cyclegan": BLUE, "synthetic": GREEN, "ensemble": BLACK,
