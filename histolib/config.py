@@ -7,7 +7,7 @@ import random
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
 import numpy as np
 
@@ -18,131 +18,89 @@ HEADLESS = "HISTOLIB_HEADLESS"  # environment variable: show viewers as still fi
 STAGES = ("encoder", "blocks", "decoder")  # parts of a generator that can be frozen
 
 
-def _check_range(settings: object, low: float, high: float, *names: str) -> None:
-    for name in names:
-        value = getattr(settings, name)
-        if not low <= value <= high:
-            limits = f"{low:g} or more" if high == math.inf else f"{low:g} to {high:g}"
-            raise ValueError(f"{name}: expected {limits}, found {value}")
+# Numbers with the lowest and the highest value that a setting may have.
+Scale = Annotated[float, (0.05, 2)]
+Size = Annotated[int, (1, 4096)]
+Count = Annotated[int, (0, math.inf)]
+Weight = Annotated[float, (0, 1e6)]
+Share = Annotated[float, (0, 1)]
+Decay = Annotated[float, (0, 0.999999)]
+
+
+def _check_ranges(settings: Any) -> None:
+    for field in fields(settings):
+        for low, high in getattr(field.type, "__metadata__", ()):
+            value = getattr(settings, field.name)
+            if not low <= value <= high:
+                limits = f"{low:g} or more" if high == math.inf else f"{low:g} to {high:g}"
+                raise ValueError(f"{field.name}: expected {limits}, found {value}")
 
 
 @dataclass(frozen=True, slots=True)
 class CycleGANSettings:
     """Settings of one CycleGAN training; `PROFILES` holds complete sets.
 
-    Attributes:
-        mpp, patch_px: microns per pixel and side of the square training crops.
-        marker: what DAB stains in the IHC, one of `imaging.MARKERS`.
-        width, blocks: channels and residual blocks of the generators.
-        on_od: the generators start as the `od` recolouring and learn a correction to it.
-        discriminator_width, spectral_norm: channels of the discriminators; spectral instead of instance normalisation.
-        batch_size: crops of each stain per step.
-        warm_steps: steps that imitate the `od` recolouring before adversarial training.
-        steps: adversarial steps; the learning rates decay linearly over the second half.
-        cycle, identity, content, consistency: loss weights relative to the adversarial loss; 0 skips a term.
-        label_smoothing: discriminators aim at 1 minus this value on real images.
-        lr_generator, lr_discriminator: learning rates of Adam.
-        ema: decay of the exponential moving average of the generators; 0 disables it.
-        freeze: generator stages with fixed weights, for fine-tuning (Mo et al. 2020, arXiv:2002.10964).
-        content_limit, grace_steps: stop with `ContentLost` if the content correlation is below the limit after this
-            many adversarial steps; -1 never stops.
-        seed: random seed of weights, crops and image pools.
-
     Raises:
         ValueError: a setting is out of range; the message names it.
     """
 
-    mpp: float
-    patch_px: int
-    marker: str
-    width: int
-    blocks: int
-    on_od: bool
-    discriminator_width: int
-    spectral_norm: bool
-    batch_size: int
-    warm_steps: int
-    steps: int
-    cycle: float
-    identity: float
-    content: float
-    consistency: float
-    label_smoothing: float
-    lr_generator: float
-    lr_discriminator: float
-    ema: float
-    freeze: tuple[str, ...]
-    content_limit: float
-    grace_steps: int
-    seed: int
+    mpp: Scale  # microns per pixel of the training crops
+    patch_px: Annotated[int, (16, 4096)]  # side of the square crops
+    marker: str  # what DAB stains in the IHC, one of `imaging.MARKERS`
+    width: Size  # channels of the generators
+    blocks: Count  # residual blocks of the generators
+    on_od: bool  # the generators start as the `od` recolouring and learn a correction to it
+    discriminator_width: Size  # channels of the discriminators
+    spectral_norm: bool  # spectral instead of instance normalisation in the discriminators
+    batch_size: Size  # crops of each stain per step
+    warm_steps: Count  # steps that imitate the `od` recolouring before adversarial training
+    steps: Count  # adversarial steps; the learning rates decay linearly over the second half
+    cycle: Weight  # loss weights relative to the adversarial loss; 0 skips a term
+    identity: Weight
+    content: Weight
+    consistency: Weight
+    label_smoothing: Annotated[float, (0, 0.5)]  # discriminators aim at 1 minus this value on real images
+    lr_generator: Share  # learning rates of Adam
+    lr_discriminator: Share
+    ema: Decay  # exponential moving average of the generators; 0 disables it
+    freeze: tuple[str, ...]  # generator stages with fixed weights (Mo et al. 2020, arXiv:2002.10964)
+    content_limit: Annotated[float, (-1, 1)]  # `ContentLost` if the content correlation is below it; -1 never stops
+    grace_steps: Count  # adversarial steps before the limit holds
+    seed: Count  # random seed of weights, crops and image pools
 
     def __post_init__(self) -> None:
         if self.marker not in MARKERS:
             raise ValueError(f"marker: expected one of {', '.join(MARKERS)}, found {self.marker!r}")
         if not set(self.freeze) < set(STAGES):
             raise ValueError(f"freeze: expected at most two of {', '.join(STAGES)}, found {self.freeze!r}")
-        _check_range(self, 0.05, 2, "mpp")
-        _check_range(self, 16, 4096, "patch_px")
-        _check_range(self, 1, 4096, "width", "discriminator_width", "batch_size")
-        _check_range(self, 0, math.inf, "blocks", "warm_steps", "steps", "grace_steps", "seed")
-        _check_range(self, 0, 1e6, "cycle", "identity", "content", "consistency")
-        _check_range(self, 0, 0.5, "label_smoothing")
-        _check_range(self, 0, 1, "lr_generator", "lr_discriminator")
-        _check_range(self, 0, 0.999999, "ema")
-        _check_range(self, -1, 1, "content_limit")
+        _check_ranges(self)
 
 
 @dataclass(frozen=True, slots=True)
 class HoverNetSettings:
     """Settings of one HoVer-Net training; `PROFILES` holds complete sets.
 
-    Attributes:
-        types: names of the nucleus types 1, 2, ... without background; empty trains no type decoder.
-        width: factor on the number of channels; 1 is the published size.
-        mpp: microns per pixel of the network's input.
-        map_px: side of the output map of a training crop; the input is larger by the network's margins.
-        batch_size: crops per step.
-        steps: optimisation steps with AdamW and a one-cycle schedule (Smith & Topin 2018, arXiv:1708.07120).
-        learning_rate: peak of the schedule.
-        affine: half width of the random zoom range.
-        jitter: standard deviation of the logarithm of each stain's random factor.
-        painted: share of crops painted as nuclear IHC, see `nuclei.augmentation.paint_ihc`.
-        recoloured: share of crops recoloured by optical density; painted + recoloured is at most 1.
-        ema: decay of the exponential moving average of the weights; 0 disables it.
-        validate_every: steps between validations; 0 validates only at the end.
-        seed: random seed of weights and crops.
-
     Raises:
         ValueError: a setting is out of range; the message names it.
     """
 
-    types: tuple[str, ...]
-    width: float
-    mpp: float
-    map_px: int
-    batch_size: int
-    steps: int
-    learning_rate: float
-    affine: float
-    jitter: float
-    painted: float
-    recoloured: float
-    ema: float
-    validate_every: int
-    seed: int
+    types: tuple[str, ...]  # names of the nucleus types 1, 2, ... without background; empty trains no type decoder
+    width: Annotated[float, (1 / 64, 4)]  # factor on the number of channels; 1 is the published size
+    mpp: Scale  # microns per pixel of the network's input
+    map_px: Annotated[int, (4, 4096)]  # side of the output map of a crop; the input is larger by the network's margins
+    batch_size: Size  # crops per step
+    steps: Annotated[int, (1, math.inf)]  # of AdamW, one-cycle schedule (Smith & Topin 2018, arXiv:1708.07120)
+    learning_rate: Share  # peak of the schedule
+    affine: Annotated[float, (0, 0.9)]  # half width of the random zoom range
+    jitter: Annotated[float, (0, 2)]  # standard deviation of the logarithm of each stain's random factor
+    painted: Share  # share of crops painted as nuclear IHC, see `nuclei.augmentation.paint_ihc`
+    recoloured: Share  # share of crops recoloured by optical density; painted + recoloured is at most 1
+    ema: Decay  # exponential moving average of the weights; 0 disables it
+    validate_every: Count  # steps between validations; 0 validates only at the end
+    seed: Count  # random seed of weights and crops
 
     def __post_init__(self) -> None:
-        _check_range(self, 1 / 64, 4, "width")
-        _check_range(self, 0.05, 2, "mpp")
-        _check_range(self, 4, 4096, "map_px")
-        _check_range(self, 1, 4096, "batch_size")
-        _check_range(self, 1, math.inf, "steps")
-        _check_range(self, 0, 1, "learning_rate")
-        _check_range(self, 0, 0.9, "affine")
-        _check_range(self, 0, 2, "jitter")
-        _check_range(self, 0, 1, "painted", "recoloured")
-        _check_range(self, 0, 0.999999, "ema")
-        _check_range(self, 0, math.inf, "validate_every", "seed")
+        _check_ranges(self)
         if self.painted + self.recoloured > 1:
             found = f"{self.painted:g} + {self.recoloured:g}"
             raise ValueError(f"painted, recoloured: expected shares that sum to at most 1, found {found}")
@@ -171,41 +129,41 @@ class Profile:
     hovernet: HoverNetSettings
 
 
-_QUICK_CYCLEGAN = CycleGANSettings(
-    mpp=0.25, patch_px=128, marker="nuclear", width=16, blocks=6, on_od=False, discriminator_width=32,
-    spectral_norm=False, batch_size=1, warm_steps=150, steps=200, cycle=10.0, identity=5.0, content=3.0,
-    consistency=0.0, label_smoothing=0.0, lr_generator=3e-4, lr_discriminator=2e-4, ema=0.0, freeze=(),
-    content_limit=0.3, grace_steps=100, seed=0,
-)  # fmt: skip
-_QUICK_HOVERNET = HoverNetSettings(
-    types=(), width=0.125, mpp=0.5, map_px=100, batch_size=4, steps=110, learning_rate=8e-3, affine=0.0, jitter=0.15,
-    painted=0.0, recoloured=0.0, ema=0.0, validate_every=0, seed=0,
-)  # fmt: skip
-PROFILES = {
-    "quick": Profile("quick", 40, (12,) * 6, (8, 4), 512, _QUICK_CYCLEGAN, _QUICK_HOVERNET),
-    "full": Profile(
-        "full", 400, (60,) * 10, (160, 40), 1024,
-        replace(
-            _QUICK_CYCLEGAN, patch_px=256, width=64, blocks=9, discriminator_width=64, warm_steps=1000, steps=40_000,
-            lr_generator=2e-4,
-        ),
-        replace(
-            _QUICK_HOVERNET, width=1.0, mpp=0.25, map_px=164, batch_size=8, steps=20_000, learning_rate=1e-3,
-            affine=0.2,
-        ),
+_QUICK = Profile(
+    "quick", pannuke_per_fold=40, endonuke_runs=(12,) * 6, bci_pairs=(8, 4), bci_px=512,
+    cyclegan=CycleGANSettings(
+        mpp=0.25, patch_px=128, marker="nuclear", width=16, blocks=6, on_od=False, discriminator_width=32,
+        spectral_norm=False, batch_size=1, warm_steps=150, steps=200, cycle=10.0, identity=5.0, content=3.0,
+        consistency=0.0, label_smoothing=0.0, lr_generator=3e-4, lr_discriminator=2e-4, ema=0.0, freeze=(),
+        content_limit=0.3, grace_steps=100, seed=0,
     ),
-    "pretrained": Profile(
-        "pretrained", 40, (12,) * 6, (8, 4), 512,
-        replace(
-            _QUICK_CYCLEGAN, mpp=0.5, patch_px=112, width=24, on_od=True, warm_steps=0, steps=1050, identity=2.0,
-            content=5.0, label_smoothing=0.1, lr_generator=2e-4, lr_discriminator=5e-5, ema=0.99,
-        ),
-        replace(
-            _QUICK_HOVERNET, width=0.1875, map_px=164, steps=900, learning_rate=2e-3, affine=0.2, jitter=0.2,
-            validate_every=225,
-        ),
+    hovernet=HoverNetSettings(
+        types=(), width=0.125, mpp=0.5, map_px=100, batch_size=4, steps=110, learning_rate=8e-3, affine=0.0,
+        jitter=0.15, painted=0.0, recoloured=0.0, ema=0.0, validate_every=0, seed=0,
     ),
-}  # fmt: skip
+)  # fmt: skip
+_FULL = Profile(
+    "full", pannuke_per_fold=400, endonuke_runs=(60,) * 10, bci_pairs=(160, 40), bci_px=1024,
+    cyclegan=replace(
+        _QUICK.cyclegan, patch_px=256, width=64, blocks=9, discriminator_width=64, warm_steps=1000, steps=40_000,
+        lr_generator=2e-4,
+    ),
+    hovernet=replace(
+        _QUICK.hovernet, width=1.0, mpp=0.25, map_px=164, batch_size=8, steps=20_000, learning_rate=1e-3, affine=0.2
+    ),
+)  # fmt: skip
+_PRETRAINED = replace(
+    _QUICK, name="pretrained",
+    cyclegan=replace(
+        _QUICK.cyclegan, mpp=0.5, patch_px=112, width=24, on_od=True, warm_steps=0, steps=1050, identity=2.0,
+        content=5.0, label_smoothing=0.1, lr_generator=2e-4, lr_discriminator=5e-5, ema=0.99,
+    ),
+    hovernet=replace(
+        _QUICK.hovernet, width=0.1875, map_px=164, steps=900, learning_rate=2e-3, affine=0.2, jitter=0.2,
+        validate_every=225,
+    ),
+)  # fmt: skip
+PROFILES = {each.name: each for each in (_QUICK, _FULL, _PRETRAINED)}
 
 
 def profile(name: str) -> Profile:
@@ -234,9 +192,9 @@ class Paths:
         self.data, self.figures, self.runs = (root / name for name in ("data", "figures", "runs"))
 
     @classmethod
-    def find(cls, start: str | Path | None = None) -> Self:
-        """The checkout that contains `start` (default: the working folder), else `start` itself."""
-        start = Path(start or os.environ.get("HISTOLIB_ROOT") or Path.cwd()).expanduser().resolve()
+    def find(cls) -> Self:
+        """The checkout that contains HISTOLIB_ROOT or else the working folder; outside a checkout that folder."""
+        start = Path(os.environ.get("HISTOLIB_ROOT") or Path.cwd()).expanduser().resolve()
         for folder in (start, *start.parents):
             if (folder / "pyproject.toml").is_file() and (folder / "notebooks").is_dir():
                 return cls(folder)

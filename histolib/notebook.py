@@ -1,7 +1,6 @@
 """First cell of every notebook: checked parameters, folders, data sets, and saved figures."""
 
 import ast
-import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,6 @@ from . import __version__, viz
 from .config import Paths, Profile, best_device, check_parameters, phantom_folder, profile, seed_everything
 from .data import BCI, EndoNuke, PanNuke, phantom
 
-REAL_DATA = "HISTOLIB_REAL_DATA"  # environment variable: folder of real data sets
 REAL, PHANTOM = "real folder", "PHANTOM"  # where a data set comes from
 INJECTED_HEAD = "# Parameters\n"  # first line of the cell that papermill injects
 
@@ -48,14 +46,12 @@ class Session:
         seed: random seed.
         data: folder of the data sets.
         output: folder of all results of the run.
-        real: folder of real tiles to compare the phantom with, or None.
     """
 
     profile: Profile
     seed: int
     data: Path
     output: Path
-    real: Path | None
 
     def folder(self, name: str) -> Path:
         """A folder below `output`, created if needed."""
@@ -97,10 +93,9 @@ def start(parameters: Mapping[str, Any]) -> Session:
     size, paths = profile(parameters["profile"]), Paths.find()
     output = Path(parameters["output_dir"]).expanduser() if parameters["output_dir"] else paths.runs / size.name
     seed_everything(parameters["seed"])
-    real = os.environ.get(REAL_DATA)
     versions = f"histolib {__version__}, Python {platform.python_version()}, torch {torch.__version__.split('+')[0]}"
     print(f"{versions}, device {best_device()}, profile {size.name}, seed {parameters['seed']}")
-    return Session(size, parameters["seed"], paths.data, output, Path(real) if real else None)
+    return Session(size, parameters["seed"], paths.data, output)
 
 
 def open_datasets(data: str | Path, size: Profile, data_dir: str = "", seed: int = 0) -> Datasets:
@@ -117,17 +112,16 @@ def open_datasets(data: str | Path, size: Profile, data_dir: str = "", seed: int
         ValueError: a reader cannot read its data set.
     """
     real, drawn = Path(data_dir).expanduser(), phantom_folder(data, size, seed)
-    draw: dict[str, Callable[[Path], Path]] = {
-        "bci": lambda root: phantom.write_bci(root, *size.bci_pairs, size.bci_px, seed),
-        "pannuke": lambda root: phantom.write_pannuke(root, size.pannuke_per_fold, seed),
-        "endonuke": lambda root: phantom.write_endonuke(root, size.endonuke_runs, seed),
+    sets: dict[str, tuple[Any, Callable[[Path], Path]]] = {
+        "bci": (BCI, lambda root: phantom.write_bci(root, *size.bci_pairs, size.bci_px, seed)),
+        "pannuke": (PanNuke, lambda root: phantom.write_pannuke(root, size.pannuke_per_fold, seed)),
+        "endonuke": (EndoNuke, lambda root: phantom.write_endonuke(root, size.endonuke_runs, seed)),
     }
-    found = [name for name in draw if data_dir and (real / name).is_dir()]
+    found = [name for name in sets if data_dir and (real / name).is_dir()]
     if data_dir and not found:
-        raise FileNotFoundError(f"{real}: expected a folder with {', '.join(draw)} or some of them, found none")
-    roots = {name: real / name if name in found else write(drawn / name) for name, write in draw.items()}
-    sources = {name: REAL if name in found else PHANTOM for name in draw}
-    return Datasets(BCI(roots["bci"]), PanNuke(roots["pannuke"]), EndoNuke(roots["endonuke"]), sources)
+        raise FileNotFoundError(f"{real}: expected a folder with {', '.join(sets)} or some of them, found none")
+    opened = {n: read(real / n if n in found else write(drawn / n)) for n, (read, write) in sets.items()}
+    return Datasets(**opened, sources={name: REAL if name in found else PHANTOM for name in sets})
 
 
 def check_injected(history: Sequence[str]) -> None:

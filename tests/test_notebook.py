@@ -21,18 +21,16 @@ KNOWN = "seed = 1\nradius_um = 3.0\nfast = False\nname = 'a'"
 def begin(tmp_path, monkeypatch):
     """Start a session in an empty folder, with changed parameters."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("HISTOLIB_REAL_DATA", raising=False)
     return lambda **changes: start({"profile": "quick", "output_dir": "", "seed": 3, "In": [""], **changes})
 
 
-def test_results_go_to_the_run_folder_or_to_output_dir_and_wrong_parameters_are_named(begin, tmp_path, monkeypatch):
+def test_results_go_to_the_run_folder_or_to_output_dir_and_wrong_parameters_are_named(begin, tmp_path):
     run = begin()
-    assert (run.output, run.real) == (tmp_path / "runs" / "quick", None)
+    assert run.output == tmp_path / "runs" / "quick"
     assert run.folder("a") == run.folder("a")
     assert (run.output / "a").is_dir()
-    monkeypatch.setenv("HISTOLIB_REAL_DATA", str(tmp_path))
     run = begin(output_dir=str(tmp_path / "drive"))
-    assert (run.output, run.real) == (tmp_path / "drive", tmp_path)
+    assert run.output == tmp_path / "drive"
     with pytest.raises(ValueError, match="expected one of quick, full, pretrained, found 'fast'"):
         begin(profile="fast")
     with pytest.raises(ValueError, match=r"expected radius_um to be .* found nan"):

@@ -7,12 +7,8 @@ weights, and refused if its networks saw a tile that they would be scored on.
       --fold data/splits/endonuke_2.json=runs/fold-2 --output data/results/endonuke.json
 """
 
-from __future__ import annotations
-
 import argparse
 import json
-import logging
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -34,8 +30,6 @@ from ..io import writable_folder, write_json
 from ..metrics.points import PointCounts, count_points
 from ..nuclei import detect_log
 
-logger = logging.getLogger(__name__)
-
 RADIUS_UM = 3.0
 FUSED = ("log", "od", "macenko", "cyclegan", "synthetic", "selftrained")
 FUSIONS = {"ensemble": FUSED, "ensemble without log": FUSED[1:]}
@@ -43,18 +37,18 @@ LOG_SIGMAS_UM, LOG_WINDOWS_UM = (1.5, 1.75, 2.0, 2.25, 2.5), (2.5, 3.5)
 LOG_THRESHOLDS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Score all routes, write the JSON, print a table."""
-    how = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser("compare_routes", description=__doc__, formatter_class=how)
-    parser.add_argument("root", type=Path, help="folder in EndoNuke's layout")
+def main(argv: Sequence[str] | None = None) -> None:
+    """Score all routes and write the JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("root", type=Path, help="folder in EndoNuke's layout")
     fold = "JSON file with blocks of ids, and the folder of weights to score on its part test; repeat for each fold"
-    parser.add_argument("--fold", action="append", required=True, metavar="SPLIT=WEIGHTS", help=fold)
-    parser.add_argument("--output", type=Path, required=True, help="JSON file for the results")
-    fusion = "JSON file for a fusion chosen on all tiles, to ship with weights; the results do not use it"
-    parser.add_argument("--fusion", type=Path, help=fusion)
-    earlier = "results whose routes are copied, marked as earlier, where the folds have no weights for them"
-    parser.add_argument("--earlier", type=Path, help=earlier)
+    add("--fold", action="append", required=True, metavar="SPLIT=WEIGHTS", help=fold)
+    add("--output", type=Path, required=True, help="JSON file for the results")
+    add("--fusion", type=Path, help="JSON file for a fusion chosen on all tiles, to ship; the results do not use it")
+    add(
+        "--earlier", type=Path, help="results whose routes are copied, marked as earlier, if a fold lacks their weights"
+    )
     args = parser.parse_args(argv)
     writable_folder(args.output.parent)
     data = EndoNuke(args.root)
@@ -62,11 +56,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     learned = [name for name in ROUTES if name not in ("log", "ensemble")]
     names = [name for name in learned if not any(models.missing(ROUTES[name].needs) for _, models in folds)]
     for name in sorted({*learned} - {*names}):
-        logger.warning("route %s skipped: its weights are not in every fold", name)
-    samples: list[KeypointSample] = []
-    found: dict[str, list[Nuclei]] = defaultdict(list)
-    seconds: dict[str, float] = defaultdict(float)
-    described = []
+        print(f"route {name} skipped: its weights are not in every fold")
+    samples, described = list[KeypointSample](), []
+    found, seconds = defaultdict[str, list[Nuclei]](list), defaultdict[str, float](float)
     for split, models in folds:
         parts = {part: [data[i] for i in at] for part, at in split_ids(data.ids, read_split(split)).items()}
         about, here, spent = _score_fold(parts, models, names, data.marker)
@@ -79,27 +71,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.fusion:
         _choose(samples, {name: found[name] for name in FUSED if name in found}).save(args.fusion)
     ids = [int(sample.patch.name) for sample in samples]
-    blocks, types = tile_blocks(ids), data.types
-    results = evaluate(samples, found, radius_um=RADIUS_UM, blocks=blocks, details=True, classes=types)
+    how: dict[str, Any] = {"radius_um": RADIUS_UM, "blocks": tile_blocks(ids), "details": True, "classes": data.types}
+    results = evaluate(samples, found, **how)
+    routes, protocol = results["routes"], results["protocol"]
     for name in found:
-        results["routes"][name]["seconds_per_mm2"] = seconds[name] / sum(sample.patch.area_mm2 for sample in samples)
-    if args.earlier:
-        old = json.loads(args.earlier.read_text("utf-8"))["routes"]
-        results["routes"] |= {
-            name: old[name] | {"earlier": True} for name in learned if name in old and name not in found
-        }
-    results["folds"] = described
-    results["protocol"] |= {
+        routes[name]["seconds_per_mm2"] = seconds[name] / sum(sample.patch.area_mm2 for sample in samples)
+    old = json.loads(args.earlier.read_text("utf-8"))["routes"] if args.earlier else {}
+    routes |= {name: old[name] | {"earlier": True} for name in learned if name in old and name not in found}
+    protocol |= {
         "dataset": f"EndoNuke, {len(samples)} tiles, {len(set(ids))} ids",
         "cross-fit": "each tile with weights, thresholds and votes that saw no tile of its run of ids",
         "uses IHC labels": ["supervised", "log (two numbers)", *FUSIONS],
         "histolib": __version__,
     }
-    write_json(args.output, results)
-    for name, scores in sorted(results["routes"].items(), key=lambda item: -(item[1]["f1"] or 0)):
-        gain = scores["difference"].get("log", {}).get("f1", 0)
-        print(f"{name:<22} F1 {scores['f1']:.3f}  {gain:+.3f} to log  AP {scores['average_precision']:.3f}")
-    return 0
+    write_json(args.output, {"routes": routes, "protocol": protocol, "folds": described})
 
 
 def _score_fold(
@@ -134,18 +119,15 @@ def _score_fold(
 
 def tune_log(samples: Sequence[KeypointSample]) -> dict[str, Any]:
     """Grid search for the arguments of `detect_log` with the best pooled F1."""
-    best: dict[str, float] = {}
-    best_f1 = -1.0
+    best, best_f1 = dict[str, Any](), -1.0
     for sigma, window in product(LOG_SIGMAS_UM, LOG_WINDOWS_UM):
-        totals = dict.fromkeys(LOG_THRESHOLDS, PointCounts())
-        for sample in samples:
-            mpp = sample.patch.mpp
-            xy, score = detect_log(sample.patch, sigma_um=sigma, threshold=min(totals), window_um=window)
-            for threshold in totals:
-                totals[threshold] += count_points(xy[score > threshold] * mpp, sample.xy * mpp, RADIUS_UM)
-        for threshold, total in totals.items():
-            if (f1 := np.nan_to_num(total.scores()["f1"])) > best_f1:
-                best_f1, best = f1, {"sigma_um": sigma, "threshold": threshold, "window_um": window}
+        how: dict[str, Any] = {"sigma_um": sigma, "threshold": min(LOG_THRESHOLDS), "window_um": window}
+        found = [(detect_log(sample.patch, **how), sample.xy, sample.patch.mpp) for sample in samples]
+        for threshold in LOG_THRESHOLDS:
+            counts = [count_points(xy[s > threshold] * mpp, true * mpp, RADIUS_UM) for (xy, s), true, mpp in found]
+            f1 = np.nan_to_num(sum(counts, PointCounts()).scores()["f1"])
+            if f1 > best_f1:
+                best, best_f1 = how | {"threshold": threshold}, f1
     return best
 
 
@@ -160,5 +142,4 @@ def _by_tile(found: Mapping[str, Sequence[Nuclei]]) -> list[dict[str, Nuclei]]:
 
 
 if __name__ == "__main__":
-    logging.basicConfig(format="%(message)s", level=logging.INFO)
-    sys.exit(main())
+    main()

@@ -1,16 +1,13 @@
 """Ablation of the CycleGAN: the effect of single settings on phantom tissue, over random seeds.
 
 Trains small CycleGANs, each with one changed setting, and scores them on registered pairs of slides that no training
-saw. Writes cyclegan_ablation.json, .png and .pdf. A run takes about a minute of one CPU core; after an interruption the
-same command continues.
+saw. Writes cyclegan_ablation.json, .png and .pdf to data/results. A run takes about a minute of one CPU core; after an
+interruption the same command continues.
 
   python -m histolib.experiments.cyclegan_ablation
-  python -m histolib.experiments.cyclegan_ablation --seeds 1 --output /tmp/ablation --work /tmp/ablation/runs
 """
 
-import argparse
 import json
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -26,7 +23,7 @@ from ..config import CycleGANSettings, HoverNetSettings, Paths, profile
 from ..data import PanNuke, open_stain
 from ..ensemble import Models
 from ..ensemble.translation_sets import evaluate_with_models, phantom_pairs
-from ..io import Provenance, plain, writable_folder, write_json
+from ..io import Provenance, plain, write_json
 from ..notebook import Datasets, open_datasets
 from ..nuclei import train_hovernet
 from ..translation import TRANSLATIONS, train_cyclegan
@@ -54,20 +51,10 @@ CHANGES: dict[str, dict[str, Any]] = {
 }
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Parse the command line, run the ablation, print a summary."""
-    parser = argparse.ArgumentParser(description="Measure the effect of single settings of the CycleGAN.")
-    parser.add_argument("--output", type=Path, default=Path("data/results"), help="folder of results (%(default)s)")
-    parser.add_argument("--work", type=Path, default=Path(f"runs/{NAME}"), help="folder of runs (%(default)s)")
-    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="use seeds 0 to N - 1 (%(default)s)")
-    args = parser.parse_args(argv)
-    if args.seeds < 1:
-        parser.error(f"--seeds: expected at least 1, found {args.seeds}")
-    sets = open_datasets(Paths.find().data, QUICK)
-    results = ablate(sets, args.work, args.output, range(args.seeds))
-    for name, row in results["summary"].items():
-        print(f"{name:<40} F1 {row['detection']['mean']:.3f}  {row.get('change', '')}")
-    return 0
+def main() -> None:
+    """Run the ablation with three seeds."""
+    paths = Paths.find()
+    ablate(open_datasets(paths.data, QUICK), paths.runs / NAME, paths.data / "results", range(3))
 
 
 def ablate(
@@ -89,7 +76,6 @@ def ablate(
     Returns:
         the content of `cyclegan_ablation.json`.
     """
-    writable_folder(output)
     if not (work / "detector" / "hovernet.safetensors").is_file():
         samples = PanNuke(sets.pannuke.root, folds=(1, 2))
         settings = replace(detector, types=tuple(samples.types.values()))
@@ -98,7 +84,8 @@ def ablate(
         save_stain_reference([one.patch for one in samples], "he", work / "detector" / "he_reference.safetensors")
     rows = []
     for seed, name in tqdm(list(product(seeds, changes)), unit="run"):
-        trained = _run(sets, replace(base, seed=seed, **changes[name]), _folder(work, name, seed), images)
+        folder = work / f"{name.replace(' ', '-')}-{seed}"
+        trained = _run(sets, replace(base, seed=seed, **changes[name]), folder, images)
         rows.append({"name": name, "seed": seed, **trained})
     protocol = {
         "base": asdict(base), "changes": changes, "seeds": len(seeds), "histolib": __version__,
@@ -106,7 +93,7 @@ def ablate(
         "detector": "HoVer-Net trained on phantom H&E",
     }  # fmt: skip
     summary = summarise(rows)
-    classical = _scores(_folder(work, "base", seeds[0]), [name for name in TRANSLATIONS if name != "cyclegan"], images)
+    classical = _scores(work / f"base-{seeds[0]}", [name for name in TRANSLATIONS if name != "cyclegan"], images)
     results = {"rows": rows, "summary": summary, "classical": classical, "protocol": protocol}
     write_json(output / f"{NAME}.json", results)
     runs = {name: {"F1": tuple(row["detection"].values())} for name, row in summary.items()}
@@ -155,9 +142,5 @@ def _scores(folder: Path, names: Sequence[str], images: int) -> dict[str, dict[s
     return {name: headline(scores) for name, scores in results["translations"].items()}
 
 
-def _folder(work: Path, name: str, seed: int) -> Path:
-    return work / f"{name.replace(' ', '-')}-{seed}"
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -6,8 +6,6 @@ The results hold no pixel of a data set. Sets without a folder are left out.
       --bci data/bci --output data/results/exploration.json
 """
 
-from __future__ import annotations
-
 import argparse
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -20,7 +18,7 @@ from scipy.ndimage import uniform_filter
 from skimage.registration import phase_cross_correlation
 from skimage.segmentation import clear_border
 
-from ..data import BCI, BRCAM2C, EndoNuke, InstanceSample, InstanceTiles, consep_images, id_runs
+from ..data import BCI, BRCAM2C, EndoNuke, InstanceSample, InstanceTiles, Patches, consep_images, id_runs
 from ..imaging import Patch, separate_stains, summed_density
 from ..io import write_json
 from ..metrics.points import count_points
@@ -31,7 +29,7 @@ RADIUS_UM, BLOCK_PX = 3.0, 256  # two nuclei coincide within the radius; shifts 
 READERS: dict[str, Any] = {"endonuke": EndoNuke, "consep": consep_images, "brca": BRCAM2C, "bci": BCI}
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> None:
     """Describe the data sets that are given and write the JSON."""
     parser = argparse.ArgumentParser(description="Describe the real data sets in numbers for the charts of notebook 1.")
     for name in READERS:
@@ -45,11 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if "consep" in data:
         results["consep"] |= sizes(data["consep"])
     if "bci" in data:
-        for stain in ("he", "ihc"):
-            results[f"bci_{stain}"] = colours([getattr(pair, stain) for pair in data["bci"]])
+        results |= {f"bci_{stain}": colours(Patches(data["bci"], stain=stain)) for stain in ("he", "ihc")}
         results["bci_registration"] = registration(data["bci"])
     write_json(args["output"], {"density_edges": EDGES.tolist(), "sets": results})
-    return 0
 
 
 def described(data: Any) -> dict[str, Any]:
@@ -133,4 +129,4 @@ def spread(values: Any) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()

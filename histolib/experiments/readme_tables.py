@@ -12,7 +12,6 @@ from statistics import mean
 from typing import Any
 
 from ..config import Paths
-from ..io import replacing
 from ..translation.evaluation import DIRECTIONS
 from ..translation.table import ARROWS, TITLES, headline
 
@@ -32,17 +31,16 @@ ANSWER = {
     "selftrained": "HoVer-Net on painted H&E and unlabelled IHC (default)",
 }
 LABORATORIES = {
-    "endonuke": "EndoNuke, ER/PR",
-    "ki67_other_labs": "other laboratories, Ki-67",
-    "brca_m2c_val": "BRCA-M2C, H&E",
-}
+    "endonuke": "EndoNuke, ER/PR", "ki67_other_labs": "other laboratories, Ki-67", "brca_m2c_val": "BRCA-M2C, H&E",
+}  # fmt: skip
 HOVERNET_ROWS = {
     "detection": "detection F1, 3 µm, far pairs excluded first",
     "detection_assign_then_threshold": "detection F1, 3 µm, assigned, then thresholded",
     "dice": "Dice", "aji": "AJI", "pq": "PQ",
 }  # fmt: skip
-HOVERNET_RUNS = {"first": "first network", "shipped": "pretrained"}
-HOVERNET_RUNS |= {"shipped_8_orientations": "pretrained, 8 orientations"}
+HOVERNET_RUNS = {
+    "first": "first network", "shipped": "pretrained", "shipped_8_orientations": "pretrained, 8 orientations",
+}  # fmt: skip
 HOVERNET_IMAGES = {"val": "4 validation images", "test": "5 test images"}
 # Published scores of the full-width network at 0.25 µm/px on CoNSeP's 14 test images; its detection F1 assigns first.
 HOVERNET_PUBLISHED = {
@@ -50,7 +48,7 @@ HOVERNET_PUBLISHED = {
     "the paper's TensorFlow code": {"detection_assign_then_threshold": 0.748, "dice": 0.853, "pq": 0.548, "aji": 0.600},
 }
 Read = Callable[[str], Any]  # content of a results file by its name
-Rows = Iterable[Mapping[str, str]]  # text of each cell by the title of its column
+Rows = Iterable[Mapping[str, Any]]  # by the title of the column, what `_cell` writes
 
 
 def main() -> None:
@@ -58,8 +56,7 @@ def main() -> None:
     root = Paths.find().root
     for page in (root / name for name in PAGES):
         text = fill(page.read_text("utf-8"), root / "data" / "results")
-        with replacing(page) as temporary:
-            temporary.write_text(text, "utf-8")
+        page.write_text(text, "utf-8")
         print(f"{len(MARKS.findall(text))} tables in {page}")
 
 
@@ -87,40 +84,36 @@ def fill(text: str, results: Path) -> str:
 def _answer(read: Read) -> Rows:
     endonuke, others = read("endonuke.json")["routes"], read("laboratories.json")["ki67_other_labs"]
     for name, method in ANSWER.items():
-        scores = {"EndoNuke, ER/PR, 188 tiles": endonuke[name], "other laboratories, Ki-67, 6 fields": others[name]}
-        row = {"route": _route(name, endonuke[name]), "method": method}
-        yield row | {title: _cell(one) for title, one in scores.items()}
+        yield {
+            "route": _route(name, endonuke[name]), "method": method, "EndoNuke, ER/PR, 188 tiles": endonuke[name],
+            "other laboratories, Ki-67, 6 fields": others[name],
+        }  # fmt: skip
 
 
 def _laboratories(read: Read) -> Rows:
-    found = read("laboratories.json")
-    rows = []
+    found, rows = read("laboratories.json"), []
     for route in dict.fromkeys(chain.from_iterable(found.values())):
-        scores = {title: found[name].get(route) for name, title in LABORATORIES.items()}
-        known = [one["f1"] for one in scores.values() if one]
-        lowest = min(known) if len(known) > 1 else 0.0
-        cells = {title: _cell(one or "") for title, one in scores.items()}
-        rows.append((lowest, {"F1 of": f"`{route}`"} | cells | {"lowest": _cell(lowest or "")}))
-    return [row for _, row in sorted(rows, key=lambda pair: -pair[0])]
+        f1 = [scores[route]["f1"] for scores in found.values() if route in scores]
+        cells = {title: found[name].get(route, "") for name, title in LABORATORIES.items()}
+        rows.append({"F1 of": f"`{route}`", **cells, "lowest": min(f1) if len(f1) > 1 else ""})
+    return sorted(rows, key=lambda row: -(row["lowest"] or 0))
 
 
 def _routes(read: Read) -> Rows:
-    columns = {
-        "precision": "precision", "recall": "recall", "F1": "f1", "95 % interval": "f1_ci95", "F1 − `log`": "log",
-        "F1 − `od`": "od", "AP": "average_precision", "F1, assigned first": "f1_then_threshold",
-        "error µm": "loc_error_um", "s/mm²": "seconds_per_mm2",
-    }  # fmt: skip
-    digits = {"loc_error_um": 2, "seconds_per_mm2": 1}
     for name, scores in _best_first(read):
-        scores |= {other: _change(scores["difference"].get(other, {})) for other in ("log", "od")}
-        numbers = {title: _cell(scores[key], digits.get(key, 3)) for title, key in columns.items()}
-        yield {"route": _route(name, scores)} | numbers
+        log, od = (_change(scores["difference"].get(other, {})) for other in ("log", "od"))
+        yield {
+            "route": _route(name, scores), "precision": scores["precision"], "recall": scores["recall"],
+            "F1": scores["f1"], "95 % interval": scores["f1_ci95"], "F1 − `log`": log, "F1 − `od`": od,
+            "AP": scores["average_precision"], "F1, assigned first": scores["f1_then_threshold"],
+            "error µm": f"{scores['loc_error_um']:.2f}", "s/mm²": f"{scores['seconds_per_mm2']:.1f}",
+        }  # fmt: skip
 
 
 def _recalls(read: Read) -> Rows:
     for name, scores in _best_first(read):
         recalls, (low, middle, high) = scores["recall_by_class"] | scores["recall_by_stain"], scores["count_limits"]
-        numbers = {f"{group} ({found['n']:,})": _cell(found["recall"]) for group, found in recalls.items()}
+        numbers = {f"{group} ({found['n']:,})": found["recall"] for group, found in recalls.items()}
         limits = {"predicted minus true count per tile: mean, 95 % limits": f"{middle:+.1f}, {low:+.0f} to {high:+.0f}"}
         yield {"recall of": _route(name, scores)} | numbers | limits
 
@@ -135,23 +128,20 @@ def _course(read: Read) -> Rows:
 
 
 def _hovernet(read: Read) -> Rows:
-    results = read("hovernet_consep.json")
+    results, columns = read("hovernet_consep.json"), {}
+    for (run, name), (part, images) in product(HOVERNET_RUNS.items(), HOVERNET_IMAGES.items()):
+        columns[f"{name}, {images}"] = results[run][part] | results[run][part]["segmentation"]
+    columns |= {f"{source}, 14 test images": scores for source, scores in HOVERNET_PUBLISHED.items()}
     for key, title in HOVERNET_ROWS.items():
-        row = {"": title}
-        for (run, name), (part, images) in product(HOVERNET_RUNS.items(), HOVERNET_IMAGES.items()):
-            scores = results[run][part]
-            row[f"{name}, {images}"] = _cell((scores | scores["segmentation"])[key])
-        published = HOVERNET_PUBLISHED.items()
-        yield row | {f"{source}, 14 test images": _cell(scores.get(key)) for source, scores in published}
+        yield {"": title} | {name: scores.get(key) for name, scores in columns.items()}
 
 
 def _phantom(read: Read) -> Rows:
     runs = [read(f"translation_phantom_{seed}.json")["translations"] for seed in (0, 1, 2)]
     for name in runs[0]:
         scores = [headline(run[name]) for run in runs]
-        columns = {title: [one.get(key) for one in scores] for key, title in MEASURES.items()}
-        numbers = {title: _spread(column, 1 if "PSNR" in title else 3) for title, column in columns.items()}
-        yield {"IHC → H&E": f"`{name}`"} | numbers
+        spreads = {title: _spread([one.get(key) for one in scores], key) for key, title in MEASURES.items()}
+        yield {"IHC → H&E": f"`{name}`"} | spreads
 
 
 def _real(read: Read) -> Rows:
@@ -160,16 +150,18 @@ def _real(read: Read) -> Rows:
         rows: dict[str, Any] = {f"`{name}`": headline(scores) for name, scores in results["translations"].items()}
         rows["real against real"] = {**results["floor"]["encoder"], "correlation": "", "nuclei": ""}
         for name, scores in rows.items():
-            numbers = {MEASURES[key]: _cell(scores.get(key)) for key in ("kid", "correlation", "nuclei")}
+            numbers = {MEASURES[key]: scores.get(key) for key in ("kid", "correlation", "nuclei")}
             yield {"fold": str(fold), "IHC → H&E": name} | numbers
 
 
 def _ablation(read: Read) -> Rows:
-    columns = {"KID ↓": "kid", "SSIM ↑": "ssim", "density ↑": "correlation"}
     for name, scores in read("cyclegan_ablation.json")["summary"].items():
-        row = {"setting": name, "F1 ↑": _cell(scores["detection"]["mean"])}
-        row["change (lowest to highest seed)"] = _change(scores.get("change", {}))
-        yield row | {title: _cell(scores[key]["mean"]) for title, key in columns.items()}
+        means = {key: found["mean"] for key, found in scores.items()}
+        yield {
+            "setting": name, "F1 ↑": means["detection"],
+            "change (lowest to highest seed)": _change(scores.get("change", {})),
+            "KID ↓": means["kid"], "SSIM ↑": means["ssim"], "density ↑": means["correlation"],
+        }  # fmt: skip
 
 
 TABLES: dict[str, Callable[[Read], Rows]] = {
@@ -187,21 +179,24 @@ def _route(name: str, scores: Mapping[str, Any]) -> str:
     return f"`{name}`" + " †" * scores.get("earlier", False)
 
 
-def _spread(values: Sequence[Any], digits: int) -> str:
+def _spread(values: Sequence[Any], measure: str) -> str:
     """The mean over runs with its range; one number if they are equal."""
-    if None in values or max(values) - min(values) < 0.5 * 10.0**-digits:
-        return _cell(values[0], digits)
+    digits = 1 if measure == "psnr" else 3
+    if None in values:
+        return "–"
+    if max(values) - min(values) < 0.5 * 10.0**-digits:
+        return f"{values[0]:.{digits}f}"
     return f"{mean(values):.{digits}f} ({min(values):.{digits}f}–{max(values):.{digits}f})"
 
 
-def _cell(value: Any, digits: int = 3) -> str:
+def _cell(value: Any) -> str:
     """A number, an interval (two numbers) or a score with its interval; text stays as it is."""
     if isinstance(value, dict):
         score, *interval = (value[key] for key in ("f1", "f1_ci95", "mean", "ci95") if key in value)
         return f"{_cell(score)} ({_cell(*interval)})"
     if isinstance(value, list):
         return " to ".join(map(_cell, value))
-    return "–" if value is None else value if isinstance(value, str) else f"{value:.{digits}f}"
+    return "–" if value is None else value if isinstance(value, str) else f"{value:.3f}"
 
 
 def _change(change: Mapping[str, Any]) -> str:
@@ -211,8 +206,8 @@ def _change(change: Mapping[str, Any]) -> str:
 
 
 def _markdown(rows: Rows) -> str:
-    table = [dict(row) for row in rows]
-    lines = [list(table[0]), ["---"] * len(table[0]), *(list(row.values()) for row in table)]
+    table = list(rows)
+    lines = [list(table[0]), ["---"] * len(table[0]), *(map(_cell, row.values()) for row in table)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 

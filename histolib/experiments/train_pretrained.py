@@ -14,10 +14,8 @@ Networks:
 
 import argparse
 import logging
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +23,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from ..config import PROFILES, HoverNetSettings, changed
-from ..data import BRCAM2C, EndoNuke, InstanceSample, KeypointSample, Patches, consep_images, read_split
-from ..data.instance_tiles import InstanceTiles
+from ..data import BRCAM2C, EndoNuke, InstanceSample, InstanceTiles, KeypointSample, Patches, consep_images, read_split
 from ..data.splits import in_groups, split_ids
 from ..imaging import Patch, read_patch
 from ..io import Provenance
@@ -43,7 +40,7 @@ CROP_REPEATS = 20  # a crop of a slide is many times larger than a tile of EndoN
 AS_CONSEP = np.array([0, 2, 3, 4])  # lymphocyte is inflammatory, tumour is epithelial, stromal is spindle-shaped
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> None:
     """Run the script."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
@@ -59,8 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--output", type=Path, required=True)
     add("--set", action="append", default=[], metavar="NAME=VALUE", help="change a setting of the training")
     args = parser.parse_args(argv)
-    detector = HoVerNet.load(args.detector)
-    teacher = HoVerNet.load(args.teacher) if args.teacher else detector
+    detector, teacher = HoVerNet.load(args.detector), HoVerNet.load(args.teacher or args.detector)
     consep, split = consep_images(args.consep), read_split("data/splits/consep.json")
     training, validation = in_groups(consep, split["train"]), in_groups(consep, split["val"])
     points, patients = brca_points(args.brca)
@@ -81,33 +77,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         how["consistency"] = nuclei_consistency(detector.same_size_maps, teacher.same_size_maps)
         how["restain"] = lambda image, rng: restain(image, STAIN_JITTER, rng)
         train_cyclegan(patches + crops * CROP_REPEATS, he, settings, args.output, **how)
-        return 0
+        return
     pairs = zip(tqdm(points, "BRCA-M2C"), patients, strict=True)
     brca = [outline_points(sample, AS_CONSEP[sample.types], detector, group) for sample, group in pairs]
-    tiles, others = list[InstanceSample](), list[InstanceSample]()
-    if args.network == "selftrained":
-        he_reference = StainReference.load(args.detector.parent / "he_reference.safetensors")
-        label = partial(label_by_agreement, teacher=teacher, detector=detector, he_reference=he_reference)
-        tiles, others = label(patches), label(crops)
     types = tuple(InstanceTiles.types.values()) if args.network == "hovernet" else ()
     base = changed(replace(PROFILES["pretrained"].hovernet, ema=0.99, types=types), args.set)
-    stained = replace(base, recoloured=0.3, jitter=0.25, affine=0.25)
     painted = (training, replace(base, painted=0.85, recoloured=0.1, affine=0.4, jitter=0.3))
     breast = (brca, replace(base, painted=0.5, recoloured=0.3, affine=0.25, jitter=0.25))
-    unlabelled = replace(base, affine=0.3, jitter=0.25)
-    sources: dict[str, list[tuple[Sequence[InstanceSample], HoverNetSettings]]] = {
-        "hovernet": [(training, stained), (brca, stained)],
-        "synthetic": [painted, painted, painted, breast],
-        "selftrained": [(tiles, unlabelled), painted] * 3 + [(others, unlabelled), breast],
-    }
-    first, *rest = sources[args.network]
+    sources: list[tuple[Sequence[InstanceSample], HoverNetSettings]] = [painted, painted, painted, breast]
+    if args.network == "hovernet":
+        stained = replace(base, recoloured=0.3, jitter=0.25, affine=0.25)
+        sources = [(training, stained), (brca, stained)]
+    if args.network == "selftrained":
+        he_reference = StainReference.load(args.detector.parent / "he_reference.safetensors")
+        tiles, others = (label_by_agreement(each, teacher, detector, he_reference) for each in (patches, crops))
+        unlabelled = replace(base, affine=0.3, jitter=0.25)
+        sources = [(tiles, unlabelled), painted] * 3 + [(others, unlabelled), breast]
+    first, *rest = sources
     how |= {"validation": validation, "start": args.start, "mixed_precision": "bf16", "others": rest}
     if args.network != "hovernet":
         how["thresholds"] = published_thresholds(base.mpp) | {"min_area_px": round(MARKER_UM2 / base.mpp**2)}
     train_hovernet(*first, args.output, **how)
     if args.network == "hovernet":
         StainReference.fit(Patches(training), "he").save(args.output / "he_reference.safetensors")
-    return 0
 
 
 def brca_points(root: Path) -> tuple[list[KeypointSample], list[str]]:
@@ -145,4 +137,4 @@ def read_crops(folder: Path) -> list[Patch]:
 
 if __name__ == "__main__":
     logging.basicConfig(format="%(message)s", level=logging.INFO)
-    sys.exit(main())
+    main()

@@ -1,14 +1,13 @@
-"""Figures of numbers: curves, scores with intervals, distributions, counts."""
+"""Figures of numbers: curves, and scores with intervals."""
 
-from collections.abc import Mapping, Sequence
-from itertools import cycle
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from .style import BLUE, COLOURS, NONE, VERMILLION, add_legend, colours, panels, style, wrapped
+from .style import COLOURS, NONE, add_legend, colours, panels, style, wrapped
 
 DASHES = ("-", "--", "-.", ":")
 SHAPES = ("o", ">", "s", "D", "^", "v")
@@ -17,10 +16,9 @@ Scores = Mapping[str, float | tuple[float | None, float | None, float | None] | 
 
 def figure_curves(
     groups: Mapping[str, pd.DataFrame | Mapping[str, Any]], *, title: str = "", xlabel: str = "step", ylabel: str = "",
-    smooth: int = 1, better: Mapping[str, str] = NONE, marks: Mapping[str, float | Sequence[float]] = NONE,
-    spans: Mapping[str, tuple[float, float]] = NONE,
+    smooth: int = 1,
 ) -> Figure:  # fmt: skip
-    """Named lines in named panels: losses, scores over training, F1 over the radius, values along a row.
+    """Named lines in named panels: losses, scores over training, shares over a threshold.
 
     Args:
         groups: title of a panel to its lines by name. A line is a Series, a mapping of x to y, or an array; columns
@@ -28,9 +26,6 @@ def figure_curves(
         title: of the figure.
         xlabel, ylabel: of all panels.
         smooth: window of a running median in points; above 1, the raw values are drawn faintly below it.
-        better: title of a panel to "higher" or "lower": its best point is marked by a star.
-        marks: name to the x of one or more vertical lines in all panels.
-        spans: name to the first and the last x of a shaded range in all panels.
     """
     columns = -(-len(groups) // 2) if len(groups) > 3 else len(groups)
     with style():
@@ -45,19 +40,9 @@ def figure_curves(
                     line = line.rolling(smooth, min_periods=1).median()
                 shape = SHAPES[i % 6] if len(line) <= 30 else ""
                 axes.plot(line.index, line, DASHES[i % 4], color=shade, marker=shape, markersize=7, label=name)
-                if above in better and len(line):
-                    best: Any = line.idxmax() if better[above] == "higher" else line.idxmin()
-                    axes.plot(best, line[best], "*", color=VERMILLION, markersize=24, markeredgecolor="white")
-                    above = f"{above}: {better[above]} is better, best at {best:g}"
-            for i, (name, places) in enumerate(marks.items()):
-                for x in np.atleast_1d(places):
-                    axes.axvline(x, color="black", linestyle=DASHES[-1 - i % 4], linewidth=1.5, label=name)
-            for i, (name, (first, last)) in enumerate(spans.items()):
-                axes.axvspan(first, last, color="#999999", alpha=(0.25, 0.5)[i % 2], linewidth=0)
-                axes.text((first + last) / 2, 1.01, name, ha="center", transform=axes.get_xaxis_transform())
             axes.set(title=wrapped(above, 12 / columns), xlabel=xlabel, ylabel=ylabel)
             axes.locator_params(nbins=5)
-            if len([*lines, *marks]) > 1:
+            if len(lines.keys()) > 1:
                 add_legend(figure) if len(groups) == 1 else axes.legend()
     return figure
 
@@ -106,38 +91,4 @@ def figure_intervals(
         axes.set(xlabel=xlabel, ylim=(max(len(rows), 1) - 0.5, -0.5))
         axes.grid(axis="y", color="#DDDDDD")
         add_legend(figure)
-    return figure
-
-
-def figure_distributions(values: Mapping[str, np.ndarray], xlabel: str, *, title: str = "") -> Figure:
-    """Densities of a quantity in several sets, over the range of the middle 99.8 % of all values; n in the legend."""
-    with style():
-        figure, ((axes,),) = panels(1, 1, title)
-        pooled = np.concatenate([np.zeros(0), *map(np.ravel, values.values())])
-        low, high = np.percentile(pooled, [0.1, 99.9]) if len(pooled) else (0.0, 0.0)
-        edges = np.linspace(low, high if high > low else low + 1, 61)
-        for (name, shade), dash in zip(colours(values).items(), cycle(DASHES), strict=False):
-            count = np.size(values[name])
-            height = np.histogram(np.ravel(values[name]), edges)[0] / (max(count, 1) * np.diff(edges))
-            axes.stairs(height, edges, color=shade, ls=dash, linewidth=3, label=f"{name} (n = {count:,})")
-        axes.set(xlabel=xlabel, ylabel="density")
-        if values:
-            axes.legend()
-    return figure
-
-
-def figure_counts(counts: Mapping[str, float], xlabel: str, *, title: str = "") -> Figure:
-    """Horizontal bars of a count in each category, with the number at the end of each bar.
-
-    >>> figure = figure_counts({"stroma": 12915, "epithelium": 3117}, "nuclei")
-    >>> [text.get_text() for text in figure.axes[0].texts]
-    ['12,915', '3,117']
-    """
-    with style():
-        figure, ((axes,),) = panels(1, 1, title)
-        bars = axes.barh(list(counts), list(counts.values()), 0.6, color=[COLOURS.get(name, BLUE) for name in counts])
-        axes.bar_label(bars, fmt="{:,.0f}", padding=6)
-        axes.invert_yaxis()
-        axes.set(xlabel=xlabel)
-        axes.margins(x=0.15)
     return figure

@@ -1,6 +1,7 @@
-"""Figures of tissue: grids of patches with points and outlines, maps of a network, stains."""
+"""Figures of tissue: grids of patches with points and outlines, maps of a network, stains, before and after."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import cycle
 from typing import Any
 
@@ -23,8 +24,8 @@ LAYERS = ("types", "outlines", "points", "none")
 SECOND_STAIN = {"H&E": "eosin", "IHC": "dab"}
 
 # Outcomes differ in shape as well as in colour. Changes of a translation are hollow, so that the nucleus stays visible.
-SHAPES = {"matched": "o", "missed": "X", "false": "^", "kept": "s", "lost": "o", "new": "^"}
-HOLLOW = ("kept", "lost", "new")
+SHAPES = {"matched": "o", "missed": "X", "false": "^", "lost": "o", "new": "^"}
+HOLLOW = ("lost", "new")
 
 
 def figure_patches(
@@ -77,8 +78,6 @@ def outcomes(pred_xy: np.ndarray, true_xy: np.ndarray, pred: np.ndarray, true: n
         pred_xy, true_xy: detections (P, 2) and annotations (T, 2), in pixels.
         pred, true: indices of the matched detections and annotations, as in `metrics.Match`.
     """
-    pred_xy, true_xy = (np.asarray(xy, float).reshape(-1, 2) for xy in (pred_xy, true_xy))
-    pred, true = (np.asarray(index, int) for index in (pred, true))
     missed, false = np.delete(true_xy, true, axis=0), np.delete(pred_xy, pred, axis=0)
     return {"matched": pred_xy[pred], "missed": missed, "false": false}
 
@@ -98,9 +97,9 @@ def draw_points(axes: Axes, sets: Mapping[str, np.ndarray]) -> None:
     """Mark named sets of points (K, 2), each in its colour and shape, with a white rim that shows on any stain."""
     shapes = cycle("o^sD")
     for name, shade in colours(sets).items():
-        xy, hollow = np.asarray(sets[name], float).reshape(-1, 2), name in HOLLOW
+        xy = np.asarray(sets[name], float).reshape(-1, 2)
         looks: dict[str, Any] = {"color": shade, "edgecolors": "white", "linewidths": 1.0, "s": 80}
-        if hollow:
+        if name in HOLLOW:
             rim = [Stroke(linewidth=5, foreground="white"), Normal()]
             looks = {"facecolors": "none", "edgecolors": shade, "linewidths": 2.5, "s": 250, "path_effects": rim}
         axes.scatter(*xy.T, marker=SHAPES.get(name) or next(shapes), label=name, **looks)
@@ -142,8 +141,7 @@ def figure_maps(patch: Patch, maps: Mapping[str, np.ndarray], *, title: str = ""
             elif values.min() < 0 < values.max():
                 show_values(axes, values, "RdBu_r", (-1, 1))
             else:
-                low = min(0.0, values.min())
-                show_values(axes, values, "cividis", (low, 0.0 if low else max(1.0, values.max())))
+                show_values(axes, values, "cividis", (0, max(1.0, values.max())))
     return figure
 
 
@@ -151,6 +149,25 @@ def show_values(axes: Axes, values: np.ndarray, palette: Any, limits: tuple[floa
     """Replace the image of the axes by values (H, W), with a colour bar."""
     axes.images[0].set(data=values, cmap=palette, clim=limits)
     axes.figure.colorbar(axes.images[0], ax=axes, shrink=0.8, ticks=MaxNLocator(4), **bar)
+
+
+def figure_before_after(patches: Mapping[str, Patch], border: float = 0.5) -> Figure:
+    """Two patches of one size in one picture: the first left of a border, the second right of it.
+
+    Args:
+        patches: two, by the name that stands above its side.
+        border: its place as a share of the width: 0 shows only the second patch, 1 only the first.
+    """
+    (first, left), (second, right) = patches.items()
+    cut = round(border * left.image.shape[1])
+    joined = replace(left, image=np.hstack([left.image[:, :cut], right.image[:, cut:]]))
+    with style():
+        figure = figure_patches({"": [joined]})
+        for shade, width in (("black", 5), ("white", 2)):
+            figure.axes[0].axvline(cut - 0.5, color=shade, linewidth=width)
+        figure.axes[0].set_title(first if border > 0 else "", loc="left")
+        figure.axes[0].set_title(second if border < 1 else "", loc="right")
+    return figure
 
 
 def figure_layers(

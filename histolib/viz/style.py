@@ -2,8 +2,8 @@
 
 import json
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from itertools import cycle
 from pathlib import Path
@@ -34,7 +34,7 @@ NONE: Mapping[str, Any] = MappingProxyType({})
 # Names that have the same colour in every figure. Stains have their own colours, because they colour images.
 COLOURS = {
     "hematoxylin": "#3D4F9F", "eosin": "#D55E9C", "dab": "#8C5A2B", "found": YELLOW, "annotated": YELLOW,
-    "matched": GREEN, "missed": VERMILLION, "false": BLUE, "kept": GREEN, "lost": VERMILLION, "new": BLUE,
+    "matched": GREEN, "missed": VERMILLION, "false": BLUE, "lost": VERMILLION, "new": BLUE,
     "neoplastic": VERMILLION, "inflammatory": GREEN, "connective": BLUE, "dead": BLACK, "epithelial": ORANGE,
     "stroma": BLUE, "epithelium": ORANGE, "other": PURPLE,
     "log": SKY, "od": ORANGE, "cyclegan": BLUE, "synthetic": GREEN, "ensemble": BLACK,
@@ -46,11 +46,9 @@ _RC: Any = {  # the stubs of matplotlib list every key as a literal
 }  # fmt: skip
 
 
-@contextmanager
-def style() -> Iterator[None]:
-    """Use the common look inside the block, whatever the reader's own settings are."""
-    with mpl.rc_context(_RC):
-        yield
+def style() -> AbstractContextManager[None]:
+    """Use the common look inside a `with` block, whatever the reader's own settings are."""
+    return mpl.rc_context(_RC)
 
 
 def colours(names: Iterable[str]) -> dict[str, str]:
@@ -130,9 +128,9 @@ def save_figure(
     return paths
 
 
-def contact_sheet(pictures: Sequence[tuple[str, Image.Image]], columns: int = 4, cell_px: int = 420) -> Image.Image:
-    """Named pictures on one RGB page, each fitted into a cell of 3:2; one white cell if there are no pictures."""
-    columns = max(1, min(columns, len(pictures)))
+def contact_sheet(pictures: Sequence[tuple[str, Image.Image]], cell_px: int = 420) -> Image.Image:
+    """Named pictures on one RGB page, four in a row, each fitted into a cell of 3:2; without pictures a white cell."""
+    columns = max(1, min(4, len(pictures)))
     height, label = cell_px * 2 // 3, 26
     size = columns * cell_px, max(1, -(-len(pictures) // columns)) * (height + label)
     sheet = Image.new("RGB", size, "white")

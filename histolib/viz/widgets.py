@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 
 from ..config import HEADLESS
 from ..imaging import Patch
+from .images import figure_before_after
 from .style import style
-from .translation import figure_before_after
 
 Choices = Mapping[str, Sequence[Any] | Callable[[Mapping[str, Any]], Sequence[Any]]]
 
@@ -27,7 +27,10 @@ CSS = f"<style>.{BUSY} {{cursor: progress}} .{BUSY} img {{opacity: 0.35; transit
 FULL_LABEL = {"description_width": "initial"}  # otherwise long labels are cut off
 
 
-def browse(draw: Callable[..., Figure], choices: Choices, live: Sequence[str] = ()) -> Any:
+def browse(
+    draw: Callable[..., Figure], choices: Choices, live: Sequence[str] = (), inputs: Sequence[Any] = (),
+    below: Sequence[Any] = (),
+) -> Any:  # fmt: skip
     """A viewer with one control for each choice. It redraws the figure when a control changes.
 
     Args:
@@ -37,6 +40,8 @@ def browse(draw: Callable[..., Figure], choices: Choices, live: Sequence[str] = 
             values, called with the values of the names before it. Numbers become a slider in ascending order,
             booleans a check box, everything else a menu.
         live: names of the sliders that redraw while they are dragged.
+        inputs: further widgets before the controls, whose values `draw` reads itself.
+        below: further widgets between the controls and the picture.
 
     Returns:
         An ipywidgets box (versions 7.7 and 8); with HISTOLIB_HEADLESS set, the first thing drawn.
@@ -48,16 +53,34 @@ def browse(draw: Callable[..., Figure], choices: Choices, live: Sequence[str] = 
     if os.environ.get(HEADLESS):
         return draw(**chosen)
     controls = {name: _control(name, options[name], chosen[name], name in live) for name in choices}
+    row = widgets.HBox([*inputs, *controls.values()], layout=widgets.Layout(flex_flow="row wrap", grid_gap="0 16px"))
+    status = widgets.Label("")
+    unstretched = widgets.Layout(max_width="99%", align_self="flex-start")
+    picture = widgets.Image(value=_png(draw(**chosen)), format="png", layout=unstretched)
+    box = widgets.VBox([row, status, *below, picture, widgets.HTML(CSS)])
 
-    def redraw() -> Figure:
-        options, chosen = _settle(choices, {name: control.value for name, control in controls.items()})
-        for name, control in controls.items():
-            if hasattr(control, "options") and tuple(control.options) != _labelled(options[name]):
-                control.options = _labelled(options[name])
-            control.value, control.disabled = chosen[name], len(options[name]) < 2
-        return draw(**chosen)
+    def redraw(_: object) -> None:
+        if status.value == DRAWING:  # a change made by this function
+            return
+        status.value = DRAWING
+        box.add_class(BUSY)
+        try:
+            options, chosen = _settle(choices, {name: control.value for name, control in controls.items()})
+            for name, control in controls.items():
+                if hasattr(control, "options") and tuple(control.options) != _labelled(options[name]):
+                    control.options = _labelled(options[name])
+                control.value, control.disabled = chosen[name], len(options[name]) < 2
+            picture.value = _png(draw(**chosen))  # bytes, because figures would stack below the cell
+            status.value = ""
+        except Exception as error:  # an error in a callback is shown nowhere else
+            known = isinstance(error, ValueError | OSError)
+            status.value = " ".join(f"{'' if known else type(error).__name__ + ': '}{error}".split())
+        finally:
+            box.remove_class(BUSY)
 
-    return _viewer(list(controls.values()), redraw)
+    for control in row.children:
+        control.observe(redraw, names="value")
+    return box
 
 
 def before_after(pair: Callable[..., Mapping[str, Patch]], choices: Choices) -> Any:
@@ -75,9 +98,7 @@ def before_after(pair: Callable[..., Mapping[str, Patch]], choices: Choices) -> 
 
     def draw(**chosen: Any) -> Figure:
         border = chosen.pop(BORDER) / 100
-        patches = cached(**chosen)
-        left, right = patches.values()
-        return figure_before_after([left], [right], list(patches), border=border)
+        return figure_before_after(cached(**chosen), border)
 
     return browse(draw, {**choices, BORDER: [50, *range(101)]}, live=(BORDER,))
 
@@ -98,26 +119,24 @@ def upload(
         An ipywidgets box, as `browse`; with HISTOLIB_HEADLESS set, the figure of the example.
     """
     example = Path(example)
-    options, first = _settle(choices, {})
     if os.environ.get(HEADLESS):
-        return find(example.read_bytes(), example.name, mpp, **first)[0]
+        return browse(lambda **chosen: find(example.read_bytes(), example.name, mpp, **chosen)[0], choices)
     file = widgets.FileUpload(accept="image/*", multiple=False, description="image")
     scale = widgets.BoundedFloatText(mpp, min=0.05, max=2.0, step=0.01, description="µm per pixel", style=FULL_LABEL)
-    controls = {name: _control(name, options[name], first[name]) for name in options}
     links = widgets.HTML("")
 
-    def redraw() -> Figure:
+    def draw(**chosen: Any) -> Figure:
         links.value = ""
         name, content = example.name, example.read_bytes()
         if file.value:  # a dictionary by name in ipywidgets 7, a tuple of records in 8
             old = isinstance(file.value, Mapping)
             name, record = next(iter(file.value.items())) if old else (file.value[0]["name"], file.value[0])
             content = bytes(record["content"])
-        figure, files = find(content, name, scale.value, **{choice: each.value for choice, each in controls.items()})
+        figure, files = find(content, name, scale.value, **chosen)
         links.value = " ".join(_link(file, data) for file, data in files.items())
         return figure
 
-    return _viewer([file, scale, *controls.values()], redraw, links)
+    return browse(draw, choices, inputs=[file, scale], below=[links])
 
 
 def _settle(choices: Choices, wanted: Mapping[str, Any]) -> tuple[dict[str, Sequence[Any]], dict[str, Any]]:
@@ -148,33 +167,6 @@ def _labelled(values: Sequence[Any]) -> tuple[tuple[str, Any], ...]:
     if all(isinstance(value, int | float) for value in values):
         values = sorted(set(values))
     return tuple((f"{value:g}" if isinstance(value, float) else str(value), value) for value in values)
-
-
-def _viewer(controls: Sequence[Any], draw: Callable[[], Figure], *between: Any) -> Any:
-    """A box of controls, a status line, further widgets, and the picture that `draw` makes after each change."""
-    row = widgets.HBox(controls, layout=widgets.Layout(flex_flow="row wrap", grid_gap="0 16px"))
-    status = widgets.Label("")
-    unstretched = widgets.Layout(max_width="99%", align_self="flex-start")
-    picture = widgets.Image(value=_png(draw()), format="png", layout=unstretched)
-    box = widgets.VBox([row, status, *between, picture, widgets.HTML(CSS)])
-
-    def redraw(_: object) -> None:
-        if status.value == DRAWING:  # a change made by `draw` itself
-            return
-        status.value = DRAWING
-        box.add_class(BUSY)
-        try:
-            picture.value = _png(draw())  # bytes, because figures would stack below the cell
-            status.value = ""
-        except Exception as error:  # an error in a callback is shown nowhere else
-            known = isinstance(error, ValueError | OSError)
-            status.value = " ".join(f"{'' if known else type(error).__name__ + ': '}{error}".split())
-        finally:
-            box.remove_class(BUSY)
-
-    for control in controls:
-        control.observe(redraw, names="value")
-    return box
 
 
 def _png(figure: Figure) -> bytes:

@@ -25,7 +25,7 @@ from common import options, seconds
 from IPython.core.pylabtools import print_figure
 
 from histolib.ensemble import ROUTES, Models
-from histolib.viz.translation import figure_before_after
+from histolib.viz.images import figure_before_after
 
 CELLS = runpy.run_path(str(Path(__file__).parent.parent / "browser" / "cells.py"))
 AIM_MS = 300
@@ -64,8 +64,7 @@ def plain(names: dict[str, Any], call: str, values: dict[str, Any]) -> bytes:
             names[name].cache_clear()
     if call == "joined":
         border = values.pop("border (%)") / 100
-        pair = names["before_after"](**values)
-        figure = figure_before_after(*([patch] for patch in pair.values()), tuple(pair), border=border)
+        figure = figure_before_after(names["before_after"](**values), border)
     elif call == "find":
         example = names["example"]
         figure, _ = names["find_in_upload"](example.read_bytes(), example.name, values.pop("µm per pixel"), **values)

@@ -80,7 +80,7 @@ def draw(tile, kind):
         raise ValueError("tile 2: expected an image, found none")
     while tile and not Path("go").exists():
         time.sleep(0.02)
-    return viz.figure_counts({"nuclei": 10 + tile}, "count")
+    return viz.figure_intervals({"nuclei": {"count": 10 + tile}}, "count")
 viz.browse(draw, {"tile": range(3), "kind": ["only one"]})
 """
 # Name of a viewer to the ids of its cells, and to code that replaces the cells before them.

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from histolib.viz import figure_counts, figure_curves, figure_distributions, figure_intervals
+from histolib.viz import figure_curves, figure_intervals
 
 
 @pytest.fixture(autouse=True)
@@ -24,15 +24,9 @@ def labels(texts) -> list[str]:
     "figure",
     [
         lambda: figure_curves({}),
-        lambda: figure_curves({"one": pd.DataFrame({"a": []}), "none": {}}, smooth=5, better={"one": "lower"}),
-        lambda: figure_curves({"": {"log": {3.0: 0.5}}}, marks={"protocol": 3.0}, spans={"a": (0, 1)}),
-        lambda: figure_curves({"x": {"KID": {1: np.nan, 2: np.nan}}}, better={"x": "lower"}),
-        lambda: figure_distributions({}, "x"),
-        lambda: figure_distributions({"a": np.zeros(0), "b": np.arange(9)}, "x"),
-        lambda: figure_distributions({"a": np.full(5, 3.0)}, "x"),
-        lambda: figure_distributions({str(i): np.arange(9.0) for i in range(9)}, "x"),
-        lambda: figure_counts({}, "nuclei"),
-        lambda: figure_counts({"dead": 0}, "nuclei"),
+        lambda: figure_curves({"one": pd.DataFrame({"a": []}), "none": {}}, smooth=5),
+        lambda: figure_curves({"": {"log": {3.0: 0.5}}}),
+        lambda: figure_curves({"x": {"KID": {1: np.nan, 2: np.nan}}}),
         lambda: figure_intervals({}, "F1"),
         lambda: figure_intervals({"log": {}}, "F1", lines={"od": 0.3}),
         lambda: figure_intervals({"log": {"F1": None, "recall": (None, None, None)}}, "F1"),
@@ -51,16 +45,12 @@ def test_panels_fill_at_most_two_rows(count, grid):
     assert figure.get_suptitle() == "PHANTOM"
 
 
-def test_lines_differ_in_dashes_have_a_median_and_a_best_point():
-    figure = figure_curves({"": {name: {1.0: 0.2, 3.0: 0.8} for name in "abc"}}, marks={"protocol": [2.0, 2.5]})
-    *lines, first, second = figure.axes[0].lines
+def test_lines_differ_in_dashes_and_have_a_median():
+    figure = figure_curves({"": {name: {1.0: 0.2, 3.0: 0.8} for name in "abc"}})
+    lines = figure.axes[0].lines
     assert lines[0].get_xydata().tolist() == [[1, 0.2], [3, 0.8]]
     assert len({line.get_linestyle() for line in lines}) == len({line.get_color() for line in lines}) == 3
-    assert [line.get_xdata()[0] for line in (first, second)] == [2.0, 2.5]
-    assert labels(figure.legends[0].get_texts()) == ["a", "b", "c", "protocol"]
-    axes = figure_curves({"": {"hv": np.arange(9.0)}}, spans={"nucleus 1": (2, 4), "nucleus 2": (5, 8)}).axes[0]
-    assert labels(axes.texts) == ["nucleus 1", "nucleus 2"]
-    assert [(each.get_x(), each.get_width()) for each in axes.patches] == [(2, 2), (5, 3)]
+    assert labels(figure.legends[0].get_texts()) == ["a", "b", "c"]
     history = pd.DataFrame({"a": [1.0, 9.0, 1.0, np.nan, 1.0], "b": np.arange(5.0)}, index=range(10, 15))
     figure = figure_curves({"one": history[["a"]], "two": history}, smooth=3)
     raw, median = figure.axes[0].lines
@@ -68,15 +58,9 @@ def test_lines_differ_in_dashes_have_a_median_and_a_best_point():
     assert median.get_ydata().tolist() == [1, 5, 1, 1]
     assert figure.axes[0].get_legend() is None, "the title names a single line"
     assert labels(figure.axes[1].get_legend().get_texts()) == ["a", "b"]
-    groups = {"loss": {10: 3.0, 20: 2.0, 30: 1.0}, "F1": {0: 0.1, 10: 0.9, 30: 0.5}, "KID": {1: np.nan, 2: 0.5, 3: 0.4}}
-    better = {"loss": "lower", "F1": "higher", "KID": "lower"}
-    figure = figure_curves({name: {name: line} for name, line in groups.items()}, better=better)
-    best = [[line.get_xdata()[0] for line in axes.lines if line.get_marker() == "*"] for axes in figure.axes]
-    assert best == [[30], [10], [3]]
-    assert figure.axes[1].get_title().replace("\n", " ") == "F1: higher is better, best at 10"
 
 
-def test_intervals_are_sorted_and_distributions_have_area_one():
+def test_intervals_are_sorted_by_the_first_score_and_have_lines_to_compare_with():
     rows = {
         "od": {"F1": (None, None, None), "recall": None},
         "hed": {"F1": (0.3, 0.2, 0.4), "recall": 0.7},
@@ -97,7 +81,3 @@ def test_intervals_are_sorted_and_distributions_have_area_one():
     assert labels(figure.axes[0].texts) == ["+0.10"]
     assert figure.axes[0].lines[-1].get_xdata() == [0.0, 0.0]
     assert labels(figure.legends[0].get_texts()) == ["log"]
-    figure = figure_distributions({"a": np.random.default_rng(0).normal(0, 1, 20_000), "b": np.arange(3)}, "x")
-    steps = figure.axes[0].patches[0].get_data()
-    assert (steps.values * np.diff(steps.edges)).sum() == pytest.approx(1, abs=0.01)
-    assert labels(figure.axes[0].get_legend().get_texts()) == ["a (n = 20,000)", "b (n = 3)"]

@@ -6,7 +6,7 @@ import pytest
 
 from histolib.imaging import Patch, rgb_from_density, separate_stains
 from histolib.viz import figure_layers, figure_maps, figure_patches
-from histolib.viz.images import CHANNELS, LAYERS, outcomes
+from histolib.viz.images import CHANNELS, LAYERS, figure_before_after, outcomes
 from histolib.viz.style import COLOURS
 
 NONE = np.zeros((0, 2))
@@ -51,7 +51,8 @@ def test_grids_have_rows_columns_bars_and_detections_of_three_shapes(patch):
     assert {name: xy.tolist() for name, xy in found.items()} == expected
     drawn = figure_patches({"": [patch]}, points={"": [found]}).axes[0].collections
     assert len({len(each.get_paths()[0]) for each in drawn}) == 3
-    assert [len(xy) for empty in (NONE, []) for xy in outcomes(empty, empty, [], []).values()] == [0] * 6
+    nothing = outcomes(NONE, NONE, np.zeros(0, int), np.zeros(0, int))
+    assert [len(xy) for xy in nothing.values()] == [0, 0, 0]
 
 
 @pytest.mark.parametrize(
@@ -110,12 +111,12 @@ def test_outlines_and_maps_are_drawn_in_the_right_place_and_colour(patch, instan
     assert len(set(hexes(alike.axes[0].collections[0]))) == 1
     assert alike.legends == []
     signed = np.linspace(-1, 1, 2400).reshape(40, 60)
-    maps = {"np": np.full((40, 60), 0.2), "hv": signed, "ids": instances, "mask": signed > 0, "depth": signed - 1}
+    maps = {"np": np.full((40, 60), 0.2), "hv": signed, "ids": instances, "mask": signed > 0}
     figure = figure_maps(patch, maps, title="PHANTOM")
     shown = {axes.get_title(): axes.images[0] for axes in figure.axes if axes.get_title()}
     assert list(shown) == ["image", *maps]
     limits = {name: image.get_clim() for name, image in shown.items() if name not in ("image", "ids")}
-    assert limits == {"np": (0, 1), "hv": (-1, 1), "mask": (0, 1), "depth": (-2, 0)}
+    assert limits == {"np": (0, 1), "hv": (-1, 1), "mask": (0, 1)}
     assert (shown["ids"].get_array().mask == (instances == 0)).all()
 
 
@@ -155,3 +156,18 @@ def test_annotations_are_coloured_by_type_or_all_alike(patch, instances):
     assert shades == [[COLOURS[name] for name in ("dead", "epithelial", "connective")], [COLOURS["annotated"]] * 3]
     assert legend(by_type) == ["dead", "epithelial", "connective"]
     assert alike.legends == []
+
+
+@pytest.mark.parametrize(("border", "black"), [(0.0, 0), (0.25, 5), (0.5, 10), (1.0, 20)])
+def test_the_first_patch_is_left_of_the_border_and_the_second_right_of_it(border, black):
+    first, second = (Patch(np.full((8, 20, 3), value, np.uint8), 0.5) for value in (0, 255))
+    figure = figure_before_after({"IHC": first, "H&E": second}, border)
+    (axes,) = figure.axes
+    shown = axes.images[0].get_array()
+    assert (shown[:, :black] == 0).all()
+    assert (shown[:, black:] == 255).all()
+    assert axes.get_title("left") == ("IHC" if border > 0 else "")
+    assert axes.get_title("right") == ("H&E" if border < 1 else "")
+    assert all(line.get_xdata()[0] == black - 0.5 for line in axes.lines[-2:])
+    dot = Patch(np.zeros((1, 1, 3), np.uint8), 0.5)
+    figure_before_after({"a": dot, "b": dot}, border).draw_without_rendering()

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from histolib.imaging import Patch
-from histolib.viz import before_after, browse, figure_counts, upload
+from histolib.viz import before_after, browse, figure_intervals, upload
 
 BLACK, WHITE = (Patch(np.full((20, 20, 3), value, np.uint8), 0.5) for value in (60, 200))
 
@@ -36,7 +36,7 @@ def draw(calls):
             raise ValueError("tile: expected an image, found none")
         if tile == "defect":
             raise KeyError("tile")
-        return figure_counts({"dead": len(calls)}, stain)
+        return figure_intervals({"dead": {"n": len(calls)}}, stain)
 
     return run
 
@@ -170,7 +170,7 @@ def find(calls):
         calls.append((content, name, mpp, chosen))
         if content == b"broken":
             raise ValueError(f"{name}: expected an image")
-        return figure_counts({"nuclei": len(content)}, f"{mpp:g} {chosen}"), {f"{name}.csv": content}
+        return figure_intervals({"nuclei": {"n": len(content)}}, f"{mpp:g} {chosen}"), {f"{name}.csv": content}
 
     return run
 
