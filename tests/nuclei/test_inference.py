@@ -77,10 +77,12 @@ def two_threads():
     torch.set_num_threads(before)
 
 
-def test_tiles_on_two_threads_have_the_maps_of_one(narrow, picture, two_threads):
+def test_tiles_on_two_threads_have_the_maps_of_one(narrow, picture, oracle, two_threads):
     net = narrow()
     parallel = predict_maps(picture, net, tile_px=216)
-    assert torch.get_num_threads() == 2
+    with pytest.raises(ValueError, match="negative"):
+        predict_maps(picture, oracle(np.zeros((999, 999), int)), tile_px=216)
+    assert torch.get_num_threads() == 2, "a tile that failed does not change the number"
     torch.set_num_threads(1)
     for name, values in predict_maps(picture, net, tile_px=216).items():
         np.testing.assert_allclose(parallel[name], values, atol=1e-5)
