@@ -73,7 +73,7 @@ def colab(tmp_path, remote):
     for there in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}:
         for entry in Path(there).iterdir():
             if not entry.name.startswith(("__", "histolib", MISSING)) and entry.suffix != ".pth":
-                (packages(tmp_path) / entry.name).symlink_to(entry)
+                link(entry, packages(tmp_path) / entry.name)
     (tmp_path / "content").mkdir()
     (tmp_path / "cell.txt").write_text(CELL.replace("/content/", f"{tmp_path / 'content'}/"))
     (tmp_path / "session.py").write_text(SESSION)
@@ -86,6 +86,18 @@ def colab(tmp_path, remote):
 
 def packages(machine):
     return next((machine / "env" / "lib").iterdir()) / "site-packages"
+
+
+def link(entry, target):
+    """Link a package; its metadata does not say what it needs, because pip would take long to compare all that."""
+    if entry.suffix != ".dist-info":
+        return target.symlink_to(entry)
+    target.mkdir()
+    for file in entry.iterdir():
+        (target / file.name).symlink_to(file)
+    lines = (target / "METADATA").read_text("utf-8").splitlines(keepends=True)
+    (target / "METADATA").unlink()
+    return (target / "METADATA").write_text("".join(line for line in lines if not line.startswith("Requires-Dist")))
 
 
 def installed(machine):
