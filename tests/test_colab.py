@@ -72,8 +72,13 @@ def colab(tmp_path, remote):
     venv.create(tmp_path / "env")
     for there in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}:
         for entry in Path(there).iterdir():
-            if not entry.name.startswith(("__", "histolib", MISSING)) and entry.suffix != ".pth":
-                link(entry, packages(tmp_path) / entry.name)
+            target = packages(tmp_path) / entry.name
+            if entry.suffix == ".dist-info" and not entry.name.startswith(("histolib", MISSING)):
+                shutil.copytree(entry, target)  # without needs, because pip takes long to compare those of all packages
+                text = (target / "METADATA").read_text("utf-8")
+                (target / "METADATA").write_text(re.sub("^Requires-Dist: .*\n", "", text, flags=re.M), "utf-8")
+            elif not entry.name.startswith(("__", "histolib", MISSING)) and entry.suffix != ".pth":
+                target.symlink_to(entry)
     (tmp_path / "content").mkdir()
     (tmp_path / "cell.txt").write_text(CELL.replace("/content/", f"{tmp_path / 'content'}/"))
     (tmp_path / "session.py").write_text(SESSION)
@@ -86,18 +91,6 @@ def colab(tmp_path, remote):
 
 def packages(machine):
     return next((machine / "env" / "lib").iterdir()) / "site-packages"
-
-
-def link(entry, target):
-    """Link a package; its metadata does not say what it needs, because pip would take long to compare all that."""
-    if entry.suffix != ".dist-info":
-        return target.symlink_to(entry)
-    target.mkdir()
-    for file in entry.iterdir():
-        (target / file.name).symlink_to(file)
-    lines = (target / "METADATA").read_text("utf-8").splitlines(keepends=True)
-    (target / "METADATA").unlink()
-    return (target / "METADATA").write_text("".join(line for line in lines if not line.startswith("Requires-Dist")))
 
 
 def installed(machine):
