@@ -21,14 +21,14 @@ setup: .venv/.installed
 course: setup  ## execute the four notebooks, write runs/ and figures/
 	$(BIN)/histolib run --profile $(PROFILE)
 
-test: setup  ## run the tests
-	$(BIN)/python -m pytest
+test: setup  ## run the tests in two processes; a file of tests stays in one
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 oldest: setup  ## the tests with the oldest packages that pyproject.toml allows, on Python 3.11 (another 3 GB)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv venv --quiet --clear --python 3.11 $(OLDEST)
 	$(BIN)/uv pip install --quiet --python $(OLDEST)/bin/python --resolution lowest-direct --editable '.[dev]' 'pip>=24'
-	$(OLDEST)/bin/python -m pytest --ignore tests/browser
+	$(OLDEST)/bin/python -m pytest --numprocesses 2 --dist loadfile --ignore tests/browser
 
 figures: course  ## the same: every run collects its figures with manifest and contact sheet
 

@@ -1,8 +1,11 @@
 """Weights of random networks that several rooms use."""
 
+import os
 from pathlib import Path
 
 import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: two processes of tests share two cores
 
 
 @pytest.fixture(scope="session")

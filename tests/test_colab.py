@@ -72,8 +72,13 @@ def colab(tmp_path, remote):
     venv.create(tmp_path / "env")
     for there in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}:
         for entry in Path(there).iterdir():
-            if not entry.name.startswith(("__", "histolib", MISSING)) and entry.suffix != ".pth":
-                (packages(tmp_path) / entry.name).symlink_to(entry)
+            target = packages(tmp_path) / entry.name
+            if entry.suffix == ".dist-info" and not entry.name.startswith(("histolib", MISSING)):
+                shutil.copytree(entry, target)  # without needs, because pip takes long to compare those of all packages
+                text = (target / "METADATA").read_text("utf-8")
+                (target / "METADATA").write_text(re.sub("^Requires-Dist: .*\n", "", text, flags=re.M), "utf-8")
+            elif not entry.name.startswith(("__", "histolib", MISSING)) and entry.suffix != ".pth":
+                target.symlink_to(entry)
     (tmp_path / "content").mkdir()
     (tmp_path / "cell.txt").write_text(CELL.replace("/content/", f"{tmp_path / 'content'}/"))
     (tmp_path / "session.py").write_text(SESSION)

@@ -7,8 +7,6 @@ examples:
 `accelerate launch --module histolib train ...` uses several devices.
 """
 
-from __future__ import annotations
-
 import argparse
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +21,7 @@ from ..data.training_sets import open_outlined, training_groups
 from ..io import Provenance
 from ..metrics.points import PointCounts, count_points
 from ..nuclei import HoVerNet, find_nuclei, train_hovernet
-from ..translation import ContentLost, Generator, StainReference, train_cyclegan, translate
+from ..translation import Generator, StainReference, train_cyclegan, translate
 from .options import documented, number
 
 RADIUS_UM = 3.0
@@ -95,10 +93,7 @@ def _train_cyclegan(args: argparse.Namespace) -> int:
         how |= {"validate": _detection_f1(HoVerNet.load(args.detector), ihc.validation), "monitor": "val_f1"}
     provenance = Provenance(f"IHC of {ihc.description}; H&E of {he.description}", (*ihc.groups, *he.groups))
     how |= {"start": args.start, "provenance": provenance}
-    try:
-        history = train_cyclegan(ihc.patches, he.patches, settings, args.output, **how)
-    except ContentLost as error:
-        raise ValueError(str(error)) from None
+    history = train_cyclegan(ihc.patches, he.patches, settings, args.output, **how)
     print(f"{len(history)} steps; weights in {args.output}")
     return 0
 

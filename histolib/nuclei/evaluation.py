@@ -7,7 +7,6 @@ from typing import Any
 import cv2
 import numpy as np
 import pandas as pd
-import torch
 
 from .. import metrics
 from ..data.samples import InstanceSample
@@ -28,14 +27,7 @@ TOLERANCE = 0.01  # of F1; smaller gains over the published values are within no
 
 
 def evaluate_nuclei(
-    net: HoVerNet,
-    samples: Iterable[InstanceSample],
-    *,
-    types: Sequence[str] = (),
-    radius_um: float = 3.0,
-    orientations: int = 1,
-    device: torch.device | str | None = None,
-    autocast: torch.dtype | None = None,
+    net: HoVerNet, samples: Iterable[InstanceSample], *, types: Sequence[str] = (), radius_um: float = 3.0, **how: Any
 ) -> dict[str, Any]:
     """Score a network on outlined nuclei, at the scale of the annotation.
 
@@ -49,7 +41,7 @@ def evaluate_nuclei(
         samples: at least one.
         types: names of the samples' types 1, 2, ...; types are scored if the network has the same ones.
         radius_um: matching radius; 3 microns are the published 12 px at 0.25 microns per pixel.
-        orientations, device, autocast: as in `predict_maps`.
+        how: keyword arguments of `predict_maps`: orientations, tile_px, device, autocast.
 
     Returns:
         plain values, None if undefined: "segmentation": means; "detection" and "detection_assign_then_threshold":
@@ -67,7 +59,7 @@ def evaluate_nuclei(
     table = np.zeros((num_types + 1, num_types + 1), int)
     for sample in samples:
         mpp = sample.patch.mpp
-        found = PatchMaps.predict(sample.patch, net, orientations=orientations, device=device, autocast=autocast)
+        found = PatchMaps.predict(sample.patch, net, **how)
         labels = found.instances(net.thresholds, net.mpp)
         nuclei = describe_instances(labels, found.maps.get("tp"))
         kinds = nuclei["type"].to_numpy() if typed else np.zeros(len(nuclei), int)
@@ -98,7 +90,7 @@ def evaluate_nuclei(
             "radius_um": radius_um,
             "samples": len(groups),
             "interval": f"95 %, percentile bootstrap over {len(set(candidates[unit]))} {unit}",
-            "orientations": orientations,
+            "orientations": how.get("orientations", 1),
             "thresholds": net.thresholds,
             "trained_on": net.provenance.trained_on,
             "leaked": leaked_groups(groups, net.provenance.groups),

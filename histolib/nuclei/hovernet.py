@@ -1,25 +1,23 @@
 """HoVer-Net in reading order: a pre-activation ResNet-50 encoder and one dense decoder per output."""
 
-from __future__ import annotations
-
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..io import Provenance
-from . import weights
+from ..io import Provenance, load_weights, save_weights
 from .postprocess import PUBLISHED_MPP, published_thresholds
+from .weights import read_published
 
 STRIDE = 8  # the encoder halves the size three times
 # Kernel size of the decoders; input pixels that the unpadded convolutions remove on each side; input pixels that the
 # first convolution removes in total.
 MODES = {"fast": (3, 46, 0), "original": (5, 95, 6)}
-UNIT_SCALE = 0.1  # initial scale of the last convolution in each residual unit
+UNIT_SCALE = 0.1  # initial scale of the last convolution in each residual unit and of the distances
 
 
 class Upsample2x(nn.Upsample):
@@ -34,13 +32,12 @@ def _conv(c_in: int, c_out: int, kernel: int, stride: int = 1, padding: int = 0,
     return nn.Conv2d(c_in, c_out, kernel, stride, padding, groups=groups, bias=False)
 
 
-def _chain(**layers: nn.Module) -> nn.Sequential:
-    """Sequential with the official layer names; "__" in a keyword stands for "/"."""
-    return nn.Sequential(OrderedDict((name.replace("__", "/"), layer) for name, layer in layers.items()))
+def _norm(name: str, channels: int) -> dict[str, nn.Module]:
+    return {f"{name}bn": nn.BatchNorm2d(channels), f"{name}relu": nn.ReLU(inplace=True)}
 
 
-def _bn_relu(channels: int) -> nn.Sequential:
-    return _chain(bn=nn.BatchNorm2d(channels), relu=nn.ReLU(inplace=True))
+def _chain(layers: Mapping[str, nn.Module]) -> nn.Sequential:
+    return nn.Sequential(OrderedDict(layers))
 
 
 def _crop(x: Tensor, like: Tensor) -> Tensor:
@@ -59,24 +56,20 @@ class ResidualBlock(nn.Module):
         self.units = nn.ModuleList()
         for index in range(count):
             unit_in, unit_stride = (c_out, 1) if index else (c_in, stride)
-            preact = {"preact__bn": nn.BatchNorm2d(unit_in), "preact__relu": nn.ReLU(inplace=True)} if index else {}
-            # "Same" padding of TensorFlow: for even sizes, stride 2 pads only the bottom and the right.
-            pad = {"conv2__pad": nn.ZeroPad2d((0, 1, 0, 1))} if unit_stride == 2 else {}
-            self.units.append(
-                _chain(
-                    **preact,
-                    conv1=_conv(unit_in, c_mid, 1),
-                    conv1__bn=nn.BatchNorm2d(c_mid),
-                    conv1__relu=nn.ReLU(inplace=True),
-                    **pad,
-                    conv2=_conv(c_mid, c_mid, 3, unit_stride, padding=0 if pad else 1),
-                    conv2__bn=nn.BatchNorm2d(c_mid),
-                    conv2__relu=nn.ReLU(inplace=True),
-                    conv3=_conv(c_mid, c_out, 1),
-                )
-            )
+            even = unit_stride == 2
+            unit = {
+                **(_norm("preact/", unit_in) if index else {}),
+                "conv1": _conv(unit_in, c_mid, 1),
+                **_norm("conv1/", c_mid),
+                # "Same" padding of TensorFlow: for even sizes, stride 2 pads only the bottom and the right.
+                **({"conv2/pad": nn.ZeroPad2d((0, 1, 0, 1))} if even else {}),
+                "conv2": _conv(c_mid, c_mid, 3, unit_stride, padding=0 if even else 1),
+                **_norm("conv2/", c_mid),
+                "conv3": _conv(c_mid, c_out, 1),
+            }
+            self.units.append(_chain(unit))
         self.shortcut = _conv(c_in, c_out, 1, stride)
-        self.blk_bna = _bn_relu(c_out)
+        self.blk_bna = _chain(_norm("", c_out))
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, c_in, H, W) to (N, c_out, H / stride, W / stride)."""
@@ -91,19 +84,17 @@ class DenseBlock(nn.Module):
 
     def __init__(self, c_in: int, c_mid: int, c_new: int, kernel: int, count: int) -> None:
         super().__init__()
-        self.units = nn.ModuleList(
-            _chain(
-                preact_bna__bn=nn.BatchNorm2d(channels),
-                preact_bna__relu=nn.ReLU(inplace=True),
-                conv1=_conv(channels, c_mid, 1),
-                conv1__bn=nn.BatchNorm2d(c_mid),
-                conv1__relu=nn.ReLU(inplace=True),
-                conv2=_conv(c_mid, c_new, kernel, groups=4),
-            )
-            for channels in range(c_in, c_in + count * c_new, c_new)
-        )
+        self.units = nn.ModuleList()
+        for channels in range(c_in, c_in + count * c_new, c_new):
+            unit = {
+                **_norm("preact_bna/", channels),
+                "conv1": _conv(channels, c_mid, 1),
+                **_norm("conv1/", c_mid),
+                "conv2": _conv(c_mid, c_new, kernel, groups=4),
+            }
+            self.units.append(_chain(unit))
         self.c_out = c_in + count * c_new
-        self.blk_bna = _bn_relu(self.c_out)
+        self.blk_bna = _chain(_norm("", self.c_out))
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, c_in, H, W) to (N, c_out, H - count (k - 1), W - count (k - 1))."""
@@ -149,14 +140,11 @@ class HoVerNet(nn.Module):
 
     def __init__(self, mode: str = "fast", num_types: int | None = None, width: float = 1.0) -> None:
         super().__init__()
-        if mode not in MODES:
-            raise ValueError(f"HoVerNet: expected mode 'fast' or 'original', found {mode!r}")
-        if num_types is not None and num_types < 2:
-            raise ValueError(f"HoVerNet: expected num_types None or >= 2 (with background), found {num_types}")
-        if not width > 0:
-            raise ValueError(f"HoVerNet: expected a width > 0, found {width}")
         self.mode, self.num_types, self.width = mode, num_types, width
         self.config = {"mode": mode, "num_types": num_types, "width": width}  # builds the same network again
+        if mode not in MODES or (num_types is not None and num_types < 2) or not width > 0:
+            wanted = "mode 'fast' or 'original', num_types None or >= 2 (with background), width > 0"
+            raise ValueError(f"HoVerNet: expected {wanted}, found {self.config}")
         self.mpp, self.types, self.provenance = PUBLISHED_MPP, tuple[str, ...](), Provenance()
         self._thresholds: Mapping[str, Any] = {}
         self.precision: torch.dtype | None = None
@@ -166,7 +154,7 @@ class HoVerNet(nn.Module):
             return max(4, 4 * round(channels * width / 4))
 
         conv0 = _conv(3, c(64), 7, padding=(6 - self.grid_start_px) // 2)
-        self.conv0 = _chain(__=conv0, bn=nn.BatchNorm2d(c(64)), relu=nn.ReLU(inplace=True))
+        self.conv0 = _chain({"/": conv0, **_norm("", c(64))})
         self.d0 = ResidualBlock(c(64), c(64), c(256), 3, stride=1)
         self.d1 = ResidualBlock(c(256), c(128), c(512), 4, stride=2)
         self.d2 = ResidualBlock(c(512), c(256), c(1024), 6, stride=2)
@@ -176,12 +164,11 @@ class HoVerNet(nn.Module):
         def decoder(c_out: int) -> nn.Sequential:
             dense3 = DenseBlock(c(256), c(128), c(32), k, 8)
             dense2 = DenseBlock(c(128), c(128), c(32), k, 4)
-            return _chain(
-                u3=_chain(conva=_conv(c(1024), c(256), k), dense=dense3, convf=_conv(dense3.c_out, c(512), 1)),
-                u2=_chain(conva=_conv(c(512), c(128), k), dense=dense2, convf=_conv(dense2.c_out, c(256), 1)),
-                u1=_chain(conva=_conv(c(256), c(64), k, padding=k // 2)),
-                u0=_chain(bn=nn.BatchNorm2d(c(64)), relu=nn.ReLU(inplace=True), conv=nn.Conv2d(c(64), c_out, 1)),
-            )
+            u3 = {"conva": _conv(c(1024), c(256), k), "dense": dense3, "convf": _conv(dense3.c_out, c(512), 1)}
+            u2 = {"conva": _conv(c(512), c(128), k), "dense": dense2, "convf": _conv(dense2.c_out, c(256), 1)}
+            u1 = {"conva": _conv(c(256), c(64), k, padding=k // 2)}
+            u0 = {**_norm("", c(64)), "conv": nn.Conv2d(c(64), c_out, 1)}
+            return _chain({"u3": _chain(u3), "u2": _chain(u2), "u1": _chain(u1), "u0": _chain(u0)})
 
         outputs = ("tp", num_types), ("np", 2), ("hv", 2)
         self.decoder = nn.ModuleDict({name: decoder(count) for name, count in outputs if count})
@@ -193,9 +180,8 @@ class HoVerNet(nn.Module):
         # Small initial units make the network shallow at first, which helps short runs (Goyal et al. 2017,
         # arXiv:1706.02677).
         for name, weight in self.named_parameters():
-            if name.endswith("conv3.weight"):
+            if name.endswith(("conv3.weight", "decoder.hv.u0.conv.weight")):
                 weight.data.mul_(UNIT_SCALE)
-        self.decoder["hv"].u0.conv.weight.data.mul_(UNIT_SCALE)  # type: ignore[union-attr, operator]
 
     def encode(self, images: Tensor) -> list[Tensor]:
         """Maps of the four encoder stages, at 1/1, 1/2, 1/4 and 1/8 of the size, from images as in `forward`."""
@@ -241,8 +227,7 @@ class HoVerNet(nn.Module):
             logit of nucleus (N, h, w), and distances (N, 2, h, w).
         """
         self.to(images.device)
-        height, width = images.shape[-2:]
-        margin = self.margin_px
+        (height, width), margin = images.shape[-2:], self.margin_px
         padding = [side for size in (width, height) for side in (margin, self.input_px(size) - size - margin)]
         found = self(F.pad(images.float(), padding, mode="reflect"))
         logits = (found["np"][:, 1] - found["np"][:, 0])[..., :height, :width]
@@ -263,14 +248,12 @@ class HoVerNet(nn.Module):
         self._thresholds = thresholds
 
     def save(self, path: str | Path) -> None:
-        """Write weights and metadata to a safetensors file.
-
-        Raises OSError if the file cannot be written.
-        """
-        weights.save(self, path)
+        """Write weights and metadata to a safetensors file (OSError if that fails)."""
+        own = {"mpp": self.mpp, "types": list(self.types), "thresholds": self.thresholds, "config": self.config}
+        save_weights(path, self.state_dict(), {**self.provenance.card(), **own})
 
     @classmethod
-    def load(cls, path: str | Path) -> HoVerNet:
+    def load(cls, path: str | Path) -> Self:
         """Read a network in evaluation mode, with its metadata.
 
         Args:
@@ -280,10 +263,12 @@ class HoVerNet(nn.Module):
             FileNotFoundError: the file does not exist.
             ValueError: it is damaged, or its weights do not fit its metadata; the message lists every mismatch.
         """
-        return weights.load(cls, path)
+        if Path(path).suffix in (".tar", ".pth", ".pt"):
+            return cls.from_official(path)
+        return cls._build(path, *load_weights(path))
 
     @classmethod
-    def from_official(cls, path: str | Path) -> HoVerNet:
+    def from_official(cls, path: str | Path) -> Self:
         """Load a published checkpoint; mode and number of types are read from the weights.
 
         Published files have no metadata: `mpp` is 0.25, and `types` and `provenance` are known for the checkpoints
@@ -297,4 +282,19 @@ class HoVerNet(nn.Module):
             FileNotFoundError: the file does not exist.
             ValueError: it is not a HoVer-Net checkpoint; the message lists every tensor that does not fit.
         """
-        return weights.load_official(cls, path)
+        return cls._build(path, *read_published(path))
+
+    @classmethod
+    def _build(cls, path: str | Path, state: Mapping[str, Tensor], card: dict[str, Any]) -> Self:
+        try:
+            net = cls(**card.pop("config"))
+            net.mpp, net.types = card.pop("mpp"), tuple(card.pop("types"))
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"{path}: expected HoVer-Net weights, found metadata without {error}") from None
+        net.thresholds, net.provenance = card.pop("thresholds", {}), Provenance.from_card(card)
+        try:
+            net.load_state_dict(state)
+        except RuntimeError as error:  # lists every missing, unknown and misshapen tensor
+            found = " ".join(str(error).split())
+            raise ValueError(f"{path}: expected the weights of a HoVer-Net with {net.config}, found: {found}") from None
+        return net.eval()

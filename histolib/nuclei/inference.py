@@ -1,13 +1,11 @@
 """HoVer-Net inference: maps of images of any size, a table of nuclei, and encoder features."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby, pairwise
-from typing import Any
+from typing import Any, Self
 from weakref import WeakKeyDictionary
 
 import cv2
@@ -43,7 +41,7 @@ class PatchMaps:
     scale: tuple[float, float]
 
     @classmethod
-    def predict(cls, patch: Patch, net: HoVerNet, **options: Any) -> PatchMaps:
+    def predict(cls, patch: Patch, net: HoVerNet, **options: Any) -> Self:
         """Maps of a patch of any size and scale, enlarged to the patch's scale if that is finer than the network's.
 
         Enlarged probabilities separate touching nuclei better than the pixels of a network at 0.5 microns per pixel.
@@ -170,14 +168,15 @@ def _predict(image: np.ndarray, net: HoVerNet, tile_px: int, autocast: torch.dty
             kept = values[0].cpu().numpy()[tile.keep_in_read]
             stitched[:] = kept[: stitched.shape[0], : stitched.shape[1]]
 
-    tiles = list(windows(grid, size, context))
-    threads = torch.get_num_threads() if weight.device.type == "cpu" else 1
-    if len(tiles) == 1 or threads == 1:
+    tiles, threads = list(windows(grid, size, context)), torch.get_num_threads()
+    if len(tiles) == 1 or weight.device.type != "cpu":
         for tile in tiles:
             predict(tile)
-    else:  # one tile on each core is faster than all cores on one tile, because the layers are narrow
+        return maps
+    try:  # one tile on each core is faster than all cores on one tile, because the layers are narrow
         with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             list(pool.map(predict, tiles))
+    finally:
         torch.set_num_threads(threads)
     return maps
 

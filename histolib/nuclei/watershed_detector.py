@@ -10,27 +10,22 @@ from ..imaging import Patch, resample, summed_density, windows
 from .log_detector import MPP
 from .postprocess import describe_instances, filled, label_means, large, to_patch
 
+BACKGROUND_UM = 8.0  # radius of the opening that finds the background, more than that of a nucleus
 BACKGROUND_MPP = 1.0  # scale of the background in microns per pixel; it varies slowly
+SIGMA_UM = 1.5  # standard deviation of the Gaussian that finds fragments
+THRESHOLD = 0.1  # lowest mean of a fragment, in summed optical density (log10) above the background
+AREA_UM2 = 10.0, 400.0  # other nuclei are dropped; larger holes are not filled
 SPLIT_SIGMA_UM = 0.75  # smooths the distance transform; unevenness of an outline would split a nucleus otherwise
 CONTEXT_PX = 64  # overlap of tiles, 32 microns: more than the reach of the filters and the diameter of a nucleus
 
 
-def detect_watershed(
-    patch: Patch,
-    *,
-    background_um: float = 8.0,
-    sigma_um: float = 1.5,
-    threshold: float = 0.1,
-    min_area_um2: float = 10.0,
-    max_area_um2: float = 400.0,
-    tile_px: int = 2048,
-) -> pd.DataFrame:
+def detect_watershed(patch: Patch, *, tile_px: int = 2048) -> pd.DataFrame:
     """Detect and outline nuclei by two watersheds on optical density summed over R, G and B, whatever the stain.
 
     1. Background: opening by reconstruction, subtracted (Vincent, Morphological grayscale reconstruction in image
        analysis, IEEE Trans. Image Process. 2 (1993)).
     2. Fragments: watershed of the negative Laplacian of Gaussian where it is positive, from its maxima. Fragments
-       denser than `threshold` form the nuclear area, and its holes are filled.
+       denser than `THRESHOLD` form the nuclear area, and its holes are filled.
     3. Nuclei: watershed of the distance to the edge of the nuclear area, which splits touching nuclei at their necks
        (Beucher & Meyer, The morphological approach to segmentation, in Mathematical Morphology in Image Processing
        (1993)).
@@ -41,11 +36,6 @@ def detect_watershed(
 
     Args:
         patch: the image; it is resampled to 0.5 microns per pixel.
-        background_um: radius of the opening in microns, more than that of a nucleus.
-        sigma_um: standard deviation of the Gaussian in microns.
-        threshold: lowest mean of a fragment, in summed optical density (log10) above the background.
-        min_area_um2: smaller nuclei are dropped.
-        max_area_um2: larger nuclei are dropped, larger holes are not filled.
         tile_px: side of the tiles at 0.5 microns per pixel, without their overlap; at least 8.
 
     Returns:
@@ -65,12 +55,12 @@ def detect_watershed(
     height, width = image.shape[:2]
     tables = []
     for tile in windows((height, width), tile_px + 2 * CONTEXT_PX, CONTEXT_PX):
-        density = _above_background(summed_density(image[tile.read]), background_um)
-        nuclear = _nuclear_area(density, sigma_um, threshold, max_area_um2)
+        density = _above_background(summed_density(image[tile.read]))
+        nuclear = _nuclear_area(density)
         distance = cv2.distanceTransform(nuclear.astype(np.uint8), cv2.DIST_L2, 5)
         instances = _basins(cv2.GaussianBlur(distance, (0, 0), SPLIT_SIGMA_UM / MPP), nuclear)
         area_um2 = np.bincount(instances.ravel()) * MPP**2
-        instances[((area_um2 < min_area_um2) | (area_um2 > max_area_um2))[instances]] = 0
+        instances[((area_um2 < AREA_UM2[0]) | (area_um2 > AREA_UM2[1]))[instances]] = 0
         table = describe_instances(instances)
         table["score"] = 1 - 10 ** (-np.maximum(label_means(density, instances)[table["id"]], 0) / 3)
         origin = np.array((tile.read[1].start, tile.read[0].start))
@@ -83,22 +73,22 @@ def detect_watershed(
     return table.assign(id=table.index + 1)
 
 
-def _above_background(density: np.ndarray, radius_um: float) -> np.ndarray:
-    """Density (H, W) minus its opening by reconstruction: peaks that the disc of this radius does not fit into."""
+def _above_background(density: np.ndarray) -> np.ndarray:
+    """Density (H, W) minus its opening by reconstruction: peaks that the disc of `BACKGROUND_UM` does not fit into."""
     coarse = resample(density, MPP / BACKGROUND_MPP)
-    side = 2 * round(radius_um / BACKGROUND_MPP) + 1
+    side = 2 * round(BACKGROUND_UM / BACKGROUND_MPP) + 1
     eroded = cv2.erode(coarse, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
     return density - cv2.resize(reconstruction(eroded, coarse).astype(np.float32), density.shape[::-1])
 
 
-def _nuclear_area(density: np.ndarray, sigma_um: float, threshold: float, max_hole_um2: float) -> np.ndarray:
+def _nuclear_area(density: np.ndarray) -> np.ndarray:
     """Mask (H, W) of the fragments of the Laplacian of Gaussian that are denser than the threshold, holes filled."""
-    response = -cv2.Laplacian(cv2.GaussianBlur(density, (0, 0), sigma_um / MPP), cv2.CV_32F)
+    response = -cv2.Laplacian(cv2.GaussianBlur(density, (0, 0), SIGMA_UM / MPP), cv2.CV_32F)
     fragments = _basins(response, response > 0)
-    open_area = (fragments > 0) & (label_means(density, fragments) > threshold)[fragments]
+    open_area = (fragments > 0) & (label_means(density, fragments) > THRESHOLD)[fragments]
     closed_area = filled(open_area)
     holes = ndimage.label(closed_area & ~open_area)[0]
-    return closed_area & (large(holes, round(max_hole_um2 / MPP**2)) == 0)
+    return closed_area & (large(holes, round(AREA_UM2[1] / MPP**2)) == 0)
 
 
 def _basins(surface: np.ndarray, mask: np.ndarray) -> np.ndarray:

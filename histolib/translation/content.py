@@ -63,7 +63,7 @@ def content_correlation(before: Tensor, after: Tensor) -> Tensor:
     return torch.where(variance > FLAT_DENSITY**2, correlation, torch.ones_like(correlation))
 
 
-class ContentLost(RuntimeError):
+class ContentLost(ValueError):
     """The translations of a training run no longer show the tissue of the input."""
 
 

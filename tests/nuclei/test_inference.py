@@ -69,18 +69,13 @@ def test_images_of_any_size_have_maps_and_a_table(narrow, picture, mode, shape):
     assert not {"tp", "type"} & {*predict_maps(image, untyped), *find_nuclei(patch, untyped)}
 
 
-@pytest.fixture
-def two_threads():
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
-
-
-def test_tiles_on_two_threads_have_the_maps_of_one(narrow, picture, two_threads):
+def test_tiles_on_two_threads_have_the_maps_of_one(narrow, picture, oracle):
     net = narrow()
+    torch.set_num_threads(2)
     parallel = predict_maps(picture, net, tile_px=216)
-    assert torch.get_num_threads() == 2
+    with pytest.raises(ValueError, match="negative"):
+        predict_maps(picture, oracle(np.zeros((999, 999), int)), tile_px=216)
+    assert torch.get_num_threads() == 2, "a tile that failed does not change the number"
     torch.set_num_threads(1)
     for name, values in predict_maps(picture, net, tile_px=216).items():
         np.testing.assert_allclose(parallel[name], values, atol=1e-5)

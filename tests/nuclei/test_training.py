@@ -21,7 +21,7 @@ def trained(tmp_path, tiles):
     """Train in a folder below `tmp_path`; returns the network."""
 
     def train(name, settings=TINY, **options):
-        train_hovernet(tiles, settings, tmp_path / name, progress=False, **options)
+        train_hovernet(tiles, settings, tmp_path / name, progress=False, thresholds={"opening_px": 3}, **options)
         return HoVerNet.load(tmp_path / name / WEIGHTS)
 
     return train

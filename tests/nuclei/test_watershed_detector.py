@@ -57,12 +57,12 @@ def test_background_and_stain_do_not_matter():
             np.testing.assert_allclose(in_um(table, 0.5), centres, atol=0.3)
 
 
-def test_thresholds_of_density_and_area_drop_nuclei():
-    patch = discs([(20, 20)], radius_um=3)
-    assert len(detect_watershed(patch)) == 1
-    for option in ({"threshold": 1.3}, {"min_area_um2": 60}, {"max_area_um2": 15}):
-        assert len(detect_watershed(patch, **option)) == 0, option
-    assert len(detect_watershed(discs([(40, 30)], radius_um=15), background_um=20)) == 0  # 700 square microns
+def test_nuclei_that_are_pale_small_or_large_are_dropped():
+    for centres, radius_um, density, count in (
+        ([(20, 20)], 3, 0.06, 1), ([(20, 20)], 3, 0.02, 0), ([(0, 20)], 2.5, 0.4, 1), ([(0, 0)], 2.5, 0.4, 0),
+        ([(x, 30) for x in range(20, 50)], 4, 0.4, 1), ([(x, 30) for x in range(10, 70)], 4, 0.4, 0),
+    ):  # fmt: skip
+        assert len(detect_watershed(discs(centres, radius_um, density=density))) == count, (radius_um, density)
 
 
 def test_a_hole_in_a_nucleus_is_filled():

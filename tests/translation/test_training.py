@@ -53,7 +53,7 @@ def test_a_run_leaves_generators_that_know_their_scale_marker_and_settings(tmp_p
 
 
 def test_an_inverted_start_exchanges_dark_and_light_and_its_training_is_stopped(tmp_path, brown, tissue):
-    settings = replace(TINY, width=8, patch_px=48, warm_steps=60, lr_generator=3e-3, ema=0.0)
+    settings = replace(TINY, width=8, patch_px=32, warm_steps=40, lr_generator=5e-3, ema=0.0)
     assert len(inverted_start([brown], [tissue], settings, tmp_path)) == settings.warm_steps
     for patch, name in ((brown, "ihc_to_he"), (tissue, "he_to_ihc")):
         after = translate(patch, Generator.load(tmp_path / f"{name}.safetensors")).image
