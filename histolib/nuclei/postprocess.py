@@ -80,7 +80,8 @@ def watershed_steps(
     """
     if np_prob.ndim != 2 or hv.shape != (*np_prob.shape, 2):
         raise ValueError(f"postprocess: expected maps (H, W) and (H, W, 2), found {np_prob.shape} and {hv.shape}")
-    nuclear = large(ndimage.label(np.asarray(np_prob, np.float32) >= np_threshold)[0], min_area_px) > 0
+    areas = large(ndimage.label(np.asarray(np_prob, np.float32) >= np_threshold)[0], min_area_px)
+    nuclear = areas > 0
     x_map, y_map = (_stretch(np.ascontiguousarray(hv[..., i], dtype=np.float32)) for i in (0, 1))
     fall_x = 1 - _stretch(cv2.Sobel(x_map, cv2.CV_64F, 1, 0, ksize=sobel_px))
     fall_y = 1 - _stretch(cv2.Sobel(y_map, cv2.CV_64F, 0, 1, ksize=sobel_px))
@@ -91,7 +92,8 @@ def watershed_steps(
     starts = filled(nuclear & (edges < edge_threshold)).astype(np.uint8)
     ellipse = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (opening_px, opening_px))
     markers = large(ndimage.label(cv2.morphologyEx(starts, cv2.MORPH_OPEN, ellipse))[0], min_area_px)
-    return WatershedSteps(nuclear, edges, basins, markers, watershed(basins, markers, mask=nuclear))
+    instances = _flood(basins, markers, areas)
+    return WatershedSteps(nuclear, edges, basins, markers, instances)
 
 
 def published_thresholds(mpp: float) -> dict[str, int]:
@@ -207,6 +209,27 @@ def filled(mask: np.ndarray) -> np.ndarray:
     padded = np.pad(mask.astype(np.uint8), 1)
     cv2.floodFill(padded, None, (0, 0), 2)
     return padded[1:-1, 1:-1] != 2
+
+
+def _flood(basins: np.ndarray, markers: np.ndarray, areas: np.ndarray) -> np.ndarray:
+    """Watershed of the whole image, area by area: areas (H, W) that do not touch cannot flood each other.
+
+    An area with one marker belongs to that marker and needs no flooding. The cost per nucleus does not grow with the
+    image.
+    """
+    seeds = np.flatnonzero(markers)
+    area, marker = areas.ravel()[seeds], markers.ravel()[seeds]
+    only = np.zeros(int(areas.max()) + 1, np.int32)
+    only[area] = marker
+    only[0] = 0
+    crowded = np.unique(area[(only[area] != marker) & (area > 0)])
+    instances = only[areas]
+    boxes = ndimage.find_objects(areas) if len(crowded) else []
+    for number in crowded:
+        box = boxes[number - 1]
+        mask = areas[box] == number
+        instances[box] = np.where(mask, watershed(basins[box], markers=markers[box], mask=mask), instances[box])
+    return instances
 
 
 def _stretch(values: np.ndarray) -> np.ndarray:
