@@ -14,7 +14,7 @@ setup: .venv/.installed
 .venv/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "histolib needs Python 3.11 or newer, found " + sys.version.split()[0] + "; name another with PYTHON=...")'
 	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv || { echo "could not make .venv: on Debian and Ubuntu, install python3-venv" >&2; rm -rf .venv; exit 1; }
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,wsi]'
 	@$(BIN)/python -c 'import torchvision; torchvision.ops.nms'
 	@touch $@
 
@@ -27,7 +27,7 @@ test: setup  ## run the tests in two processes; a file of tests stays in one
 oldest: setup  ## the tests with the oldest packages that pyproject.toml allows, on Python 3.11 (another 3 GB)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv venv --quiet --clear --python 3.11 $(OLDEST)
-	$(BIN)/uv pip install --quiet --python $(OLDEST)/bin/python --resolution lowest-direct --editable '.[dev]' 'pip>=24'
+	$(BIN)/uv pip install --quiet --python $(OLDEST)/bin/python --resolution lowest-direct --editable '.[dev,wsi]' 'pip>=24'
 	$(OLDEST)/bin/python -m pytest --numprocesses 2 --dist loadfile --ignore tests/browser
 
 figures: course  ## the same: every run collects its figures with manifest and contact sheet

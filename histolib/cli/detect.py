@@ -41,10 +41,11 @@ from tqdm import tqdm
 
 from ..ensemble import ROUTES, Models
 from ..ensemble.export import EXPORTS
+from ..ensemble.journal import Journal
 from ..ensemble.routes import DEFAULT_ROUTES, roles_of
 from ..ensemble.slides import SLIDE_SUFFIXES, open_slide
-from ..ensemble.staining import THRESHOLDS
-from ..ensemble.streaming import Journal, SlideResult, SlideRun, read_regions
+from ..ensemble.staining import THRESHOLDS, read_regions
+from ..ensemble.streaming import SlideResult, SlideRun
 from ..imaging import IMAGE_SUFFIXES, MARKERS, PLAUSIBLE_MPP
 from ..io import file_digest, plain, replacing, writable_folder, write_json
 from .options import add_weights, choices, documented, number, progress
@@ -146,7 +147,9 @@ def _detect(
     Journal.delete(outputs["tiles"])
     line = f"{summary['nuclei']:6d} nuclei  {summary['nuclei_per_mm2']:7.0f} per mm²  at {slide.mpp:g} µm/px"
     scores = summary["staining"]
-    return line + (f"  {scores['positivity']:.0f} % positive, H-score {scores['h_score']:.0f}" if scores else "")
+    if scores and scores["n"]:
+        line += f"  {scores['positivity']:.0f} % positive, H-score {scores['h_score']:.0f}"
+    return line
 
 
 def _finished(outputs: dict[str, Path], settings: dict[str, Any]) -> dict[str, Any] | None:

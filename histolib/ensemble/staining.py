@@ -1,13 +1,16 @@
 """Staining of nuclei: DAB density, intensity 0 to 3+, and positivity, H-score and Allred score with intervals."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
 from ..imaging import STAIN_VECTORS, Patch, optical_density
+from ..io import reading
 from ..metrics.bootstrap import resampled_sums
 from .nuclei import Nuclei
 
@@ -133,3 +136,27 @@ def allred_score(counts: np.ndarray) -> int:
         return 0
     share, mean = positive / counts.sum(), counts[1:] @ (1, 2, 3) / positive
     return int(np.searchsorted(ALLRED_SHARES, share, "right")) + int(np.floor(mean + 0.5))
+
+
+def read_regions(path: str | Path) -> dict[str, list[np.ndarray]]:
+    """Named polygons of a GeoJSON file of QuPath annotations, in pixels of the slide, holes included.
+
+    Raises:
+        FileNotFoundError: the file does not exist.
+        ValueError: it holds something else.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: expected a GeoJSON file of regions, found nothing")
+    regions: dict[str, list[np.ndarray]] = {}
+    with reading(path, "GeoJSON with polygons", ValueError, KeyError, TypeError, AttributeError):
+        content = json.loads(path.read_text("utf-8"))
+        for number, feature in enumerate(content if isinstance(content, list) else content["features"], 1):
+            properties, geometry = feature.get("properties") or {}, feature["geometry"]
+            name = properties.get("name") or (properties.get("classification") or {}).get("name") or f"region {number}"
+            if geometry["type"] not in ("Polygon", "MultiPolygon"):
+                raise ValueError(f"a {geometry['type']}")
+            polygons = geometry["coordinates"] if geometry["type"] == "MultiPolygon" else [geometry["coordinates"]]
+            rings = [np.array(ring, float).reshape(-1, 2) - 0.5 for polygon in polygons for ring in polygon]
+            regions.setdefault(name, []).extend(rings)
+    return regions

@@ -1,12 +1,9 @@
 """Detection on images of any size: tile by tile, with finished tiles on disk, and results that are written in parts."""
 
-import json
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,8 +12,8 @@ from scipy.spatial import cKDTree
 from skimage.measure import points_in_poly
 
 from ..imaging import Patch, Window, map_points, resample
-from ..io import reading
 from ..translation.inference import hold_sample
+from .journal import Journal
 from .models import Models
 from .nuclei import Nuclei
 from .routes import ROUTES, roles_of
@@ -26,77 +23,6 @@ from .staining import THRESHOLDS, dab_density, nuclear_density, stain_vectors, s
 MODEL_MPP = 0.5  # scale of routes without a network
 SLACK_UM = 3.0  # a tile keeps nuclei up to this distance outside its kept part; pairs of two tiles within it are one
 FIELD_UM = 256.0  # side of the square fields that are mapped, and resampled for the intervals
-
-
-class Journal:
-    """Finished tiles of one slide on disk: a line with the settings, then one JSON line per tile.
-
-    Every process appends to its own file and reads those of all. A line that was cut short by a kill is dropped.
-
-    Args:
-        path: files are this path with `.0`, `.1`, ... for each process.
-        settings: JSON values that the tiles depend on.
-        process: number of this process.
-
-    Raises:
-        ValueError: an earlier run had other settings.
-        OSError: the file cannot be written.
-    """
-
-    def __init__(self, path: Path, settings: dict[str, Any], process: int = 0) -> None:
-        self.path = path
-        self._settings = settings
-        self._own = path.with_name(f"{path.name}.{process}")
-        self._index: dict[int, tuple[Path, int]] = {}
-        self.refresh()
-
-    def refresh(self) -> set[int]:
-        """Read which tiles all processes have finished; a cut line of the own file is removed."""
-        self._index.clear()
-        for file in _journals(self.path):
-            with file.open("rb+") as lines:
-                end = 0
-                for line in iter(lines.readline, b""):
-                    if not line.endswith(b"\n"):
-                        break
-                    row = json.loads(line)
-                    if end == 0 and row != self._settings:
-                        raise ValueError(f"{file}: expected tiles of the same image and settings; run without --resume")
-                    if end:
-                        self._index[row["tile"]] = file, end
-                    end += len(line)
-                if file == self._own:
-                    lines.truncate(end)
-        return set(self._index)
-
-    def append(self, record: dict[str, Any]) -> None:
-        """Add a tile; it is on disk when the function returns."""
-        try:
-            with self._own.open("ab") as file:
-                start = file.tell()
-                try:
-                    rows = [record] if start else [self._settings, record]
-                    file.write("".join(json.dumps(row) + "\n" for row in rows).encode())
-                    file.flush()
-                    os.fsync(file.fileno())
-                except OSError:
-                    os.truncate(self._own, start)
-                    raise
-        except OSError as error:
-            raise OSError(error.errno, error.strerror, str(self._own)) from None
-
-    def records(self) -> Iterator[dict[str, Any]]:
-        """All tiles in ascending order, one in memory at a time."""
-        for _, (path, start) in sorted(self._index.items()):
-            with path.open("rb") as file:
-                file.seek(start)
-                yield json.loads(file.readline())
-
-    @staticmethod
-    def delete(path: Path) -> None:
-        """Remove the files of all processes."""
-        for file in _journals(path):
-            file.unlink()
 
 
 class SlideRun:
@@ -168,7 +94,7 @@ class SlideRun:
             return np.round(map_points(np.asarray(points).reshape(-1, 2) + origin, slide.scale(self.level)), 2)
 
         xy = to_slide(found.xy)
-        kept = np.flatnonzero(self._inside_um(xy, tile) >= -SLACK_UM)
+        kept = np.flatnonzero(self.inside_um(xy, number) >= -SLACK_UM)
         columns = {"score": found.score, "type": found.type, "area_um2": found.area_um2}
         return {
             "tile": number,
@@ -180,18 +106,22 @@ class SlideRun:
             "background": background.tolist(),
         }
 
-    def _inside_um(self, xy: np.ndarray, tile: Window) -> np.ndarray:
-        """Distance of points (K, 2) of the slide to the border of the kept part, negative outside; (K,) in microns.
+    def inside_um(self, xy: np.ndarray, number: int) -> np.ndarray:
+        """Distance in microns of points (K, 2) of the slide to the border of a tile's kept part, negative outside, (K,).
 
         The border of the slide is no border of a tile.
         """
-        level_xy = map_points(xy, tuple(1 / scale for scale in self.slide.scale(self.level)))
-        parts, size = tile.keep[::-1], self.slide.sizes[self.level]
-        low = np.array([part.start or -np.inf for part in parts]) - 0.5
-        high = (
-            np.array([part.stop if part.stop < side else np.inf for part, side in zip(parts, size, strict=True)]) - 0.5
-        )
-        return np.minimum(level_xy - low, high - level_xy).min(axis=1, initial=np.inf) * self.mpp
+        (scale_x, scale_y), sizes = self.slide.scale(self.level), self.slide.sizes[self.level]
+        xy = map_points(xy, (1 / scale_x, 1 / scale_y))
+        inside = np.full(len(xy), np.inf)
+        for axis, (part, size) in enumerate(
+            zip(self.tiles[number].keep[::-1], self.slide.sizes[self.level], strict=True)
+        ):
+            if part.start:
+                inside = np.minimum(inside, xy[:, axis] + 0.5 - part.start)
+            if part.stop < size:
+                inside = np.minimum(inside, part.stop - 0.5 - xy[:, axis])
+        return inside * self.mpp
 
     def _holds_tissue(self, tile: Window) -> bool:
         shrink = np.array(self.tissue.shape) / self.slide.sizes[self.level][::-1]
@@ -214,19 +144,15 @@ class SlideResult:
     def __init__(self, run: SlideRun, journal: Journal, thresholds: Sequence[float] = THRESHOLDS) -> None:
         self._run, self._journal = run, journal
         self.thresholds = tuple(thresholds)
-        columns: dict[str, list[np.ndarray]] = {"tile": [], "xy": [], "score": [], "inside": [], "density": []}
-        levels = []
+        columns, levels = [], []
         for record in journal.records():
-            xy = np.asarray(record["xy"], float).reshape(-1, 2)
-            columns["tile"].append(np.full(len(xy), record["tile"]))
-            columns["xy"].append(xy)
-            columns["score"].append(np.asarray(record["score"], float))
-            columns["inside"].append(run._inside_um(xy, run.tiles[record["tile"]]))
-            columns["density"].append(np.asarray(record["density"], np.float32).reshape(-1, 3))
+            xy, density = np.reshape(record["xy"], (-1, 2)), np.reshape(record["density"], (-1, 3))
+            inside_um = run.inside_um(xy, record["tile"])
+            columns.append((xy, density, np.array(record["score"]), inside_um, np.full(len(xy), record["tile"])))
             levels.append((record["glass"], record["background"]))
-        tile, xy, score, inside, density = (np.concatenate(parts) for parts in columns.values())
-        self._kept = _unique(xy * run.slide.mpp, tile, inside, score)
-        self._tile, self.xy = tile[self._kept], xy[self._kept]
+        xy, density, score, inside_um, tile = map(np.concatenate, zip(*columns, strict=True))
+        self._kept = _unique(xy * run.slide.mpp, tile, inside_um, score)
+        self.xy = xy[self._kept]
         glass, self.background = np.median(levels, axis=0)
         self.vectors = stain_vectors(density[self._kept] - glass)
         self.dab_od = np.round(dab_density(density[self._kept], self.background, self.vectors), 4) + 0.0  # no -0.0
@@ -265,7 +191,7 @@ class SlideResult:
 
         run, nuclei = self._run, self.fields.sum(axis=-1)
         thumbnail, name = run.thumbnail, run.slide.path.stem
-        maps = [("nuclei per mm²", np.where(nuclei, nuclei / (FIELD_UM / 1000) ** 2, np.nan), (0.0, None))]
+        maps: list[Any] = [("nuclei per mm²", np.where(nuclei, nuclei / (FIELD_UM / 1000) ** 2, np.nan), (0.0, None))]
         title = f"{name}: {len(self.xy)} nuclei on {run.tissue_mm2:.1f} mm²"
         if self.is_scored:
             share = 100 * (nuclei - self.fields[..., 0]) / np.where(nuclei, nuclei, np.nan)
@@ -290,23 +216,17 @@ class SlideResult:
         """
         run, slide = self._run, self._run.slide
         rows, columns = np.nonzero(self.fields.sum(axis=-1))
-        scores = {
-            "thresholds": self.thresholds,
-            "hematoxylin": self.vectors[0].tolist(),
-            "dab": self.vectors[1].tolist(),
-        }
+        vectors = dict(zip(("hematoxylin", "dab"), self.vectors.tolist(), strict=True))
         result: dict[str, Any] = {
-            "image": slide.path.name,
             "size_px": list(slide.sizes[0]),
-            "mpp": slide.mpp,
             "level_mpp": run.mpp,
-            "route": run.route,
-            "marker": run.marker,
             "stain_statistics": "sample of the slide" if len(run.tiles) > 1 else "the image",
             "tissue_mm2": run.tissue_mm2,
             "nuclei": len(self.xy),
             "nuclei_per_mm2": len(self.xy) / max(run.tissue_mm2, 1e-9),
-            "staining": {**staining_scores(self.fields), **scores} if self.is_scored else None,
+            "thresholds": self.thresholds,
+            "stain_vectors": vectors,
+            "staining": staining_scores(self.fields) if self.is_scored else None,
             "regions": {},
             "fields": {
                 "side_um": FIELD_UM,
@@ -330,35 +250,6 @@ class SlideResult:
         counts = np.zeros((*shape, 4), int)
         np.add.at(counts, (row[chosen].astype(int), column[chosen].astype(int), self.intensity[chosen]), 1)
         return counts
-
-
-def _journals(path: Path) -> list[Path]:
-    """The files of all processes."""
-    return sorted(file for file in path.parent.iterdir() if file.name.startswith(f"{path.name}."))
-
-
-def read_regions(path: str | Path) -> dict[str, list[np.ndarray]]:
-    """Named polygons of a GeoJSON file of QuPath annotations, in pixels of the slide, holes included.
-
-    Raises:
-        FileNotFoundError: the file does not exist.
-        ValueError: it holds something else.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: expected a GeoJSON file of regions, found nothing")
-    regions: dict[str, list[np.ndarray]] = {}
-    with reading(path, "GeoJSON with polygons", ValueError, KeyError, TypeError, AttributeError):
-        content = json.loads(path.read_text("utf-8"))
-        for number, feature in enumerate(content if isinstance(content, list) else content["features"], 1):
-            properties, geometry = feature.get("properties") or {}, feature["geometry"]
-            name = properties.get("name") or (properties.get("classification") or {}).get("name") or f"region {number}"
-            if geometry["type"] not in ("Polygon", "MultiPolygon"):
-                raise ValueError(f"a {geometry['type']}")
-            polygons = [geometry["coordinates"]] if geometry["type"] == "Polygon" else geometry["coordinates"]
-            rings = [np.array(ring, float).reshape(-1, 2) - 0.5 for polygon in polygons for ring in polygon]
-            regions.setdefault(name, []).extend(rings)
-    return regions
 
 
 def _unique(xy_um: np.ndarray, tile: np.ndarray, inside_um: np.ndarray, score: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ from ..io import write_json
 from ..nuclei import describe_instances
 
 POSITIVE = 2  # number of the type "positive" in the Ki-67 labels
-PHANTOM = {"size_px": 512, "mpp": 0.5}
+PHANTOM_PX, PHANTOM_MPP = 512, 0.5
 SCORES = ("positivity", "h_score")
 
 
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         truth = 3 * (tile.types == POSITIVE)
         images["ki67_other_labs", tile.patch.name] = [(tile.patch, tile.instances, truth)]
     for slide in range(args.slides):
-        drawn = [phantom.draw(0, slide=slide, tile=tile, **PHANTOM) for tile in range(args.tiles)]
+        drawn = [phantom.draw(0, PHANTOM_PX, PHANTOM_MPP, slide=slide, tile=tile) for tile in range(args.tiles)]
         images["PHANTOM", f"slide {slide}"] = [(each.ihc, each.instances, each.grade) for each in drawn]
     results: dict[str, Any] = {}
     for (data, name), tiles in images.items():
@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             "outlines": _intensity(patches, outlined),
             args.route: _intensity(patches, found),
         }
-        scores = {kind: staining_scores([np.bincount(each, minlength=4)]) for kind, each in grades.items()}
+        scores = {kind: staining_scores(np.bincount(each, minlength=4)) for kind, each in grades.items()}
         results.setdefault(data, {})[name] = {kind: {key: each[key] for key in SCORES} for kind, each in scores.items()}
     for data, rows in results.items():
         images_only = dict(rows)
