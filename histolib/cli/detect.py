@@ -75,7 +75,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--precision", choices=["bfloat16", "float32"], help=precision)
     limits = "DAB densities from which a nucleus is 1+, 2+ and 3+ (default: %(default)s)"
     parser.add_argument("--thresholds", type=_thresholds, default=",".join(map(str, THRESHOLDS)), help=limits)
-    parser.add_argument("--regions", type=Path, help="GeoJSON file of polygons to score, for a single image")
+    regions = "GeoJSON file of polygons to score, for a single image (default: none)"
+    parser.add_argument("--regions", type=Path, help=regions)
     parser.add_argument("--resume", action="store_true", help="keep finished images and tiles of an earlier run")
     add_weights(parser)
     parser.set_defaults(run=run)

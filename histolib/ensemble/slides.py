@@ -128,7 +128,7 @@ def open_slide(path: str | Path, mpp: float | None = None) -> Slide:
     known, sizes, read_region = _vendor(path, "generic-tiff") or _tiled_tiff(path) or _vendor(path) or _plain(path)
     scale = mpp or known
     if scale is None:
-        raise ValueError(f"{path}: expected a scale in microns per pixel, found no usable one; give it with --mpp")
+        raise ValueError(f"{path}: expected a scale in microns per pixel, found no usable tag; give it with --mpp")
     if mpp and known and abs(mpp / known - 1) > CONTRADICTION:
         logger.warning("%s: its metadata give %.4g microns per pixel, using %.4g as requested", path, known, mpp)
     return Slide(path, scale, sizes, read_region)

@@ -107,16 +107,14 @@ class SlideRun:
         }
 
     def inside_um(self, xy: np.ndarray, number: int) -> np.ndarray:
-        """Distance in microns of points (K, 2) of the slide to the border of a tile's kept part, negative outside, (K,).
+        """Distance in microns of points (K, 2) of the slide to the border of a tile's kept part; negative is outside.
 
         The border of the slide is no border of a tile.
         """
         (scale_x, scale_y), sizes = self.slide.scale(self.level), self.slide.sizes[self.level]
         xy = map_points(xy, (1 / scale_x, 1 / scale_y))
         inside = np.full(len(xy), np.inf)
-        for axis, (part, size) in enumerate(
-            zip(self.tiles[number].keep[::-1], self.slide.sizes[self.level], strict=True)
-        ):
+        for axis, (part, size) in enumerate(zip(self.tiles[number].keep[::-1], sizes, strict=True)):
             if part.start:
                 inside = np.minimum(inside, xy[:, axis] + 0.5 - part.start)
             if part.stop < size:

@@ -28,7 +28,7 @@ REFUSED = [
     ("data prepare bci", "invalid choice: 'bci'"),
     ("detect", "the following arguments are required: IMAGE"),
     ("detect -- -x.png", "-x.png: expected an image file or a folder, found nothing"),
-    ("detect a.png", "a.png: expected a scale in microns per pixel, found no usable resolution tag"),
+    ("detect a.png", "a.png: expected a scale in microns per pixel, found no usable tag"),
     ("detect a.png --mpp 0", "expected a number, 0.05 to 2, found '0'"),
     ("detect a.png --mpp wide", "found 'wide'"),
     (f"{DETECT} --bright", "unrecognized arguments: --bright"),
@@ -117,4 +117,6 @@ def test_python_m_histolib_processes_good_files_and_names_the_others(tmp_path):
     assert ended.stdout.startswith("good ")
     (line,) = ended.stderr.splitlines()
     assert line.startswith("histolib detect: cut.png: expected a whole image, found a damaged one")
-    assert sorted(path.name for path in (tmp_path / "detections").iterdir()) == ["good.csv", "good.geojson"]
+    assert sorted(path.name for path in (tmp_path / "detections").iterdir()) == [
+        f"good.{kind}" for kind in ("csv", "geojson", "summary.json")
+    ]
