@@ -1,6 +1,7 @@
 """Slides: pyramids that are read region by region, from OpenSlide formats, tiled TIFF and plain images."""
 
 import logging
+import re
 import struct
 import zlib
 from collections.abc import Callable
@@ -201,10 +202,13 @@ def _tiled_tiff(path: Path) -> Opened | None:
                     region[max(0, t) : max(0, t) + part.shape[0], max(0, u) : max(0, u) + part.shape[1]] = part
         return region
 
-    return read_mpp(path), tuple((page.imagewidth, page.imagelength) for page in levels), read_region
+    per_um = levels[0].get_resolution("MICROMETER")
+    named = re.search(r'PhysicalSizeX="([0-9.eE+-]+)"', file.ome_metadata or "")  # in microns unless said otherwise
+    scale = _scale(named[1]) if named else _scale(1 / per_um[0] if per_um[0] > 0 else None)
+    return scale, tuple((page.imagewidth, page.imagelength) for page in levels), read_region
 
 
-def _scale(text: str | None) -> float | None:
+def _scale(text: str | float | None) -> float | None:
     """A plausible number of microns per pixel, else None."""
     try:
         mpp = float(text or "nan")
