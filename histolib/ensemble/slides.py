@@ -90,7 +90,10 @@ class Slide:
         width, height = self.sizes[level]
         if max(width, height) <= keep + 2 * margin:
             return [Window(*[(slice(0, height), slice(0, width))] * 3)]
-        return list(windows((height, width), max(keep, GRID_PX) + 2 * margin, margin, GRID_PX))
+        # Tiles of equal size: an image a little larger than one tile is not cut into a large and a narrow one.
+        counts = (-(-side // max(keep, GRID_PX)) for side in (height, width))
+        step = max(-(-side // count // GRID_PX) * GRID_PX for side, count in zip((height, width), counts, strict=True))
+        return list(windows((height, width), step + 2 * margin, margin, GRID_PX))
 
     def stain_sample(self, level: int, tiles: list[Window]) -> np.ndarray:
         """Crops of 256 px from the centres of up to 16 tiles, below each other: uint8 (n * 256, 256, 3)."""

@@ -15,8 +15,8 @@ from ..metrics.bootstrap import resampled_sums
 from .nuclei import Nuclei
 
 INTENSITIES = ("Negative", "1+", "2+", "3+")
-# Mean DAB density of a nucleus from which it is 1+, 2+ and 3+. No standard exists; laboratories set their own. 0.2 is the
-# usual default of slide viewers and was checked on labelled Ki-67 nuclei; the others were chosen on phantom slides 12 to 23.
+# Mean DAB density of a nucleus from which it is 1+, 2+ and 3+. No standard exists; laboratories set theirs. The first
+# was checked on labelled Ki-67 nuclei of other laboratories, the others were chosen on phantom slides 12 to 23.
 THRESHOLDS = (0.2, 0.4, 0.65)
 DISC_UM = 3.0  # radius of the disc that stands for a nucleus without an outline
 BLUEST_SHARE = 0.1  # share of the nuclei of a slide whose hue gives its hematoxylin vector
