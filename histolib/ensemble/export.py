@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from ..io import replacing
@@ -86,8 +87,7 @@ def _features(nuclei: Nuclei, mpp: float, colours: dict[str, tuple[int, int, int
 
 def _geometry(contour: Any, x: float, y: float) -> dict[str, Any]:
     ring = np.round(np.asarray(contour, np.float64).reshape(-1, 2) + 0.5, 2)
-    across, down = (ring - np.roll(ring, 1, axis=0)).T
-    area = abs((np.roll(ring[:, 0], 1) * down - np.roll(ring[:, 1], 1) * across).sum())
-    if area < 1e-6:  # degenerate: no polygon
+    if len(ring) < 3 or cv2.contourArea(ring.astype(np.float32)) < 1e-6:  # degenerate: no polygon
         return {"type": "Point", "coordinates": [round(float(x) + 0.5, 2), round(float(y) + 0.5, 2)]}
-    return {"type": "Polygon", "coordinates": [[*ring.tolist(), ring[0].tolist()]]}
+    corners = ring.tolist()
+    return {"type": "Polygon", "coordinates": [[*corners, corners[0]]]}
