@@ -2,7 +2,7 @@
 
 python tests/benchmarks/bench_slides.py --side 20480             # 26 mm²: time and peak memory of the default route
 python tests/benchmarks/bench_slides.py --side 40960             # four times the area: the same memory
-python tests/benchmarks/bench_slides.py --side 10240 --checks    # kills, two processes, GeoJSON; at 4096 px also borders
+python tests/benchmarks/bench_slides.py --side 10240 --checks    # kills, two processes, GeoJSON; at 4096 px borders too
 """
 
 import argparse
