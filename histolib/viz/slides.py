@@ -55,19 +55,18 @@ def figure_slide_page(
         title: result in words.
     """
     with style():
-        figure, grid = panels(2, 2, title)
+        figure, grid = panels(2, 2, title, packed=True)
         first, *others = grid.flat
         _draw_tissue(first, thumbnail, tissue)
         first.set_title("analysed tissue (outlined)")
         for axes, (label, values, limits) in zip(others, maps, strict=False):
             _draw_map(axes, thumbnail, values, field_um, label, limits)
-        for axes in grid.flat[: 1 + len(maps)]:
-            axes.set(xticks=[], yticks=[], frame_on=False)
         if len(counts):
             share = 100 * np.array(counts) / max(1, sum(counts))
-            bars = others[-1].bar(("negative", "1+", "2+", "3+"), share, color=INTENSITY_SHADES, edgecolor="black")
+            bars = others[-1].bar(range(4), share, color=INTENSITY_SHADES, edgecolor="black")
             others[-1].bar_label(bars, [f"{value:.1f} %" for value in share])
-            others[-1].set(ylabel="share of nuclei in %", ylim=(0, 1.15 * share.max(initial=1)))
+            others[-1].set(title="share of nuclei", ylim=(0, 1.15 * share.max(initial=1)))
+            others[-1].set_xticks(range(4), ("negative", "1+", "2+", "3+"))
         for axes in others[len(maps) : 2 if len(counts) else 3]:
             axes.set_axis_off()
     return figure
