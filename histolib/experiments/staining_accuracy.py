@@ -15,6 +15,7 @@ import numpy as np
 
 from ..data import InstanceTiles, phantom
 from ..ensemble import ROUTES, Models, Nuclei, staining_scores
+from ..ensemble.routes import roles_of
 from ..ensemble.staining import THRESHOLDS, dab_density, nuclear_density, stain_vectors
 from ..imaging import Patch
 from ..io import write_json
@@ -22,7 +23,7 @@ from ..nuclei import describe_instances
 
 POSITIVE = 2  # number of the type "positive" in the Ki-67 labels
 PHANTOM_PX, PHANTOM_MPP = 512, 0.5
-SCORES = ("positivity", "h_score")
+SCORES = {"ki67_other_labs": ("positivity",), "PHANTOM": ("positivity", "h_score")}  # the Ki-67 labels have no grades
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -53,13 +54,17 @@ def main(argv: Sequence[str] | None = None) -> None:
             args.route: _intensity(patches, found),
         }
         scores = {kind: staining_scores(np.bincount(each, minlength=4)) for kind, each in grades.items()}
-        results.setdefault(data, {})[name] = {kind: {key: each[key] for key in SCORES} for kind, each in scores.items()}
+        results.setdefault(data, {})[name] = {
+            kind: {key: each[key] for key in SCORES[data]} for kind, each in scores.items()
+        }
     for data, rows in results.items():
         images_only = dict(rows)
         for kind in ("outlines", args.route):
-            errors = {key: [abs(row[kind][key] - row["truth"][key]) for row in images_only.values()] for key in SCORES}
+            errors = {
+                key: [abs(row[kind][key] - row["truth"][key]) for row in images_only.values()] for key in SCORES[data]
+            }
             results[data] |= {f"mean error, {kind}": {key: np.mean(values) for key, values in errors.items()}}
-    write_json(args.output, results | {"thresholds": THRESHOLDS, "weights": models.describe([args.route])})
+    write_json(args.output, results | {"thresholds": THRESHOLDS, "weights": models.describe(sorted(roles_of(args.route, models)))})
 
 
 def _outlined(instances: np.ndarray) -> Nuclei:
