@@ -64,7 +64,8 @@ def main(argv: Sequence[str] | None = None) -> None:
                 key: [abs(row[kind][key] - row["truth"][key]) for row in images_only.values()] for key in SCORES[data]
             }
             results[data] |= {f"mean error, {kind}": {key: np.mean(values) for key, values in errors.items()}}
-    write_json(args.output, results | {"thresholds": THRESHOLDS, "weights": models.describe(sorted(roles_of(args.route, models)))})
+    weights = models.describe(sorted(roles_of(args.route, models)))
+    write_json(args.output, results | {"thresholds": THRESHOLDS, "weights": weights})
 
 
 def _outlined(instances: np.ndarray) -> Nuclei:
