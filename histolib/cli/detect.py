@@ -170,6 +170,8 @@ class _Processes:
             from accelerate import PartialState
 
             self._state = PartialState(cpu=not torch.cuda.is_available())
+            here = int(os.environ.get("LOCAL_WORLD_SIZE", self._state.num_processes))
+            torch.set_num_threads(max(1, torch.get_num_threads() // here))
         self.index: int = self._state.process_index if self._state else 0
 
     @contextmanager
