@@ -90,30 +90,12 @@ def checks(slide: Path, folder: Path, route: str) -> None:
     expected = (folder / "whole" / name).read_bytes()
     hits = kills(slide, folder / "killed", options, 10)
     print(f"{hits} of 10 kills hit; equal CSV: {(folder / 'killed' / name).read_bytes() == expected}")
-    launcher = (
-        "accelerate",
-        "launch",
-        "--cpu",
-        "--num_processes",
-        "2",
-        "--num_machines",
-        "1",
-        "--mixed_precision",
-        "no",
-    )
+    # `launch --cpu` starts only one process, so the launcher for several is told not to use a GPU.
+    launcher = ("accelerate", "launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1")
+    command = [*launcher, "--mixed_precision", "no", "--dynamo_backend", "no", "-m", "histolib", "detect", str(slide)]
+    command += ["--output", str(folder / "two"), *options]
     start = time.perf_counter()
-    command = [
-        *launcher,
-        "--dynamo_backend",
-        "no",
-        "-m",
-        "histolib",
-        "detect",
-        str(slide),
-        "--output",
-        str(folder / "two"),
-    ]
-    subprocess.run([*command, *options], check=True, capture_output=True)
+    subprocess.run(command, check=True, capture_output=True, env=os.environ | {"ACCELERATE_USE_CPU": "true"})
     both, equal = time.perf_counter() - start, (folder / "two" / name).read_bytes() == expected
     print(f"two processes {both:.0f} s, one {seconds:.0f} s; equal CSV: {equal}")
     opened = open_slide(slide)
