@@ -55,9 +55,9 @@ def _tiles(blocks: list[np.ndarray], side: int) -> Iterator[np.ndarray]:
             yield blocks[(7 * place[0] + 3 * place[1]) % BLOCKS][top : top + TIFF_TILE_PX, left : left + TIFF_TILE_PX]
 
 
-def detect(slide: Path, output: Path, *options: str, launcher: tuple[str, ...] = (sys.executable,)) -> subprocess.Popen:
+def detect(slide: Path, output: Path, *options: str) -> subprocess.Popen:
     """Start `histolib detect` in a process of its own."""
-    command = [*launcher, "-m", "histolib", "detect", str(slide), "--output", str(output), *options]
+    command = [sys.executable, "-m", "histolib", "detect", str(slide), "--output", str(output), *options]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
