@@ -56,7 +56,7 @@ TILES = """
 from functools import cache
 from pathlib import Path
 import pandas as pd
-from histolib.ensemble import ROUTES
+from histolib.ensemble import ROUTES, grade_nuclei, staining_scores
 from histolib.ensemble.export import EXPORTS
 from histolib.imaging import read_patch
 from histolib.metrics import match_points

@@ -57,7 +57,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_every_nucleus_is_found_once_and_scored(tmp_path, image, calls, capsys):
     assert detect(image, tmp_path) == 0
-    assert len(calls) == 9
+    assert len(calls) == 12
     rows = list(csv.DictReader((tmp_path / "dots.csv").open()))
     found = np.array([[float(row["x_px"]), float(row["y_px"])] for row in rows])
     order = np.lexsort(found.T)
@@ -89,19 +89,19 @@ def test_an_interrupted_run_resumes_with_the_same_result(tmp_path, image, calls,
     assert "expected tiles of the same image and settings; run without --resume" in refused(*command)
     calls.clear()
     assert detect(image, tmp_path / "broken", "--resume") == 0
-    assert len(calls) == 9 - lines
+    assert len(calls) == 12 - lines
     assert contents(tmp_path / "broken") == contents(tmp_path / "whole")
     calls.clear()
     assert detect(image, tmp_path / "broken", "--resume") == 0
     assert not calls, "a finished image is not detected again"
     assert detect(image, tmp_path / "broken") == 0
-    assert len(calls) == 9
+    assert len(calls) == 12
 
 
 def test_all_tiles_share_the_stain_sample_of_the_slide(tmp_path, image, calls):
     assert detect(image, tmp_path) == 0
     assert len({id(patch.sample) for patch in calls}) == 1
-    assert calls[0].sample.shape == (9 * 256, 256, 3)
+    assert calls[0].sample.shape == (12 * 256, 256, 3)
     small = tmp_path / "small.png"
     Image.open(image).crop((0, 0, 200, 200)).save(small)
     assert detect(small, tmp_path) == 0
