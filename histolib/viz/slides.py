@@ -64,9 +64,9 @@ def figure_slide_page(
         if len(counts):
             share = 100 * np.array(counts) / max(1, sum(counts))
             bars = others[-1].bar(range(4), share, color=INTENSITY_SHADES, edgecolor="black")
-            others[-1].bar_label(bars, [f"{value:.1f} %" for value in share])
-            others[-1].set(title="share of nuclei", ylim=(0, 1.15 * share.max(initial=1)))
-            others[-1].set_xticks(range(4), ("negative", "1+", "2+", "3+"))
+            others[-1].bar_label(bars, [f"{value:.0f}" for value in share])
+            others[-1].set(title="share of nuclei in %", ylim=(0, 1.15 * share.max(initial=1)))
+            others[-1].set_xticks(range(4), ("neg.", "1+", "2+", "3+"))
         for axes in others[len(maps) : 2 if len(counts) else 3]:
             axes.set_axis_off()
     return figure
