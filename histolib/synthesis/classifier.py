@@ -130,9 +130,8 @@ def _pipeline() -> Any:
 
     moved = A.Affine((0.9, 1.1), (-0.05, 0.05), rotate=(-45, 45), border_mode=cv2.BORDER_REFLECT_101, p=0.3)
     colour = A.HueSaturationValue(8, 20, 20, p=0.5), A.RandomBrightnessContrast(p=0.5)
-    return A.Compose(
-        [A.SquareSymmetry(p=1), moved, *colour, A.GaussianBlur(blur_limit=0, sigma_limit=(0.3, 1.0), p=0.2)]
-    )
+    blur = A.GaussianBlur(blur_limit=0, sigma_limit=(0.3, 1.0), p=0.2)
+    return A.Compose([A.SquareSymmetry(p=1), moved, *colour, blur])
 
 
 class NarrowNet(nn.Module):
@@ -179,9 +178,7 @@ class EfficientNet(nn.Module):
             logger.warning("no ImageNet weights (%s): EfficientNet-B0 starts from random weights", error)
             self.net, self.imagenet = efficientnet_b0(), False
         self.net.classifier[1] = nn.Linear(self.net.classifier[1].in_features, num_types)
-        self.mean, self.deviation = (
-            nn.Buffer(torch.tensor(each).view(1, 3, 1, 1), persistent=False) for each in IMAGENET
-        )
+        self.mean, self.deviation = (nn.Buffer(torch.tensor(x).view(1, 3, 1, 1), persistent=False) for x in IMAGENET)
 
     def forward(self, images: Tensor) -> Tensor:
         """As `NarrowNet`."""

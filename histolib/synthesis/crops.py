@@ -1,6 +1,6 @@
 """Crops around nuclei with the type of the nucleus in the centre."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..data.samples import InstanceSample, KeypointSample
-from ..imaging import Patch, map_points, resample
+from ..imaging import map_points, resample
 
 CROP_PX, CROP_MPP = 32, 0.5  # 16 microns: the nucleus and its close neighbours
 
@@ -62,12 +62,6 @@ class Crops:
         images, labels, groups = (np.concatenate([getattr(each, n) for each in (self, other)]) for n in names)
         return Crops(images, labels, groups, self.types)
 
-    def patches(self) -> list[Patch]:
-        """The crops as patches, to draw them or to compute encoder features."""
-        return [
-            Patch(image, CROP_MPP, self.types[label]) for image, label in zip(self.images, self.labels, strict=True)
-        ]
-
     def check_complete(self, name: str) -> None:
         """Refuse to train without an example of each type; `name` begins the message.
 
@@ -79,23 +73,20 @@ class Crops:
 
 
 def nucleus_crops(
-    samples: Iterable[InstanceSample | KeypointSample], types: Mapping[int, str], groups: Sequence[str] | None = None
+    samples: Sequence[InstanceSample | KeypointSample], types: Mapping[int, str], groups: Sequence[str] | None = None
 ) -> Crops:
     """Cut a crop around every nucleus whose type is listed.
 
     Each patch is resampled to 0.5 microns per pixel and mirrored beyond its borders.
 
     Args:
-        samples: patches with outlines (the centre is the centroid) or points, of any scale.
+        samples: patches with outlines (the centre is the centroid) or points, of any scale; each is read once.
         types: name of each type number; nuclei of other types are left out.
         groups: group of each sample; default is its own group, or the name of its patch.
 
     Raises:
-        ValueError: the numbers of groups and samples differ, or there is no type.
+        ValueError: the numbers of groups and samples differ.
     """
-    if not types:
-        raise ValueError("nucleus_crops: expected at least one type, found none")
-    samples = list(samples)
     if groups is not None and len(groups) != len(samples):
         raise ValueError(f"nucleus_crops: expected a group for each of {len(samples)} samples, found {len(groups)}")
     place = {number: i for i, number in enumerate(types)}

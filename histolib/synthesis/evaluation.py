@@ -9,12 +9,13 @@ from scipy.spatial.distance import cdist
 from ..metrics.bootstrap import block_sums, resampled_sums
 
 BINS = 10  # of equal width, for the calibration error
+Scores = dict[str, Any]
 PERCENTILES = (2.5, 97.5)
 
 
 def classification_scores(
     probabilities: np.ndarray, labels: np.ndarray, blocks: Sequence[Any], types: Sequence[str], seed: int = 0
-) -> dict[str, Any]:
+) -> Scores:
     """Scores of a classifier with 95 % intervals that resample whole blocks (`metrics.bootstrap`).
 
     Macro-F1 and balanced accuracy are means over the types of F1 and of recall; a type without annotated nuclei is
@@ -61,10 +62,20 @@ def classification_scores(
     }  # fmt: skip
 
 
-def score_difference(scores: dict[str, Any], reference: dict[str, Any], name: str) -> tuple[float, float, float]:
-    """Difference of two results of `classification_scores` on the same nuclei, blocks and seed, with its interval."""
-    low, high = np.nanpercentile(scores["draws"][name] - reference["draws"][name], PERCENTILES)
-    return scores[name][0] - reference[name][0], float(low), float(high)
+def pooled(results: Sequence[Scores], name: str, against: Sequence[Scores] = ()) -> tuple[float, float, float]:
+    """Mean of a score over seeds, and the 95 % interval over blocks and seeds together.
+
+    Args:
+        results: one `classification_scores` for each training seed, on the same nuclei, blocks and bootstrap seed.
+        name: macro_f1, balanced_accuracy or calibration_error.
+        against: results of another arm with the same seeds; the paired difference is returned.
+    """
+    draws, value = [one["draws"][name] for one in results], np.mean([one[name][0] for one in results])
+    if against:
+        draws = [mine - other["draws"][name] for mine, other in zip(draws, against, strict=True)]
+        value -= np.mean([one[name][0] for one in against])
+    low, high = np.nanpercentile(np.concatenate(draws), PERCENTILES)
+    return float(value), float(low), float(high)
 
 
 def precision_recall(real: np.ndarray, fake: np.ndarray, neighbours: int = 3) -> tuple[float, float]:

@@ -54,17 +54,26 @@ class ClassifierSettings:
 
 
 _QUICK_GAN = GANSettings(
-    family="sngan", width=16, latent=32, batch_size=32, steps=500, lr_generator=2e-4, lr_discriminator=4e-4,
+    family="sngan", width=16, latent=32, batch_size=32, steps=300, lr_generator=5e-4, lr_discriminator=1e-3,
     label_smoothing=0.0, ema=0.99, seed=0,
 )  # fmt: skip
 _QUICK_CLASSIFIER = ClassifierSettings(
-    network="narrow", width=16, batch_size=64, steps=200, learning_rate=5e-3, ema=0.0, seed=0
+    network="narrow", width=16, batch_size=48, steps=100, learning_rate=1e-2, ema=0.0, seed=0
 )
 GANS = {
     "quick": _QUICK_GAN,
-    "full": replace(_QUICK_GAN, width=64, latent=64, batch_size=64, steps=30_000, ema=0.999),
+    "full": replace(
+        _QUICK_GAN,
+        width=64,
+        latent=64,
+        batch_size=64,
+        steps=30_000,
+        lr_generator=1e-4,
+        lr_discriminator=4e-4,
+        ema=0.999,
+    ),
 }
 CLASSIFIERS = {
     "quick": _QUICK_CLASSIFIER,
-    "full": replace(_QUICK_CLASSIFIER, network="efficientnet_b0", steps=3000, learning_rate=1e-3),
+    "full": replace(_QUICK_CLASSIFIER, network="efficientnet_b0", batch_size=64, steps=3000, learning_rate=1e-3),
 }

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from histolib.synthesis.evaluation import classification_scores, nearest, precision_recall, score_difference
+from histolib.synthesis.evaluation import classification_scores, nearest, pooled, precision_recall
 
 TYPES = ("a", "b", "c")
 
@@ -42,9 +42,10 @@ def test_intervals_resample_blocks_and_a_difference_pairs_them():
     value, low, high = pairs["macro_f1"]
     assert low < value < high
     assert few["macro_f1"][0] == value
-    assert score_difference(pairs, pairs, "macro_f1") == (0, 0, 0)
+    assert pooled([pairs], "macro_f1") == pytest.approx(pairs["macro_f1"])
+    assert pooled([pairs, pairs], "macro_f1", [pairs, pairs]) == (0, 0, 0)
     better = classification_scores(sure(labels), labels, np.arange(300) // 2, TYPES)
-    assert score_difference(better, pairs, "macro_f1")[1] > 0
+    assert pooled([better], "macro_f1", [pairs])[1] > 0
 
 
 def test_unusable_predictions_are_refused():
