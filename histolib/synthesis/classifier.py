@@ -19,7 +19,6 @@ from .crops import Crops, check_size, to_tensor
 
 logger = logging.getLogger(__name__)
 
-SEEDS = 2**32
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # mean and standard deviation of the training images
 EFFICIENTNET_PX = 96  # at 32 px, five halvings would leave one pixel
 Synthesise = Callable[[np.ndarray], Crops]
@@ -119,7 +118,7 @@ def augment(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         image: uint8 (H, W, 3).
         rng: source of all random numbers.
     """
-    _pipeline().set_random_seed(int(rng.integers(SEEDS)))
+    _pipeline().set_random_seed(int(rng.integers(2**32)))
     return _pipeline()(image=image)["image"]
 
 

@@ -183,7 +183,7 @@ def train_classifier(
         loop: further keyword arguments of `histolib.training.fit`.
 
     Returns:
-        The trained network in evaluation mode.
+        The trained network in evaluation mode, on the CPU.
 
     Raises:
         ValueError: a type has no crop, or the checkpoint has other settings.
@@ -196,4 +196,4 @@ def train_classifier(
         task, draw, settings=made_by, folder=folder, steps=settings.steps,
         batch_size=settings.batch_size, seed=settings.seed, ema=settings.ema, resume=resume, **loop,
     )  # fmt: skip
-    return task.net.eval()
+    return task.net.eval().cpu()
