@@ -18,7 +18,7 @@ setup: .venv/.installed
 	@$(BIN)/python -c 'import torchvision; torchvision.ops.nms'
 	@touch $@
 
-course: setup  ## execute the four notebooks, write runs/ and figures/
+course: setup  ## execute the five notebooks, write runs/ and figures/
 	$(BIN)/histolib run --profile $(PROFILE)
 
 test: setup  ## run the tests in two processes; a file of tests stays in one

@@ -27,7 +27,8 @@ Share = Annotated[float, (0, 1)]
 Decay = Annotated[float, (0, 0.999999)]
 
 
-def _check_ranges(settings: Any) -> None:
+def check_ranges(settings: Any) -> None:
+    """Refuse settings outside the limits of their types (ValueError that names the setting)."""
     for field in fields(settings):
         for low, high in getattr(field.type, "__metadata__", ()):
             value = getattr(settings, field.name)
@@ -73,7 +74,7 @@ class CycleGANSettings:
             raise ValueError(f"marker: expected one of {', '.join(MARKERS)}, found {self.marker!r}")
         if not set(self.freeze) < set(STAGES):
             raise ValueError(f"freeze: expected at most two of {', '.join(STAGES)}, found {self.freeze!r}")
-        _check_ranges(self)
+        check_ranges(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,7 @@ class HoverNetSettings:
     seed: Count  # random seed of weights and crops
 
     def __post_init__(self) -> None:
-        _check_ranges(self)
+        check_ranges(self)
         if self.painted + self.recoloured > 1:
             found = f"{self.painted:g} + {self.recoloured:g}"
             raise ValueError(f"painted, recoloured: expected shares that sum to at most 1, found {found}")

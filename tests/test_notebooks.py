@@ -33,8 +33,8 @@ def outputs(book):
     return [output for cell in code(book) for output in cell.outputs]
 
 
-def test_it_is_one_of_four_valid_small_and_has_unique_and_stable_cell_ids(notebook):
-    assert [path.name[:2] for path in NOTEBOOKS] == ["01", "02", "03", "04"]
+def test_it_is_one_of_five_valid_small_and_has_unique_and_stable_cell_ids(notebook):
+    assert [path.name[:2] for path in NOTEBOOKS] == ["01", "02", "03", "04", "05"]
     nbformat.validate(nbformat.read(notebook.path, as_version=4))
     assert notebook.path.stat().st_size < 2_000_000
     ids = [cell.id for cell in notebook.cells]

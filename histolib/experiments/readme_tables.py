@@ -23,6 +23,7 @@ NOTEBOOKS = {
     "02_cyclegan_training": ("2 · CycleGAN", "can unpaired patches teach IHC → H&E, and does the tissue survive?"),
     "03_hovernet_centroids": ("3 · HoVer-Net", "how are touching nuclei separated?"),
     "04_ensemble_evaluation": ("4 · Ensemble", "does the detour through H&E find nuclei better?"),
+    "05_gan_augmentation": ("5 · GAN augmentation", "can a GAN invent the rare nucleus?"),
 }
 ANSWER = {
     "log": "Laplacian of Gaussian, no learning",
