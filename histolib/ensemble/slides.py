@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 
 import cv2
 import numpy as np
@@ -187,6 +188,8 @@ def _tiled_tiff(path: Path) -> Opened | None:
         file.close()
         return None
 
+    lock = Lock()
+
     def read_region(level: int, x: int, y: int, width: int, height: int) -> np.ndarray:
         page = levels[level]
         down, across = page.tilelength, page.tilewidth
@@ -194,7 +197,7 @@ def _tiled_tiff(path: Path) -> Opened | None:
         for row in range(y // down, -(-(y + height) // down)):
             for column in range(x // across, -(-(x + width) // across)):
                 index = row * -(-page.imagewidth // across) + column
-                with file.filehandle.lock:
+                with lock:  # threads share the position in the file
                     file.filehandle.seek(page.dataoffsets[index])
                     data = file.filehandle.read(page.databytecounts[index])
                 tile = page.decode(data, index, jpegtables=page.jpegtables)[0]

@@ -1,5 +1,7 @@
 """Slides: every reader returns the pixels that were written, at every level and scale."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import tifffile
@@ -98,3 +100,11 @@ def test_files_that_are_no_slides_or_damaged_are_refused_in_one_line(tmp_path):
     slide = open_slide(path)
     with pytest.raises(ValueError, match=r"a\.tif: expected a whole slide, found another or a damaged file"):
         slide.read(0, slice(0, 700), slice(0, 950))
+
+
+def test_threads_read_their_own_regions(tmp_path):
+    slide = open_slide(write_pyramid(tmp_path / "a.tif", False))
+    boxes = [(slice(y, y + 90), slice(x, x + 90)) for y in range(0, 600, 30) for x in range(0, 800, 40)]
+    with ThreadPoolExecutor(8) as pool:
+        for box, region in zip(boxes, pool.map(lambda box: slide.read(0, *box), boxes), strict=True):
+            np.testing.assert_array_equal(region, PIXELS[box])
