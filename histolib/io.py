@@ -5,7 +5,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from torch.nn import Module
 
 DIGITS = 6  # significant digits of numbers in JSON results
 
@@ -135,6 +136,25 @@ def save_weights(path: str | Path, state: Mapping[str, "Tensor"], card: Mapping[
     tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
     with replacing(path) as temporary:
         save_file(tensors, temporary, metadata={"card": json.dumps(card, sort_keys=True)})
+
+
+def load_network(path: str | Path, expected: str, build: Callable[..., "Module"]) -> tuple[Any, dict[str, Any]]:
+    """Build a network from the "config" of its card, with the weights of `path`; returns it with the rest of the card.
+
+    Args:
+        path: file written by `save_weights` with a "config" in the card.
+        expected: what the file should hold, for the message.
+        build: called with the config as keyword arguments.
+
+    Raises:
+        FileNotFoundError: the file does not exist.
+        ValueError: the file is damaged or contains other weights.
+    """
+    state, card = load_weights(path)
+    with reading(path, expected, KeyError, TypeError, RuntimeError):
+        network = build(**card.pop("config"))
+        network.load_state_dict(state)
+    return network, card
 
 
 def load_weights(path: str | Path) -> tuple[dict[str, "Tensor"], dict[str, Any]]:

@@ -129,9 +129,8 @@ def _detect(
             Journal.delete(outputs["tiles"])
     with processes.together():
         journal = Journal(outputs["tiles"], settings, processes.index)
-        done = journal.refresh()
     with processes.together():
-        mine = processes.share([tile for tile in range(len(run.tiles)) if tile not in done])
+        mine = processes.share([tile for tile in range(len(run.tiles)) if tile not in journal.done])
         for record in progress(run.detect(mine), "tile", len(mine)) if len(run.tiles) > 1 else run.detect(mine):
             journal.append(record)
     if processes.index:

@@ -31,7 +31,12 @@ class Journal:
         self._index: dict[int, tuple[Path, int]] = {}
         self.refresh()
 
-    def refresh(self) -> set[int]:
+    @property
+    def done(self) -> set[int]:
+        """Tiles that were finished by all processes at the last `refresh`."""
+        return set(self._index)
+
+    def refresh(self) -> None:
         """Read which tiles all processes have finished; a cut line of the own file is removed."""
         self._index.clear()
         for file in _journals(self.path):
@@ -49,7 +54,6 @@ class Journal:
                     end += len(line)
                 if file == self._own:
                     lines.truncate(end)
-        return set(self._index)
 
     def append(self, record: dict[str, Any]) -> None:
         """Add a tile; it is on disk when the function returns."""

@@ -12,6 +12,7 @@ import numpy as np
 from ..imaging import STAIN_VECTORS, Patch, optical_density
 from ..io import reading
 from ..metrics.bootstrap import resampled_sums
+from ..nuclei.postprocess import label_means
 from .nuclei import Nuclei
 
 INTENSITIES = ("Negative", "1+", "2+", "3+")
@@ -38,12 +39,10 @@ def nuclear_density(patch: Patch, nuclei: Nuclei) -> tuple[np.ndarray, np.ndarra
             cv2.fillPoly(labels, [np.rint(outline).astype(np.int32)], i)
         else:
             cv2.circle(labels, np.rint(xy).astype(int).tolist(), max(1, round(DISC_UM / patch.mpp)), i, cv2.FILLED)
-    density, flat = optical_density(patch.image).reshape(-1, 3), labels.ravel()
-    pixels = np.bincount(flat, minlength=len(nuclei) + 1)
-    sums = np.stack([np.bincount(flat, channel, len(nuclei) + 1) for channel in density.T], axis=1)
-    between = density[flat == 0] if pixels[0] else density
-    glass, background = np.percentile(density, 1, axis=0), np.median(between, axis=0)
-    return (sums / np.maximum(pixels, 1)[:, None])[1:], glass, background
+    density, outside = optical_density(patch.image).reshape(-1, 3), labels.ravel() == 0
+    means = np.stack([label_means(channel, labels, len(nuclei) + 1) for channel in density.T], axis=1)
+    between = density[outside] if outside.any() else density
+    return means[1:], np.percentile(density, 1, axis=0), np.median(between, axis=0)
 
 
 def stain_vectors(density: np.ndarray) -> np.ndarray:
@@ -86,6 +85,17 @@ def dab_density(density: np.ndarray, background: np.ndarray, vectors: np.ndarray
     return (np.asarray(density) - background) @ inverse[:, 1]
 
 
+def slide_staining(density: np.ndarray, glass: np.ndarray, background: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """DAB density (K,) of the nuclei of a slide, and its stain vectors (2, 3).
+
+    Args:
+        density: mean optical density of all nuclei of the slide, (K, 3).
+        glass, background: as `nuclear_density` returns them for each tile, (T, 3); their medians are used.
+    """
+    vectors = stain_vectors(density - np.median(glass, axis=0))
+    return dab_density(density, np.median(background, axis=0), vectors), vectors
+
+
 def grade_nuclei(patch: Patch, nuclei: Nuclei, thresholds: Sequence[float] = THRESHOLDS) -> Nuclei:
     """Nuclei of a nuclear marker with `dab_od` and `intensity`; stain vectors and background are those of the patch.
 
@@ -94,8 +104,8 @@ def grade_nuclei(patch: Patch, nuclei: Nuclei, thresholds: Sequence[float] = THR
         nuclei: as a route found them.
         thresholds: DAB densities from which a nucleus is 1+, 2+ and 3+.
     """
-    density, glass, background = nuclear_density(patch, nuclei)
-    dab = dab_density(density, background, stain_vectors(density - glass))
+    density, *levels = nuclear_density(patch, nuclei)
+    dab, _ = slide_staining(density, *(level[None] for level in levels))
     return replace(nuclei, dab_od=dab, intensity=np.digitize(dab, thresholds))
 
 

@@ -18,7 +18,7 @@ from .models import Models
 from .nuclei import Nuclei
 from .routes import ROUTES, roles_of
 from .slides import Slide, find_tissue
-from .staining import THRESHOLDS, dab_density, nuclear_density, stain_vectors, staining_scores
+from .staining import THRESHOLDS, nuclear_density, slide_staining, staining_scores
 
 MODEL_MPP = 0.5  # scale of routes without a network
 SLACK_UM = 3.0  # a tile keeps nuclei up to this distance outside its kept part; pairs of two tiles within it are one
@@ -142,18 +142,18 @@ class SlideResult:
     def __init__(self, run: SlideRun, journal: Journal, thresholds: Sequence[float] = THRESHOLDS) -> None:
         self._run, self._journal = run, journal
         self.thresholds = tuple(thresholds)
-        columns, levels = [], []
+        columns, glass, background = [], [], []
         for record in journal.records():
             xy, density = np.reshape(record["xy"], (-1, 2)), np.reshape(record["density"], (-1, 3))
             inside_um = run.inside_um(xy, record["tile"])
             columns.append((xy, density, np.array(record["score"]), inside_um, np.full(len(xy), record["tile"])))
-            levels.append((record["glass"], record["background"]))
+            glass.append(record["glass"])
+            background.append(record["background"])
         xy, density, score, inside_um, tile = map(np.concatenate, zip(*columns, strict=True))
         self._kept = _unique(xy * run.slide.mpp, tile, inside_um, score)
         self.xy = xy[self._kept]
-        glass, self.background = np.median(levels, axis=0)
-        self.vectors = stain_vectors(density[self._kept] - glass)
-        self.dab_od = np.round(dab_density(density[self._kept], self.background, self.vectors), 4) + 0.0  # no -0.0
+        dab, self.vectors = slide_staining(density[self._kept], np.array(glass), np.array(background))
+        self.dab_od = np.round(dab, 4) + 0.0  # no -0.0
         self.intensity = np.digitize(self.dab_od, self.thresholds)
 
     def parts(self) -> Iterator[Nuclei]:
@@ -183,6 +183,11 @@ class SlideResult:
         """Nuclei of intensity 0, 1+, 2+ and 3+ in square fields of 256 microns, (rows, columns, 4)."""
         return self._count(np.ones(len(self.xy), bool))
 
+    @cached_property
+    def scores(self) -> dict[str, Any] | None:
+        """`staining_scores` over the fields; None if the marker is not nuclear."""
+        return staining_scores(self.fields) if self.is_scored else None
+
     def figures(self) -> dict[str, Any]:
         """Pictures by name: tissue, heat maps of density and positivity, and a page that sums the slide up."""
         from ..viz.slides import figure_slide_map, figure_slide_page, figure_tissue
@@ -191,10 +196,9 @@ class SlideResult:
         thumbnail, name = run.thumbnail, run.slide.path.stem
         maps: list[Any] = [("nuclei per mm²", np.where(nuclei, nuclei / (FIELD_UM / 1000) ** 2, np.nan), (0.0, None))]
         title = f"{name}: {len(self.xy)} nuclei on {run.tissue_mm2:.1f} mm²"
-        if self.is_scored:
+        if scores := self.scores:
             share = 100 * (nuclei - self.fields[..., 0]) / np.where(nuclei, nuclei, np.nan)
             maps.append(("positive nuclei in %", share, (0.0, 100.0)))
-            scores = staining_scores(self.fields)
             title += (
                 f", {scores['positivity']:.1f} % positive, H-score {scores['h_score']:.0f}, Allred {scores['allred']}"
             )
@@ -224,7 +228,7 @@ class SlideResult:
             "nuclei_per_mm2": len(self.xy) / max(run.tissue_mm2, 1e-9),
             "thresholds": self.thresholds,
             "stain_vectors": vectors,
-            "staining": staining_scores(self.fields) if self.is_scored else None,
+            "staining": self.scores,
             "regions": {},
             "fields": {
                 "side_um": FIELD_UM,

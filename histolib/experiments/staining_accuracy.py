@@ -16,7 +16,7 @@ import numpy as np
 from ..data import InstanceTiles, phantom
 from ..ensemble import ROUTES, Models, Nuclei, staining_scores
 from ..ensemble.routes import roles_of
-from ..ensemble.staining import THRESHOLDS, dab_density, nuclear_density, stain_vectors
+from ..ensemble.staining import THRESHOLDS, nuclear_density, slide_staining
 from ..imaging import Patch
 from ..io import write_json
 from ..nuclei import describe_instances
@@ -36,15 +36,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     add("--route", default="selftrained")
     add("--output", type=Path, required=True)
     args = parser.parse_args(argv)
-    models, images = Models(), {}
+    models, pictures = Models(), {}
     for tile in InstanceTiles(args.ki67) if args.ki67 else ():
         truth = 3 * (tile.types == POSITIVE)
-        images["ki67_other_labs", tile.patch.name] = [(tile.patch, tile.instances, truth)]
+        pictures["ki67_other_labs", tile.patch.name] = [(tile.patch, tile.instances, truth)]
     for slide in range(args.slides):
         drawn = [phantom.draw(0, PHANTOM_PX, PHANTOM_MPP, slide=slide, tile=tile) for tile in range(args.tiles)]
-        images["PHANTOM", f"slide {slide}"] = [(each.ihc, each.instances, each.grade) for each in drawn]
-    results: dict[str, Any] = {}
-    for (data, name), tiles in images.items():
+        pictures["PHANTOM", f"slide {slide}"] = [(each.ihc, each.instances, each.grade) for each in drawn]
+    rows: dict[str, dict[str, Any]] = {}
+    for (data, name), tiles in pictures.items():
         patches = [patch for patch, _, _ in tiles]
         outlined = [_outlined(instances) for _, instances, _ in tiles]
         found = [ROUTES[args.route](patch, models=models) for patch in patches]
@@ -54,16 +54,14 @@ def main(argv: Sequence[str] | None = None) -> None:
             args.route: _intensity(patches, found),
         }
         scores = {kind: staining_scores(np.bincount(each, minlength=4)) for kind, each in grades.items()}
-        results.setdefault(data, {})[name] = {
+        rows.setdefault(data, {})[name] = {
             kind: {key: each[key] for key in SCORES[data]} for kind, each in scores.items()
         }
-    for data, rows in results.items():
-        images_only = dict(rows)
-        for kind in ("outlines", args.route):
-            errors = {
-                key: [abs(row[kind][key] - row["truth"][key]) for row in images_only.values()] for key in SCORES[data]
-            }
-            results[data] |= {f"mean error, {kind}": {key: np.mean(values) for key, values in errors.items()}}
+    kinds = "outlines", args.route
+    results: dict[str, Any] = {}
+    for data, images in rows.items():
+        errors = {f"mean error, {kind}": _mean_errors(list(images.values()), kind, SCORES[data]) for kind in kinds}
+        results[data] = images | errors
     weights = models.describe(sorted(roles_of(args.route, models)))
     write_json(args.output, results | {"thresholds": THRESHOLDS, "weights": weights})
 
@@ -76,9 +74,12 @@ def _outlined(instances: np.ndarray) -> Nuclei:
 def _intensity(patches: Sequence[Patch], nuclei: Sequence[Nuclei]) -> np.ndarray:
     """Intensity of all nuclei of a slide, with the stain vectors and the background of the slide."""
     density, glass, background = zip(*map(nuclear_density, patches, nuclei), strict=True)
-    pooled = np.concatenate(density)
-    vectors = stain_vectors(pooled - np.median(glass, axis=0))
-    return np.digitize(dab_density(pooled, np.median(background, axis=0), vectors), THRESHOLDS)
+    dab, _ = slide_staining(np.concatenate(density), np.array(glass), np.array(background))
+    return np.digitize(dab, THRESHOLDS)
+
+
+def _mean_errors(images: Sequence[dict[str, Any]], kind: str, scores: Sequence[str]) -> dict[str, float]:
+    return {key: float(np.mean([abs(one[kind][key] - one["truth"][key]) for one in images])) for key in scores}
 
 
 if __name__ == "__main__":

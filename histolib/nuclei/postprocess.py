@@ -193,9 +193,13 @@ def to_patch(table: pd.DataFrame, scale: tuple[float, float], mpp: float) -> pd.
     return table
 
 
-def label_means(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Mean of the values (H, W) in each label, in the order of the labels from 0; 0 for unused labels."""
-    return np.bincount(labels.ravel(), values.ravel()) / np.maximum(np.bincount(labels.ravel()), 1)
+def label_means(values: np.ndarray, labels: np.ndarray, count: int = 0) -> np.ndarray:
+    """Mean of the values (H, W) in each label, in the order of the labels from 0; 0 for unused labels.
+
+    The result has at least `count` entries.
+    """
+    pixels, sums = np.bincount(labels.ravel(), minlength=count), np.bincount(labels.ravel(), values.ravel(), count)
+    return sums / np.maximum(pixels, 1)
 
 
 def large(labels: np.ndarray, min_area_px: int) -> np.ndarray:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from ..io import Provenance, load_weights, reading, save_weights
+from ..io import Provenance, load_network, save_weights
 from .crops import CROP_PX, Crops, check_size, to_images
 
 EMBEDDING = 16  # numbers that describe a type to the generator
@@ -104,10 +104,7 @@ class CropGenerator(nn.Module):
             FileNotFoundError: the file does not exist.
             ValueError: the file is damaged or contains other weights.
         """
-        state, card = load_weights(path)
-        with reading(path, "the weights of a crop generator", KeyError, TypeError, RuntimeError):
-            generator = cls(**card.pop("config"))
-            generator.load_state_dict(state)
+        generator, card = load_network(path, "the weights of a crop generator", cls)
         generator.provenance = Provenance.from_card(card)
         return generator.eval()
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm as spectrally_normalised
 
-from ..io import Provenance, load_weights, reading, save_weights
+from ..io import Provenance, load_network, save_weights
 from .content import DENSITY_BINS, DENSITY_STEP, stain_amount
 
 PALEST = 0.98  # largest initial colour magnitude in (-1, 1): tanh has almost no gradient beyond it
@@ -199,10 +199,7 @@ class Generator(nn.Module):
             FileNotFoundError: the file does not exist.
             ValueError: the file is damaged or contains other weights.
         """
-        state, card = load_weights(path)
-        with reading(path, "the weights of a generator", KeyError, TypeError, RuntimeError):
-            generator = cls(**card.pop("config"))
-            generator.load_state_dict(state)
+        generator, card = load_network(path, "the weights of a generator", cls)
         for name in ("mpp", "direction", "marker"):
             setattr(generator, name, card.pop(name, getattr(generator, name)))
         generator.provenance = Provenance.from_card(card)
