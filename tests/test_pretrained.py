@@ -55,7 +55,7 @@ def test_the_default_routes_find_nuclei_on_a_real_photograph(marker):
     assert np.isfinite(found.score).all()
 
 
-RECIPES = ["consep", "hovernet", "breast", "painted", "synthetic", "cyclegan 1", "selftrained all", "supervised 1"]
+RECIPES = ["consep", "recoloured", "hovernet", "painted", "synthetic", "cyclegan 1", "selftrained all", "supervised 1"]
 
 
 @pytest.fixture(scope="module")

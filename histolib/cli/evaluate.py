@@ -50,7 +50,6 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     add("--radius-um", type=number(1e-6), default=3.0, help="largest distance of a hit in microns (default: 3)")
     add("--split", type=Path, help="endonuke, pannuke, consep: JSON file with a split (default: score all data)")
     add("--part", choices=PARTS, default="test", help="part of --split to score (default: %(default)s)")
-    add("--orientations", type=number(1, 8, int), default=1, help="pannuke, consep: views to average (default: 1)")
     add("--he", type=Path, help="endonuke: score translations against the H&E in this folder (default: score routes)")
     add("--he-split", type=Path, help="with --he: split of the H&E, whose part test is used (default: all)")
     features = "translations: features for KID and FID, encoder (of the HoVer-Net) or inception (default: encoder)"
@@ -140,7 +139,7 @@ def _evaluate_outlines(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
     if args.split:
         samples = in_groups(samples, read_split(args.split)[args.part])
     path = args.weights if args.weights and args.weights.is_file() else _models(args).path("hovernet")
-    how = {"radius_um": args.radius_um, "orientations": args.orientations, "device": best_device()}
+    how = {"radius_um": args.radius_um, "device": best_device()}
     images = progress(samples, "image", len(samples))
     results = evaluate_nuclei(HoVerNet.load(path), images, types=types, **how)
     results["protocol"]["weights"] = {"hovernet": {"digest": file_digest(path)}}

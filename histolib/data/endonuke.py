@@ -111,9 +111,21 @@ class PointDiscs(InstanceReader):
 
     def _read(self, key: int) -> InstanceSample:
         sample = self.tiles[key]
-        discs, kept = draw_discs(sample.xy, sample.patch.image.shape[:2], DISC_UM / sample.patch.mpp)
-        types = np.searchsorted(list(self.tiles.types), sample.types[kept]) + 1
-        return InstanceSample(sample.patch, discs, types, "", self.groups[key])
+        types = np.searchsorted(list(self.tiles.types), sample.types) + 1
+        return disc_sample(sample.patch, sample.xy, types, self.groups[key])
+
+
+def disc_sample(patch: Patch, xy: np.ndarray, types: np.ndarray, group: str = "") -> InstanceSample:
+    """Sample with a disc of radius `DISC_UM` around every point.
+
+    Args:
+        patch: the image.
+        xy: points in pixels, (K, 2).
+        types: type of each point, 1, 2, ..., (K,).
+        group: group of the sample.
+    """
+    discs, kept = draw_discs(xy, patch.image.shape[:2], DISC_UM / patch.mpp)
+    return InstanceSample(patch, discs, types[kept], "", group)
 
 
 def draw_discs(xy: np.ndarray, shape: tuple[int, int], radius_px: float | np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -39,9 +39,7 @@ HOVERNET_ROWS = {
     "detection_assign_then_threshold": "detection F1, 3 µm, assigned, then thresholded",
     "dice": "Dice", "aji": "AJI", "pq": "PQ",
 }  # fmt: skip
-HOVERNET_RUNS = {
-    "first": "first network", "shipped": "pretrained", "shipped_8_orientations": "pretrained, 8 orientations",
-}  # fmt: skip
+HOVERNET_RUNS = {"first": "first network", "shipped": "pretrained"}
 HOVERNET_IMAGES = {"val": "4 validation images", "test": "5 test images"}
 # Published scores of the full-width network at 0.25 µm/px on CoNSeP's 14 test images; its detection F1 assigns first.
 HOVERNET_PUBLISHED = {

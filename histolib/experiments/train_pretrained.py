@@ -3,11 +3,12 @@
     python -m histolib.experiments.train_pretrained NETWORK --consep DIR --brca DIR --detector FILE --output DIR ...
 
 Networks:
-  hovernet     H&E of CoNSeP and BRCA-M2C, whose points --detector outlines; fine-tuned from --start
-  synthetic    the same H&E, mostly painted as nuclear IHC; it sees no IHC; fine-tuned from --start
-  selftrained  half of the crops are IHC (EndoNuke's part `train` of --split, and --crops) with the nuclei on which
-               --teacher and, after recolouring, --detector agree; the others are those of `synthetic`; fine-tuned from
+  hovernet     H&E of CoNSeP and, a third of the crops, BRCA-M2C, whose points --detector outlines; fine-tuned from
                --start
+  synthetic    the same H&E, mostly painted as nuclear IHC; it sees no IHC; fine-tuned from --start
+  selftrained  half of the crops are IHC (EndoNuke's part `train` of --split, and --crops) with discs on the nuclei on
+               which --teacher and, after recolouring, --detector agree; the others are those of `synthetic`, with
+               discs for BRCA-M2C; fine-tuned from --start
   cyclegan     IHC as for `selftrained`, with random stain changes, to the H&E of both sets; --detector must find the
                same nuclei on the translation as --teacher finds on the IHC
 """
@@ -24,6 +25,7 @@ from tqdm.auto import tqdm
 
 from ..config import PROFILES, HoverNetSettings, changed
 from ..data import BRCAM2C, EndoNuke, InstanceSample, InstanceTiles, KeypointSample, Patches, consep_images, read_split
+from ..data.endonuke import disc_sample
 from ..data.splits import in_groups, split_ids
 from ..imaging import Patch, read_patch
 from ..io import Provenance
@@ -79,7 +81,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         train_cyclegan(patches + crops * CROP_REPEATS, he, settings, args.output, **how)
         return
     pairs = zip(tqdm(points, "BRCA-M2C"), patients, strict=True)
-    brca = [outline_points(sample, AS_CONSEP[sample.types], detector, group) for sample, group in pairs]
+    if args.network == "selftrained":
+        brca = [disc_sample(one.patch, one.xy, AS_CONSEP[one.types], group) for one, group in pairs]
+    else:
+        brca = [outline_points(one, AS_CONSEP[one.types], detector, group) for one, group in pairs]
     types = tuple(InstanceTiles.types.values()) if args.network == "hovernet" else ()
     base = changed(replace(PROFILES["pretrained"].hovernet, ema=0.99, types=types), args.set)
     painted = (training, replace(base, painted=0.85, recoloured=0.1, affine=0.4, jitter=0.3))
@@ -87,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     sources: list[tuple[Sequence[InstanceSample], HoverNetSettings]] = [painted, painted, painted, breast]
     if args.network == "hovernet":
         stained = replace(base, recoloured=0.3, jitter=0.25, affine=0.25)
-        sources = [(training, stained), (brca, stained)]
+        sources = [(training, stained), (training, stained), (brca, stained)]
     if args.network == "selftrained":
         he_reference = StainReference.load(args.detector.parent / "he_reference.safetensors")
         tiles, others = (label_by_agreement(each, teacher, detector, he_reference) for each in (patches, crops))

@@ -11,12 +11,11 @@ import pandas as pd
 from .. import metrics
 from ..data.samples import InstanceSample
 from ..data.splits import leaked_groups
-from ..imaging import map_points
 from ..io import plain
 from ..metrics.points import PointCounts, count_points
 from .hovernet import HoVerNet
-from .inference import PatchMaps
-from .postprocess import describe_instances, published_thresholds
+from .inference import patch_maps
+from .postprocess import describe_instances, postprocess, published_thresholds, to_patch
 
 MATCHERS = {"detection": metrics.match_points, "detection_assign_then_threshold": metrics.match_points_then_threshold}
 # Candidates of `choose_thresholds`, the published values first.
@@ -41,7 +40,7 @@ def evaluate_nuclei(
         samples: at least one.
         types: names of the samples' types 1, 2, ...; types are scored if the network has the same ones.
         radius_um: matching radius; 3 microns are the published 12 px at 0.25 microns per pixel.
-        how: keyword arguments of `predict_maps`: orientations, tile_px, device, autocast.
+        how: keyword arguments of `predict_maps`: tile_px, device, autocast.
 
     Returns:
         plain values, None if undefined: "segmentation": means; "detection" and "detection_assign_then_threshold":
@@ -59,12 +58,12 @@ def evaluate_nuclei(
     table = np.zeros((num_types + 1, num_types + 1), int)
     for sample in samples:
         mpp = sample.patch.mpp
-        found = PatchMaps.predict(sample.patch, net, **how)
-        labels = found.instances(net.thresholds, net.mpp)
-        nuclei = describe_instances(labels, found.maps.get("tp"))
+        maps = patch_maps(sample.patch, net, **how)
+        labels = postprocess(maps["np"], maps["hv"], **net.thresholds)
+        nuclei = to_patch(describe_instances(labels, maps.get("tp")), labels.shape, sample.patch)
         kinds = nuclei["type"].to_numpy() if typed else np.zeros(len(nuclei), int)
         true_kinds = sample.types if typed else np.zeros(len(sample.types), int)
-        xy, true_xy = map_points(nuclei[["x", "y"]].to_numpy(np.float64), found.scale) * mpp, sample.xy * mpp
+        xy, true_xy = nuclei[["x", "y"]].to_numpy() * mpp, sample.xy * mpp
         labels = cv2.resize(labels, sample.instances.shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
         kept = np.isin(nuclei["id"], np.unique(labels))  # resampling can remove a nucleus of one pixel
         groups.append(sample.group)
@@ -90,7 +89,6 @@ def evaluate_nuclei(
             "radius_um": radius_um,
             "samples": len(groups),
             "interval": f"95 %, percentile bootstrap over {len(set(candidates[unit]))} {unit}",
-            "orientations": how.get("orientations", 1),
             "thresholds": net.thresholds,
             "trained_on": net.provenance.trained_on,
             "leaked": leaked_groups(groups, net.provenance.groups),
@@ -128,9 +126,10 @@ def choose_thresholds(net: HoVerNet, samples: Sequence[InstanceSample], radius_u
     totals = [PointCounts()] * len(choices)
     for position in np.unique(np.linspace(0, len(samples) - 1, CALIBRATION_SAMPLES).astype(int)):
         sample = samples[int(position)]
-        found, mpp = PatchMaps.predict(sample.patch, net), sample.patch.mpp
+        maps, mpp = patch_maps(sample.patch, net), sample.patch.mpp
         for row, choice in enumerate(choices):
-            centres = describe_instances(found.instances(choice, net.mpp))[["x", "y"]].to_numpy(np.float64)
-            totals[row] += count_points(map_points(centres, found.scale) * mpp, sample.xy * mpp, radius_um)
+            labels = postprocess(maps["np"], maps["hv"], **choice)
+            nuclei = to_patch(describe_instances(labels), labels.shape, sample.patch)
+            totals[row] += count_points(nuclei[["x", "y"]].to_numpy() * mpp, sample.xy * mpp, radius_um)
     f1 = np.nan_to_num([total.scores()["f1"] for total in totals])
     return choices[int(np.argmax(f1 >= f1.max() - TOLERANCE))]

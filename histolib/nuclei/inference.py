@@ -1,14 +1,12 @@
 """HoVer-Net inference: maps of images of any size, a table of nuclei, and encoder features."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import groupby, pairwise
-from typing import Any, Self
+from typing import Any
 from weakref import WeakKeyDictionary
 
-import cv2
 import numpy as np
 import pandas as pd
 import torch
@@ -17,55 +15,12 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..imaging import Patch, Window, resample, windows
 from .hovernet import STRIDE, HoVerNet
-from .postprocess import PUBLISHED_MPP, describe_instances, label_means, postprocess, thresholds_at, to_patch
+from .postprocess import describe_instances, label_means, postprocess, to_patch
 
 # Zero padding inside the network changes the outer 57 px of a tile's maps (49 px at the top and left) for any weights.
 # Each tile is read with this much extra context, rounded up to the grid, which is then discarded.
 CONTEXT_PX = 64
-ORIENTATIONS = tuple((turns, flipped) for flipped in (False, True) for turns in range(4))
 _FOLDED: WeakKeyDictionary[nn.Module, tuple[list[Any], Any]] = WeakKeyDictionary()
-
-
-@dataclass(frozen=True, slots=True)
-class PatchMaps:
-    """Maps of a patch, at the scale at which its nuclei are separated.
-
-    Attributes:
-        maps: as `predict_maps` returns them.
-        mpp: microns per pixel of the maps.
-        scale: patch pixels per map pixel, in x and in y.
-    """
-
-    maps: dict[str, np.ndarray]
-    mpp: float
-    scale: tuple[float, float]
-
-    @classmethod
-    def predict(cls, patch: Patch, net: HoVerNet, **options: Any) -> Self:
-        """Maps of a patch of any size and scale, enlarged to the patch's scale if that is finer than the network's.
-
-        Enlarged probabilities separate touching nuclei better than the pixels of a network at 0.5 microns per pixel.
-        Maps are not enlarged beyond the published 0.25 microns per pixel.
-
-        Args:
-            patch: the image.
-            net: the network; its `mpp` sets the scale of its input.
-            options: keyword arguments of `predict_maps`.
-        """
-        height, width = patch.image.shape[:2]
-        maps = predict_maps(resample(patch.image, patch.mpp / net.mpp), net, **options)
-        mpp = min(net.mpp, max(patch.mpp, PUBLISHED_MPP))
-        if mpp < net.mpp:
-            size = max(1, round(width * patch.mpp / mpp)), max(1, round(height * patch.mpp / mpp))
-            for name, values in maps.items():
-                way = cv2.INTER_NEAREST_EXACT if name == "tp" else cv2.INTER_LINEAR
-                maps[name] = cv2.resize(values, size, interpolation=way)
-        rows, columns = maps["np"].shape
-        return cls(maps, mpp, (width / columns, height / rows))
-
-    def instances(self, thresholds: Mapping[str, Any], mpp: float) -> np.ndarray:
-        """Instance ids, int32 (H, W), by `postprocess` with thresholds that hold at `mpp`."""
-        return postprocess(self.maps["np"], self.maps["hv"], **thresholds_at(thresholds, mpp, self.mpp))
 
 
 def find_nuclei(patch: Patch, net: HoVerNet, **options: Any) -> pd.DataFrame:
@@ -74,24 +29,28 @@ def find_nuclei(patch: Patch, net: HoVerNet, **options: Any) -> pd.DataFrame:
     Args:
         patch: the image; it is resampled to the network's scale, and results are mapped back.
         net: the network; its `thresholds` separate the nuclei.
-        options: keyword arguments of `predict_maps`: orientations, tile_px, device, autocast.
+        options: keyword arguments of `predict_maps`: tile_px, device, autocast.
 
     Returns:
         columns of `describe_instances` in pixels of the patch (contours float), area_um2, and score, the mean
         probability of nucleus.
     """
-    found = PatchMaps.predict(patch, net, **options)
-    instances = found.instances(net.thresholds, net.mpp)
-    table = describe_instances(instances, found.maps.get("tp"))
-    table["score"] = label_means(found.maps["np"], instances)[table["id"]]
-    return to_patch(table, found.scale, patch.mpp)
+    maps = patch_maps(patch, net, **options)
+    instances = postprocess(maps["np"], maps["hv"], **net.thresholds)
+    table = describe_instances(instances, maps.get("tp"))
+    table["score"] = label_means(maps["np"], instances)[table["id"]]
+    return to_patch(table, instances.shape, patch)
+
+
+def patch_maps(patch: Patch, net: HoVerNet, **options: Any) -> dict[str, np.ndarray]:
+    """Maps of a patch of any scale, at the network's scale: arguments of `find_nuclei`, result of `predict_maps`."""
+    return predict_maps(resample(patch.image, patch.mpp / net.mpp), net, **options)
 
 
 def predict_maps(
     image: np.ndarray,
     net: HoVerNet,
     *,
-    orientations: int = 1,
     tile_px: int = 1024,
     device: torch.device | str | None = None,
     autocast: torch.dtype | None = None,
@@ -105,9 +64,6 @@ def predict_maps(
     Args:
         image: uint8 RGB (H, W, 3).
         net: the network, used in evaluation mode and left unchanged.
-        orientations: test-time augmentation over 1 to 8 orientations: rotations by 0, 90, 180 and 270 degrees, then
-            the same of the mirrored image. Probabilities and distance vectors are averaged; types are those of the
-            original orientation.
         tile_px: side of the maps that are computed at once, more than 128; a smaller image is one piece.
         device: the network is moved there; by default it stays where it is.
         autocast: type of the numbers, such as `torch.bfloat16`; default: the network's `precision`.
@@ -117,30 +73,10 @@ def predict_maps(
         type, uint8 (H, W).
 
     Raises:
-        ValueError: `orientations` or `tile_px` is out of range.
+        ValueError: `tile_px` is too small.
     """
-    if not 1 <= orientations <= len(ORIENTATIONS):
-        raise ValueError(f"predict_maps: expected 1 to {len(ORIENTATIONS)} orientations, found {orientations}")
     if device is not None:
         net.to(device)
-    maps = _predict(image, net, tile_px, autocast)
-    for turns, flipped in ORIENTATIONS[1:orientations]:
-        turned = np.rot90(image, turns)
-        found = _predict(np.ascontiguousarray(turned[:, ::-1] if flipped else turned), net, tile_px, autocast)
-        probability, hv = found["np"], found["hv"]
-        if flipped:
-            probability, hv = probability[:, ::-1], hv[:, ::-1] * np.array([-1, 1], np.float32)
-        hv = np.rot90(hv, -turns)
-        for _ in range(turns):  # a quarter turn to the right maps (x, y) to (-y, x), with y pointing down
-            hv = np.stack([-hv[..., 1], hv[..., 0]], axis=-1)
-        maps["np"] += np.rot90(probability, -turns)
-        maps["hv"] += hv
-    maps["np"] /= orientations
-    maps["hv"] /= orientations
-    return maps
-
-
-def _predict(image: np.ndarray, net: HoVerNet, tile_px: int, autocast: torch.dtype | None) -> dict[str, np.ndarray]:
     weight, margin = next(net.parameters()), net.margin_px
     dtype = autocast or net.precision or weight.dtype
     height, width = image.shape[:2]

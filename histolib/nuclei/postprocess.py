@@ -1,6 +1,5 @@
 """Post-processing of HoVer-Net maps: the published watershed, and a table of nuclei."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +9,11 @@ import pandas as pd
 from scipy import ndimage
 from skimage.segmentation import watershed
 
-from ..imaging import map_points
+from ..imaging import Patch, map_points
 from ..metrics.instances import compact_ids
 
 PUBLISHED_MPP = 0.25  # scale of the published thresholds
+PUBLISHED_SIDES = {"sobel_px": 21, "opening_px": 5}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,31 +99,14 @@ def watershed_steps(
 def published_thresholds(mpp: float) -> dict[str, int]:
     """Published thresholds of `postprocess` that are in pixels, converted from 0.25 microns per pixel to `mpp`.
 
+    Sides are odd and between 3 and 31 px, the limit of OpenCV's Sobel filter.
+
     >>> published_thresholds(0.5)
     {'min_area_px': 3, 'sobel_px': 11, 'opening_px': 3}
     """
-    return thresholds_at({"min_area_px": 10, "sobel_px": 21, "opening_px": 5}, PUBLISHED_MPP, mpp)
-
-
-def thresholds_at(thresholds: Mapping[str, Any], mpp: float, new_mpp: float) -> dict[str, Any]:
-    """Convert thresholds of `postprocess` to another scale; only those in pixels change.
-
-    Args:
-        thresholds: any of the keyword arguments of `postprocess`.
-        mpp: microns per pixel at which they hold.
-        new_mpp: microns per pixel of the maps.
-
-    Returns:
-        the same names. Sides are odd and between 3 and 31 px, the limit of OpenCV's Sobel filter; an opening of 1 px
-        (no opening) stays.
-    """
-    factor = mpp / new_mpp
-
-    def odd(side: int) -> int:
-        return 1 if side == 1 else int(np.clip(2 * round((side * factor - 1) / 2) + 1, 3, 31))
-
-    rules = {"min_area_px": lambda area: max(3, round(area * factor**2)), "sobel_px": odd, "opening_px": odd}
-    return {name: rules[name](value) if name in rules else value for name, value in thresholds.items()}
+    factor = PUBLISHED_MPP / mpp
+    odd = {name: 2 * round((side * factor - 1) / 2) + 1 for name, side in PUBLISHED_SIDES.items()}
+    return {"min_area_px": max(3, round(10 * factor**2)), **{name: min(max(side, 3), 31) for name, side in odd.items()}}
 
 
 def describe_instances(instances: np.ndarray, type_map: np.ndarray | None = None) -> pd.DataFrame:
@@ -175,19 +158,20 @@ def describe_instances(instances: np.ndarray, type_map: np.ndarray | None = None
     return pd.DataFrame(table)
 
 
-def to_patch(table: pd.DataFrame, scale: tuple[float, float], mpp: float) -> pd.DataFrame:
+def to_patch(table: pd.DataFrame, shape: tuple[int, ...], patch: Patch) -> pd.DataFrame:
     """Map a table of `describe_instances` to the patch that its label map comes from.
 
     Args:
         table: x, y, area and contour in pixels of the label map.
-        scale: patch pixels per pixel of the label map, in x and in y.
-        mpp: microns per pixel of the patch.
+        shape: (H, W) of the label map.
+        patch: the patch, of any scale.
 
     Returns:
         a new table in pixels of the patch (contours float), with area_um2.
     """
+    scale = patch.image.shape[1] / shape[1], patch.image.shape[0] / shape[0]
     table = table.assign(area=table["area"] * scale[0] * scale[1])
-    table["area_um2"] = table["area"] * mpp**2
+    table["area_um2"] = table["area"] * patch.mpp**2
     table[["x", "y"]] = map_points(table[["x", "y"]].to_numpy(), scale)
     table["contour"] = table["contour"].map(lambda contour: map_points(contour, scale))
     return table

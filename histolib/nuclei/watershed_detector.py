@@ -68,8 +68,7 @@ def detect_watershed(patch: Patch, *, tile_px: int = 2048) -> pd.DataFrame:
         table["contour"] = [contour + origin for contour in table["contour"]]
         rows, columns = tile.keep
         tables.append(table.query(f"{columns.start} <= x < {columns.stop} and {rows.start} <= y < {rows.stop}"))
-    scale = patch.image.shape[1] / width, patch.image.shape[0] / height
-    table = to_patch(pd.concat(tables, ignore_index=True), scale, patch.mpp)
+    table = to_patch(pd.concat(tables, ignore_index=True), (height, width), patch)
     return table.assign(id=table.index + 1)
 
 

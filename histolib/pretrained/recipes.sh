@@ -4,10 +4,10 @@
 #   recipes.sh RECIPE [FOLD]      with CONSEP, BRCA, ENDONUKE, CROPS and RUNS naming folders
 #
 #   consep             HoVer-Net on CoNSeP                                       62 minutes
-#   hovernet           fine-tuned with a third of the crops recoloured           31 minutes  (needs consep)
-#   breast             `hovernet`, fine-tuned on CoNSeP and BRCA-M2C (does not ship)         (needs hovernet)
+#   recoloured         fine-tuned with a third of the crops recoloured           31 minutes  (needs consep)
+#   hovernet           fine-tuned on CoNSeP and BRCA-M2C                         40 minutes  (needs recoloured)
 #   painted            fine-tuned with most crops painted as IHC                 50 minutes  (needs consep)
-#   synthetic          `painted`, fine-tuned on both, painted in a wider range   40 minutes  (needs painted, hovernet)
+#   synthetic          `painted`, fine-tuned on both, painted in a wider range   40 minutes  (needs painted, recoloured)
 #   selftrained FOLD   synthetic, fine-tuned on confident detections on IHC; FOLD is 1, 2 or all
 #                                                                                10 minutes  (needs synthetic, hovernet)
 #   cyclegan FOLD      IHC to H&E                                                15 minutes  (needs hovernet, synthetic)
@@ -44,15 +44,16 @@ on_ihc() { # FOLD, the options of unlabelled IHC
 case "${1:-}" in
   consep)
     on_consep consep 2000 --set learning_rate=4e-3 --set validate_every=250 ;;
-  hovernet)
-    on_consep hovernet 900 --start "$RUNS/consep/hovernet.safetensors" --set jitter=0.25 --set recoloured=0.35 ;;
+  recoloured)
+    on_consep recoloured 900 --start "$RUNS/consep/hovernet.safetensors" --set jitter=0.25 --set recoloured=0.35 ;;
   painted)
     on_consep painted 900 --start "$RUNS/consep/hovernet.safetensors" --set affine=0.25 --set painted=0.65 \
       --set recoloured=0.15 ;;
-  breast)
-    on_mixture hovernet breast 700 hovernet --start "$RUNS/hovernet/hovernet.safetensors" --set validate_every=350 ;;
+  hovernet)
+    on_mixture hovernet hovernet 900 recoloured --start "$RUNS/recoloured/hovernet.safetensors" \
+      --set learning_rate=1.2e-3 --set validate_every=300 ;;
   synthetic)
-    on_mixture synthetic synthetic 1200 hovernet --start "$RUNS/painted/hovernet.safetensors" --set validate_every=600 ;;
+    on_mixture synthetic synthetic 1200 recoloured --start "$RUNS/painted/hovernet.safetensors" --set validate_every=600 ;;
   selftrained)
     fold=${2:?which fold: 1, 2 or all}
     # shellcheck disable=SC2046 - several options

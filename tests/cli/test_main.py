@@ -50,7 +50,6 @@ REFUSED = [
     (f"{PHANTOM} --images 0", "expected a whole number, 1 or more, found '0'"),
     (f"{PHANTOM} --seed -1", "--seed"),
     (f"{PHANTOM} --radius-um 0", "expected a number, 1e-06 or more, found '0'"),
-    (f"{PHANTOM} --orientations 9", "expected a whole number, 1 to 8, found '9'"),
     (f"{PHANTOM} --output .", "expected a JSON file to write, found a folder"),
 ]
 

@@ -4,7 +4,7 @@ import pytest
 from skimage.measure import regionprops
 
 from histolib.nuclei import describe_instances, hover_targets, postprocess, watershed_steps
-from histolib.nuclei.postprocess import published_thresholds, thresholds_at
+from histolib.nuclei.postprocess import published_thresholds
 
 from .published import published_watershed
 
@@ -54,9 +54,6 @@ def test_the_steps_are_consistent_and_thresholds_follow_the_scale(discs):
         sides = published_thresholds(mpp)
         assert sides["sobel_px"] % 2 == sides["opening_px"] % 2 == 1
         assert 3 <= sides["sobel_px"] <= 31
-    chosen = {"np_threshold": 0.6, "edge_threshold": 0.45, "opening_px": 1, "sobel_px": 21}
-    assert thresholds_at(chosen, 0.25, 0.25) == chosen
-    assert thresholds_at(chosen, 0.25, 0.5) == chosen | {"sobel_px": 11}, "1 px means no opening at any scale"
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (40, 1), (50, 60)])
