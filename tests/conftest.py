@@ -1,4 +1,4 @@
-"""Weights of random networks that several rooms use."""
+"""The folder of real data sets, and weights of random networks that several rooms use."""
 
 import os
 from pathlib import Path
@@ -6,6 +6,14 @@ from pathlib import Path
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: two processes of tests share two cores
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder of the real data sets; a test that asks for it is skipped where there is none."""
+    if "HISTOLIB_REAL_DATA" not in os.environ:
+        pytest.skip("HISTOLIB_REAL_DATA is not set")
+    return Path(os.environ["HISTOLIB_REAL_DATA"])
 
 
 @pytest.fixture(scope="session")
