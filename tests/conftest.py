@@ -17,6 +17,14 @@ def real_data() -> Path:
 
 
 @pytest.fixture(scope="session")
+def phantoms(tmp_path_factory) -> dict[str, Path]:
+    """One small phantom of each data set: 3 patches per fold, 9 tiles in three runs, 1 and 3 pairs."""
+    from histolib.data import phantom
+
+    return phantom.write_all(tmp_path_factory.mktemp("phantoms"), per_fold=3, runs=(3, 3, 3), pairs=(1, 3), bci_px=128)
+
+
+@pytest.fixture(scope="session")
 def weights(tmp_path_factory) -> Path:
     """Random networks with known training data, and references of a phantom slide."""
     import torch

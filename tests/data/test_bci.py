@@ -28,8 +28,7 @@ def root(tmp_path: Path) -> Path:
 def test_pairs_come_in_order_and_damaged_ones_are_errors_on_access(root):
     pairs = BCI(root, "train")
     assert [pair.name for pair in pairs] == ["00000_train_0", "00001_train_3+"]
-    assert [pair.level for pair in pairs] == ["0", "3+"]
-    assert pairs.marker == "membrane"
+    assert ([pair.level for pair in pairs], pairs.marker) == (["0", "3+"], "membrane")
     first = pairs[0]
     assert first.he.image.shape == first.ihc.image.shape == (4, 6, 3)
     assert (first.he.image[0, 0, 0], first.ihc.image[0, 0, 0]) == (10, 11)
@@ -95,6 +94,5 @@ def test_missing_partners_and_wrong_names_are_refused_on_opening(root, harm, err
 
 def test_real_pairs_are_read(real_data):
     pairs = list(BCI(real_data / "bci", "test"))
-    assert len(pairs) == 8
-    assert {pair.he.image.shape for pair in pairs} == {(1024, 1024, 3)}
+    assert (len(pairs), {pair.he.image.shape for pair in pairs}) == (8, {(1024, 1024, 3)})
     assert sorted({pair.level for pair in pairs}) == ["0", "1+", "2+", "3+"]

@@ -25,8 +25,7 @@ def test_points_are_x_y_although_files_are_row_first_and_discs_number_the_types_
     sample, disc = BRCAM2C(root)[0], PointDiscs(BRCAM2C(root))[0]
     np.testing.assert_array_equal(sample.xy, [[30, 5], [8, 7]])
     np.testing.assert_array_equal(sample.types, [1, 3])
-    assert sample.patch.mpp == 0.5
-    assert len(BRCAM2C(root)[1].xy) == 0
+    assert (sample.patch.mpp, len(BRCAM2C(root)[1].xy)) == (0.5, 0)
     assert (disc.types.tolist(), disc.instances[5, 30]) == ([1, 3], 1)
 
 

@@ -69,8 +69,7 @@ def test_points_outside_and_exact_repeats_are_dropped_and_reported(root, caplog)
     assert sorted(caplog.messages) == sorted(sample.problems), "each problem is logged once, however often it is read"
     label(root, 100, "5 5 1\n6 6 1\n5 5 1\n5.0 5 1\n5 5 2\n")
     sample = EndoNuke(root)[3]
-    assert sample.xy.tolist() == [[5, 5], [6, 6], [5, 5]]
-    assert sample.types.tolist() == [1, 1, 2]
+    assert (sample.xy.tolist(), sample.types.tolist()) == ([[5, 5], [6, 6], [5, 5]], [1, 1, 2])
     assert len(sample.problems) == 2
     assert "100.txt:3: point (5, 5) of class 1 repeats line 1, dropped" in sample.problems[0]
 

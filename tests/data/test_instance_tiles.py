@@ -37,8 +37,7 @@ def test_ids_are_renumbered_without_gaps_and_keep_their_types(root):
     empty, sample = tiles
     assert (empty.xy.shape, empty.types.shape, empty.instances.max()) == ((0, 2), (0,), 0)
     assert (sample.instances.dtype, sample.instances.max()) == (np.int32, 2)
-    assert sample.instances[0].tolist() == [1, 1, 0, 0, 0, 0, 0, 0]
-    assert sample.types.tolist() == [4, 1]
+    assert (sample.instances[0].tolist(), sample.types.tolist()) == ([1, 1, 0, 0, 0, 0, 0, 0], [4, 1])
     np.testing.assert_allclose(sample.xy, [[0.5, 0], [5, 2]])
     assert (sample.patch.name, sample.group, sample.tissue, sample.patch.mpp) == ("train_2_000", "train_2", "", 0.25)
 
@@ -124,8 +123,7 @@ def test_images_of_16_tiles_are_put_together(tmp_path):
 
 def test_real_tiles_and_images_are_read(real_data):
     tiles, images = InstanceTiles(real_data / "consep_tiles"), consep_images(real_data / "consep_tiles")
-    assert (len(tiles), len(images)) == (432, 27)
-    assert len({sample.group for sample in tiles[::8]}) == 27
+    assert (len(tiles), len(images), len({sample.group for sample in tiles[::8]})) == (432, 27, 27)
     sample = images[0]
     assert set(sample.types) <= set(InstanceTiles.types)
     assert np.isfinite(sample.xy).all()
