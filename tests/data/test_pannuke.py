@@ -212,7 +212,8 @@ def test_a_compact_store_that_is_incomplete_or_whose_counts_disagree_is_an_error
         with pytest.raises(ValueError, match=r"fold1: expected a complete compact store, found .*; delete it and run"):
             PanNuke(store.parents[1])
     path.write_bytes(data)
-    table = dict(np.load(store / "nuclei.npz"))
+    with np.load(store / "nuclei.npz") as loaded:
+        table = dict(loaded)
     for change in ({"counts": table["counts"][:2]}, {"types": table["types"][:-1]}):
         np.savez(store / "nuclei.npz", **(table | change))
         with pytest.raises(ValueError, match=r"found \[3, 3, [23], 3\] rows and \d nuclei instead of \d; delete"):
