@@ -1,4 +1,4 @@
-"""Weights of random networks that several rooms use."""
+"""The folder of real data sets, and weights of random networks that several rooms use."""
 
 import os
 from pathlib import Path
@@ -6,6 +6,22 @@ from pathlib import Path
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: two processes of tests share two cores
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder of the real data sets; a test that asks for it is skipped where there is none."""
+    if "HISTOLIB_REAL_DATA" not in os.environ:
+        pytest.skip("HISTOLIB_REAL_DATA is not set")
+    return Path(os.environ["HISTOLIB_REAL_DATA"])
+
+
+@pytest.fixture(scope="session")
+def phantoms(tmp_path_factory) -> dict[str, Path]:
+    """One small phantom of each data set: 3 patches per fold, 9 tiles in three runs, 1 and 3 pairs."""
+    from histolib.data import phantom
+
+    return phantom.write_all(tmp_path_factory.mktemp("phantoms"), per_fold=3, runs=(3, 3, 3), pairs=(1, 3), bci_px=128)
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,7 @@
-"""What holds the house together: imports point one way, and three lists of packages say the same."""
+"""What holds the house together: imports, three lists of packages, examples in docstrings, and files of the wheel."""
 
+import doctest
+import importlib
 import re
 import subprocess
 import sys
@@ -9,7 +11,10 @@ from pathlib import Path
 import pytest
 from packaging.specifiers import SpecifierSet
 
+import histolib
+
 ROOT = Path(__file__).parents[1]
+PACKAGE = Path(histolib.__file__).parent
 # conda-forge's names of the same packages.
 ALIASES = {"pytorch": "torch", "opencv": "opencv-python", "py-opencv": "opencv-python", "matplotlib-base": "matplotlib"}
 NAME = re.compile(r"^\s*-\s+(?:[\w-]+::)?([A-Za-z][\w.-]*)\s*(.*)$")
@@ -81,3 +86,18 @@ def test_help_and_data_commands_import_no_slow_library_and_list_makes_no_folder(
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.count("missing") >= 3
     assert [path.name for path in tmp_path.iterdir()] == ["pannuke"]
+
+
+@pytest.mark.parametrize("path", [path for path in sorted(PACKAGE.rglob("*.py")) if ">>> " in path.read_text("utf-8")])
+def test_examples_in_docstrings_run(path):
+    name = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
+    tried = doctest.testmod(importlib.import_module(name), optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
+    assert tried.attempted > 0
+    assert tried.failed == 0, "see standard output"
+
+
+def test_every_data_file_of_the_package_is_in_the_wheel():
+    globs = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["histolib"]
+    files = {path for path in PACKAGE.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
+    assert PACKAGE / "data/phantom/settings.json" in files
+    assert files <= {path for glob in globs for path in PACKAGE.glob(glob)}

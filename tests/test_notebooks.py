@@ -25,14 +25,6 @@ def code(book):
     return [cell for cell in book.cells if cell.cell_type == "code"]
 
 
-def prose(book):
-    return "\n".join(cell.source for cell in book.cells if cell.cell_type == "markdown")
-
-
-def outputs(book):
-    return [output for cell in code(book) for output in cell.outputs]
-
-
 def test_it_is_one_of_five_valid_small_and_has_unique_and_stable_cell_ids(notebook):
     assert [path.name[:2] for path in NOTEBOOKS] == ["01", "02", "03", "04", "05"]
     nbformat.validate(nbformat.read(notebook.path, as_version=4))
@@ -90,7 +82,7 @@ def test_its_classes_are_networks_and_its_own_training_is_one_step(notebook):
 
 
 def test_it_ends_with_solved_exercises_what_stays_limits_and_references(notebook):
-    text = prose(notebook)
+    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     for part in ("## Exercises", "## What stays", "**Saved**", "**Limits**", "**References**"):
         assert part in text
     asked = re.findall(r"^\d\. \*(\w+)\.\*", text, flags=re.M)
@@ -102,10 +94,11 @@ def test_it_ends_with_solved_exercises_what_stays_limits_and_references(notebook
 def test_its_outputs_are_those_of_its_code_without_errors_dead_widgets_noise_and_paths_of_a_machine(notebook):
     assert notebook.metadata["histolib"] == {"executed_code": code_hash(notebook), "profile": "quick"}
     assert all(cell.execution_count for cell in code(notebook))
-    assert sum("image/jpeg" in output.get("data", {}) for output in outputs(notebook)) >= 4
-    for output in outputs(notebook):
+    outputs = [output for cell in code(notebook) for output in cell.outputs]
+    assert sum("image/jpeg" in output.get("data", {}) for output in outputs) >= 4
+    for output in outputs:
         assert output.output_type != "error"
-        assert WIDGET_VIEW not in output.get("data", {})
         assert output.get("name") != "stderr"
-    shown = (str(each.get("text", "")) + str(each.get("data", {}).get("text/plain", "")) for each in outputs(notebook))
+        assert WIDGET_VIEW not in output.get("data", {})
+    shown = (str(each.get("text", "")) + str(each.get("data", {}).get("text/plain", "")) for each in outputs)
     assert not re.search(r"(/home/|/root/|/tmp/|/Users/)", "\n".join(shown))

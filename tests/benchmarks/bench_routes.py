@@ -6,9 +6,10 @@ Each route runs in bfloat16, where the processor has it, and in float32, after o
 """
 
 import time
+from functools import partial
 
 import torch
-from common import options, peak_mb
+from common import options, peak_mb, seconds
 
 from histolib.data import phantom
 from histolib.ensemble import ROUTES, Models
@@ -30,17 +31,11 @@ def main() -> None:
             if models.missing(ROUTES[name].needs):
                 continue
             ROUTES[name](small, "nuclear", models)
-            runs = []
-            for _ in range(args.repeats):
-                start = time.perf_counter()
-                found = ROUTES[name](patch, "nuclear", models)
-                runs.append((time.perf_counter() - start) / patch.area_mm2)
-            reference = reference or min(runs)
-            print(
-                f"{name:<12} {str(precision).removeprefix('torch.'):<9} {min(runs):7.2f} s per mm²  "
-                f"{min(runs) / reference:7.1f} x  {len(found):6d} nuclei  peak so far {peak_mb():,.0f} MB",
-                flush=True,
-            )
+            run = partial(ROUTES[name], patch, "nuclear", models)
+            cost = min(seconds(*[run] * args.repeats, clock=time.perf_counter)) / patch.area_mm2
+            reference = reference or cost
+            print(f"{name:<12} {str(precision).removeprefix('torch.'):<9} {cost:7.2f} s per mm²", end="  ")
+            print(f"{cost / reference:7.1f} x  {len(run()):6d} nuclei  peak so far {peak_mb():,.0f} MB", flush=True)
             if not ROUTES[name].needs:
                 break
 

@@ -1,16 +1,12 @@
-"""Detection on a phantom slide: time per mm², peak memory, kills, two processes, borders of tiles, and GeoJSON.
+"""Detection on a phantom slide: time per mm², peak memory, two processes, borders of tiles, and GeoJSON.
 
 python tests/benchmarks/bench_slides.py --side 20480             # 26 mm²: time and peak memory of the default route
 python tests/benchmarks/bench_slides.py --side 40960             # four times the area: the same memory
-python tests/benchmarks/bench_slides.py --side 10240 --checks    # kills, two processes, GeoJSON; at 4096 px borders too
+python tests/benchmarks/bench_slides.py --side 10240 --checks    # two processes, GeoJSON; at 4096 px borders too
 """
 
-import argparse
 import json
 import os
-import random
-import resource
-import signal
 import subprocess
 import sys
 import time
@@ -21,6 +17,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pandas as pd
 import tifffile
+from common import options, peak_mb, seconds
 
 from histolib.data import phantom
 from histolib.ensemble import ROUTES, Nuclei, write_geojson
@@ -29,7 +26,6 @@ from histolib.imaging import Patch, map_points, resample
 from histolib.metrics import detection_scores
 
 WHOLE_PX = 4096  # longest side of a slide that is also detected in one piece
-KILL_S = 4.0, 8.0  # after the start of a process, which takes about 4 s
 BLOCK_PX, TIFF_TILE_PX, MPP, BLOCKS = 1024, 256, 0.25, 16
 IMPORTS = "import resource, histolib.cli.detect; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
 
@@ -37,13 +33,13 @@ IMPORTS = "import resource, histolib.cli.detect; print(resource.getrusage(resour
 def write_slide(path: Path, side: int) -> None:
     """PHANTOM tissue as a pyramidal TIFF, in blocks of 16 different ones; one block is in memory at a time."""
     blocks = [phantom.draw(0, BLOCK_PX, MPP, slide=1, tile=tile).ihc.image for tile in range(BLOCKS)]
-    options = {"tile": (TIFF_TILE_PX,) * 2, "photometric": "rgb", "compression": "zlib", "resolutionunit": "CENTIMETER"}
+    layout = {"tile": (TIFF_TILE_PX,) * 2, "photometric": "rgb", "compression": "zlib", "resolutionunit": "CENTIMETER"}
     with tifffile.TiffWriter(path, bigtiff=True) as file:
         for factor in (1, 2, 4):
             levels = [resample(block, 1 / factor) for block in blocks]
             shape = side // factor, side // factor, 3
             extra = {"resolution": (1e4 / MPP / factor,) * 2, "subfiletype": int(factor > 1)}
-            file.write(_tiles(levels, side // factor), shape=shape, dtype=np.uint8, **options, **extra)
+            file.write(_tiles(levels, side // factor), shape=shape, dtype=np.uint8, **layout, **extra)
 
 
 def _tiles(blocks: list[np.ndarray], side: int) -> Iterator[np.ndarray]:
@@ -68,36 +64,21 @@ def peak_gb(process: subprocess.Popen) -> float:
     return usage.ru_maxrss / 1e6
 
 
-def kills(slide: Path, folder: Path, options: list[str], count: int) -> int:
-    """SIGKILL a run at random instants, resume it until it ends; returns the number of kills that hit it."""
-    chance, hits = random.Random(0), 0
-    for _ in range(count):
-        process = detect(slide, folder, "--resume", *options)
-        time.sleep(chance.uniform(*KILL_S))
-        hits += process.poll() is None
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    assert detect(slide, folder, "--resume", *options).wait() == 0
-    return hits
-
-
 def checks(slide: Path, folder: Path, route: str) -> None:
     """Everything but the cost: each line is a check and what was measured."""
-    options, name = ["--route", route, "--format", "csv"], f"{slide.stem}.csv"
+    flags, name = ["--route", route, "--format", "csv"], f"{slide.stem}.csv"
     start = time.perf_counter()
-    assert detect(slide, folder / "whole", *options).wait() == 0
-    seconds = time.perf_counter() - start
+    assert detect(slide, folder / "whole", *flags).wait() == 0
+    one = time.perf_counter() - start
     expected = (folder / "whole" / name).read_bytes()
-    hits = kills(slide, folder / "killed", options, 10)
-    print(f"{hits} of 10 kills hit; equal CSV: {(folder / 'killed' / name).read_bytes() == expected}")
     # `launch --cpu` starts only one process, so the launcher for several is told not to use a GPU.
     launcher = ("accelerate", "launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1")
     command = [*launcher, "--mixed_precision", "no", "--dynamo_backend", "no", "-m", "histolib", "detect", str(slide)]
-    command += ["--output", str(folder / "two"), *options]
+    command += ["--output", str(folder / "two"), *flags]
     start = time.perf_counter()
     subprocess.run(command, check=True, capture_output=True, env=os.environ | {"ACCELERATE_USE_CPU": "true"})
     both, equal = time.perf_counter() - start, (folder / "two" / name).read_bytes() == expected
-    print(f"two processes {both:.0f} s, one {seconds:.0f} s; equal CSV: {equal}")
+    print(f"two processes {both:.0f} s, one {one:.0f} s; equal CSV: {equal}")
     opened = open_slide(slide)
     if max(opened.sizes[0]) > WHOLE_PX:
         return
@@ -108,12 +89,10 @@ def checks(slide: Path, folder: Path, route: str) -> None:
     start = time.perf_counter()
     whole = map_points(ROUTES[route](patch).xy, opened.scale(level)) * MPP
     piece = time.perf_counter() - start
-    print(f"in one piece, without start and files: {piece:.1f} s; tiles with both: {seconds / piece:.1f} x")
+    print(f"in one piece, without start and files: {piece:.1f} s; tiles with both: {one / piece:.1f} x")
     tiled = pd.read_csv(folder / "whole" / name)[["x_um", "y_um"]].to_numpy()
     scores = {radius: detection_scores(tiled, whole, radius)["f1"] for radius in (1.0, 3.0)}
-    print(
-        f"F1 of tiles against the whole image: {scores[1.0]:.4f} at 1 µm, {scores[3.0]:.4f} at 3 µm, n = {len(whole)}"
-    )
+    print(f"F1 of tiles, {len(whole)} nuclei of the whole image: {scores[1.0]:.4f} at 1 µm, {scores[3.0]:.4f} at 3 µm")
 
 
 def geojson(folder: Path, nuclei: int) -> None:
@@ -128,43 +107,29 @@ def geojson(folder: Path, nuclei: int) -> None:
             outlines = tuple(circle + point for point in xy)
             yield Nuclei(xy, np.ones(1000), None, np.ones(1000), outlines, np.ones(1000), np.ones(1000, int))
 
-    before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
-    write_geojson(folder / "many.geojson", parts(), MPP)
-    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1e3
-    size = (folder / "many.geojson").stat().st_size / 1e6
-    print(
-        f"GeoJSON of {nuclei} nuclei: {time.perf_counter() - start:.0f} s, {size:.0f} MB, memory grew by {grown:.0f} MB"
-    )
+    before, path = peak_mb(), folder / "many.geojson"
+    (cost,) = seconds(lambda: write_geojson(path, parts(), MPP), clock=time.perf_counter)
+    size = path.stat().st_size / 1e6
+    print(f"GeoJSON of {nuclei} nuclei: {cost:.0f} s, {size:.0f} MB, memory grew by {peak_mb() - before:.0f} MB")
 
 
 def main() -> None:
-    """Measure what the command line asks for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--side", type=int, default=20480, help="side of the slide in pixels, a multiple of 1024")
-    parser.add_argument("--route", default="selftrained")
-    parser.add_argument("--checks", action="store_true", help="kills, two processes, borders and GeoJSON")
-    parser.add_argument("--nuclei", type=int, default=1_000_000, help="nuclei of the GeoJSON")
-    parser.add_argument("--folder", type=Path, help="where to keep the slide (default: a temporary folder)")
-    args = parser.parse_args()
+    args = options(__doc__, side=20480, route="selftrained", checks=False, nuclei=1_000_000)
     with TemporaryDirectory() as temporary:
-        folder = args.folder or Path(temporary)
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = Path(temporary)
         slide = folder / f"phantom_{args.side}.tif"
-        if not slide.exists():
-            write_slide(slide, args.side)
+        write_slide(slide, args.side)
         if args.checks:
-            checks(slide, Path(temporary), args.route)
-            geojson(Path(temporary), args.nuclei)
+            checks(slide, folder, args.route)
+            geojson(folder, args.nuclei)
             return
         imports = int(subprocess.run([sys.executable, "-c", IMPORTS], check=True, capture_output=True).stdout) / 1e6
         start = time.perf_counter()
-        peak = peak_gb(detect(slide, Path(temporary) / "out", "--route", args.route))
-        seconds, area = time.perf_counter() - start, (args.side * MPP / 1000) ** 2
-        summary = json.loads((Path(temporary) / "out" / f"{slide.stem}.summary.json").read_text())
-        print(
-            f"{area:.1f} mm², {summary['nuclei']} nuclei, {seconds:.0f} s, {seconds / area:.1f} s per mm², "
-            f"peak {peak:.2f} GB, {peak - imports:.2f} GB above the imports"
-        )
+        peak = peak_gb(detect(slide, folder / "out", "--route", args.route))
+        cost, area = time.perf_counter() - start, (args.side * MPP / 1000) ** 2
+        nuclei = json.loads((folder / "out" / f"{slide.stem}.summary.json").read_text())["nuclei"]
+        print(f"{area:.1f} mm², {nuclei} nuclei, {cost:.0f} s, {cost / area:.1f} s per mm²", end=", ")
+        print(f"peak {peak:.2f} GB, {peak - imports:.2f} GB above the imports")
 
 
 if __name__ == "__main__":

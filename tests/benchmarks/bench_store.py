@@ -4,7 +4,6 @@ The fold has the published layout and repeats a few phantom patches. Each way ru
 memory is read from /proc every few milliseconds. Reading is timed afterwards.
 """
 
-import argparse
 import re
 import shutil
 import subprocess
@@ -15,7 +14,7 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-from common import seconds
+from common import options, seconds
 
 from histolib.data import PanNuke
 from histolib.data.phantom import write_pannuke
@@ -72,17 +71,15 @@ def measure(script: str, root: Path) -> tuple[float, float]:
     return seconds, most * 1024 / 1e6
 
 
-def milliseconds(patches: PanNuke, indices: np.ndarray) -> float:
-    """Median of reading one sample."""
+def milliseconds(root: Path, count: int) -> float:
+    """Median of reading one sample of 200 in random order."""
+    patches, indices = PanNuke(root), np.random.default_rng(0).integers(0, count, 200)
     works = [lambda index=index: patches[int(index)] for index in indices]
     return 1e3 * median(seconds(*works, clock=time.perf_counter))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=int, default=500, help="patches of the fold (default: 500)")
-    parser.add_argument("--no-rival", action="store_true", help="a whole fold loaded at once takes 14 GB")
-    args = parser.parse_args()
+    args = options(__doc__, images=500, no_rival=False)  # a whole fold loaded at once takes 14 GB
     for form in ("folder", "zip"):
         with tempfile.TemporaryDirectory() as name:
             root = Path(name)
@@ -91,11 +88,10 @@ def main() -> None:
                 cost, memory = measure(script, root)
                 print(f"{args.images:,} patches, {form}, {way}: {cost:.1f} s, {memory:.0f} MB of anonymous memory")
             size = sum(path.stat().st_size for path in root.rglob("compact/*/*"))
-            order = np.random.default_rng(0).integers(0, args.images, 200)
-            print(f"the store: {size / 1e6:.0f} MB; a row in any order {milliseconds(PanNuke(root), order):.2f} ms")
+            print(f"the store: {size / 1e6:.0f} MB; a row in any order {milliseconds(root, args.images):.2f} ms")
             if form == "folder":
                 (root / "compact").rename(root / "away")
-                print(f"a row of the published folder {milliseconds(PanNuke(root), order):.2f} ms", flush=True)
+                print(f"a row of the published folder {milliseconds(root, args.images):.2f} ms", flush=True)
 
 
 if __name__ == "__main__":

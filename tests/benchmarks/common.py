@@ -8,10 +8,11 @@ from statistics import median
 
 
 def options(description: str, **defaults: int | float | str) -> argparse.Namespace:
-    """Values from the command line, one `--name` for each default."""
+    """Values from the command line, one `--name` for each default; one that is False is a switch."""
     parser = argparse.ArgumentParser(description=description)
     for name, default in defaults.items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default)
+        how = {"action": "store_true"} if default is False else {"type": type(default), "default": default}
+        parser.add_argument(f"--{name.replace('_', '-')}", **how)
     return parser.parse_args()
 
 

@@ -78,7 +78,7 @@ def lab(tmp_path_factory):
         book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CELLS["source"](name))])
         book.metadata["kernelspec"] = {"name": "here", "display_name": "here", "language": "python"}
         nbformat.write(book, folder / f"{name}.ipynb")
-    quiet = folder / "lab" / "user-settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
+    quiet = folder / "lab/user-settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
     quiet.parent.mkdir(parents=True)
     quiet.write_text('{"fetchNews": "false"}')
     with socket.socket() as free:

@@ -26,15 +26,9 @@ def test_a_slider_follows_the_data_set_and_each_control_changes_the_picture(page
     shown = page.picture()
     assert page.slide("tile", pixels=300) == "2"
     shown = page.new_picture(shown, "another tile")
-    for name, entry in (
-        ("split", "ids 2000 to 2004"),
-        ("channel", "second stain"),
-        ("dataset", "PanNuke"),
-        ("annotation", "outlines"),
-        ("channel", "image"),
-        ("dataset", "BCI"),
-        ("split", "test"),
-    ):
+    endonuke = [("split", "ids 2000 to 2004"), ("channel", "second stain")]
+    pannuke = [("dataset", "PanNuke"), ("annotation", "outlines"), ("channel", "image")]
+    for name, entry in (*endonuke, *pannuke, ("dataset", "BCI"), ("split", "test")):
         page.choose(name, entry)
         shown = page.new_picture(shown, f"{name} {entry}")
     assert page.within("tile", ".widget-readout").text == "0"

@@ -1,16 +1,8 @@
-"""A command that is refused, and a phantom of one tile each."""
-
-from pathlib import Path
+"""A command that is refused."""
 
 import pytest
 
 from histolib.cli.main import main
-from histolib.data import phantom
-
-
-@pytest.fixture(scope="session")
-def phantoms(tmp_path_factory) -> dict[str, Path]:
-    return phantom.write_all(tmp_path_factory.mktemp("phantoms"), per_fold=3, runs=(3, 3, 3), pairs=(1, 3), bci_px=128)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """`histolib data`: exit codes, output, and no import of torch."""
 
+import shutil
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -16,22 +17,11 @@ def run(*argv: str | Path) -> int:
     return main(["data", *map(str, argv)])
 
 
-def picture(path: Path, size: int = 200) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", (size, size), (200, 100, 150)).save(path)
-
-
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
-    for stain in ("HE", "IHC"):
-        picture(tmp_path / "bci" / stain / "train" / "00000_train_0.png", 4)
-    for number in (1, 2, 3):
-        picture(tmp_path / "endonuke" / "dataset" / "images" / f"{number}.png")
-    for study in ("bulk", "hidden"):
-        labels = tmp_path / "endonuke" / "dataset" / "labels" / study / "ann"
-        labels.mkdir(parents=True)
-        for number in (1, 2):
-            (labels / f"{number}.txt").write_text("1 1 0\n5 5 1\n")
+def root(phantoms, tmp_path: Path) -> Path:
+    """Copies of the phantoms of BCI, 4 pairs, and of EndoNuke, 9 tiles."""
+    for name in ("bci", "endonuke"):
+        shutil.copytree(phantoms[name], tmp_path / name)
     return tmp_path
 
 
@@ -42,8 +32,8 @@ def test_list_prints_state_licence_and_size_of_every_source(root, capsys):
     out, err = capsys.readouterr()
     state = {line.split()[0]: line for line in out.splitlines() if not line.startswith(" ")}
     assert list(state) == list(sources())
-    assert f"{root / 'bci'} (1 samples)" in state["bci"]
-    assert f"{root / 'endonuke'} (4 samples)" in state["endonuke"]
+    assert f"{root / 'bci'} (4 samples)" in state["bci"]
+    assert f"{root / 'endonuke'} (9 samples)" in state["endonuke"]
     assert "incomplete: see verify" in state["pannuke"]
     assert "missing" in state["consep"]
     assert "CC BY-NC-SA 4.0" in out
@@ -54,10 +44,11 @@ def test_list_prints_state_licence_and_size_of_every_source(root, capsys):
 def test_verify_prints_a_table(root, capsys):
     assert run("verify", "--root", root) == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    nuclei = sum(len(path.read_text().splitlines()) for path in root.rglob("labels/**/*.txt"))
     assert rows == [
         ["set", "samples", "nuclei", "warnings", "problems", "folder"],
-        ["bci", "1", "0", "0", "0", str(root / "bci")],
-        ["endonuke", "4", "8", "0", "0", str(root / "endonuke")],
+        ["bci", "4", "0", "0", "0", str(root / "bci")],
+        ["endonuke", "9", str(nuclei), "0", "0", str(root / "endonuke")],
     ]
     assert run("verify", "endonuke", "--root", root / "endonuke") == 0
     assert str(root / "endonuke") in capsys.readouterr().out
@@ -68,28 +59,24 @@ def test_verify_prints_a_table(root, capsys):
 
 
 def test_verify_prints_repaired_defects_and_every_problem_and_exits_2_for_problems(root, capsys):
-    labels = root / "endonuke/dataset/labels/bulk/ann"
-    (labels / "2.txt").write_text("1 1 1\n1 1 1\n300 1 1\n")
+    first, second, *_ = sorted(root.rglob("labels/**/*.txt"))
+    second.write_text("1 1 1\n1 1 1\n900 1 1\n")
     assert run("verify", "endonuke", "--root", root) == 0
     out, err = capsys.readouterr()
     repeated, outside, _, row = out.splitlines()
     assert repeated.startswith("warning: ")
-    assert "2.txt:2: point (1, 1) of class 1 repeats line 1, dropped" in repeated
-    assert "2.txt:3: point (300, 1) is outside" in outside
-    assert row.split() == ["endonuke", "4", "7", "2", "0", str(root / "endonuke")]
+    assert f"{second.name}:2: point (1, 1) of class 1 repeats line 1, dropped" in repeated
+    assert f"{second.name}:3: point (900, 1) is outside" in outside
+    assert row.split()[3:] == ["2", "0", str(root / "endonuke")]
     assert "problems" not in err
-    (labels / "1.txt").write_text("1 1\n")
-    picture(root / "endonuke/dataset/images/3.png", 50)
-    picture(root / "bci/HE/train/00000_train_0.png", 5)
+    first.write_text("1 1\n")
+    pair = sorted(root.glob("bci/HE/train/*"))[0]
+    Image.new("RGB", (5, 5)).save(pair)
     assert run("verify", "--root", root) == 2
     out, err = capsys.readouterr()
-    for problem in (
-        "1.txt:1: expected x and y",
-        "images/3.png: expected a tile of 200 x 200 or 400 x 400 px, found 50 x 50",
-        "IHC/train/00000_train_0.png: expected 5 x 5 px",
-    ):
+    for problem in (f"{first.name}:1: expected x and y", f"IHC/train/{pair.name}: expected 5 x 5 px"):
         assert [problem in line for line in out.splitlines()].count(True) == 1, problem
-    assert "found 3 problems" in err.splitlines()[-1]
+    assert "found 2 problems" in err.splitlines()[-1]
 
 
 def test_verify_of_an_empty_folder_is_an_error(tmp_path, refused):

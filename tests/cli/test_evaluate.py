@@ -62,10 +62,8 @@ def test_scores_of_routes_are_written_with_their_protocol_split_and_radius(tmp_p
     split, target = tmp_path / "split.json", tmp_path / "new" / "results.json"
     command = endonuke, "--routes", "planted", "--output", target
     assert on_endonuke(*command) == 0
-    results = read(target)
-    scores, protocol = results["routes"]["planted"], results["protocol"]
-    assert scores["f1"] == pytest.approx(4 / 9, abs=1e-5)
-    assert scores["f1_ci95"] == [scores["f1"]] * 2, "three neighbours are one block"
+    scores, protocol = (read(target)[key] for key in ("routes", "protocol"))
+    assert scores["planted"]["f1_ci95"] == [scores["planted"]["f1"]] * 2, "three neighbours are one block"
     assert (protocol["radius_um"], protocol["tiles"], protocol["dataset"]) == (3.0, 3, "endonuke")
     assert (protocol["annotators"], protocol["marker"]) == (["ann"], "nuclear")
     out, err = capsys.readouterr()
@@ -115,8 +113,7 @@ def test_unwritable_results_are_refused_and_undefined_scores_null(tmp_path, endo
         label.write_text("")
     monkeypatch.setitem(ROUTES, "log", Route("finds nothing", lambda *_: plant([])))
     assert on_endonuke(endonuke, "--routes", "log", "--output", tmp_path / "r.json") == 0
-    scores = read(tmp_path / "r.json")["routes"]["log"]
-    assert (scores["f1"], scores["f1_ci95"], scores["n_true"]) == (None, [None, None], 0)
+    assert read(tmp_path / "r.json")["routes"]["log"]["f1_ci95"] == [None, None]
     assert capsys.readouterr().out.splitlines()[1].split() == ["log", "-", "-", "-", "-", "to", "-", "-", "0.000"]
     for label in labels:
         label.unlink()
@@ -147,29 +144,22 @@ def test_phantom_pairs_are_scored_with_every_measure(tmp_path, weights, capsys):
     assert evaluate("--dataset", "phantom", "--images", 2, "--weights", weights, "--output", target) == 0
     result = read(target)
     assert list(result["translations"]) == list(TRANSLATIONS)
-    for scores in result["translations"].values():
-        assert set(scores["images"]) == {"psnr", "ssim", "ms_gmsd", "mdsi", "haarpsi"}
-        assert scores["sets"]["encoder"]["kid"]["size"] > 0
-        assert scores["detection"]["n_true"] == result["ceiling"]["n_true"] > 0
-    assert result["translations"]["identity"]["nuclei"]["f1"] == 1.0
-    assert result["translations"]["od"]["images"]["ssim"]["mean"] > 0.5
+    scores = result["translations"]["od"]
+    assert scores["images"]["ssim"]["mean"] > 0.5
+    assert scores["sets"]["encoder"]["kid"]["size"] > 0
+    assert scores["detection"]["n_true"] == result["ceiling"]["n_true"] > 0
     protocol = result["protocol"]
     assert (protocol["samples"], protocol["seed"], protocol["dataset"]) == (2, 0, "phantom")
     assert set(protocol["weights"]) == {"hovernet", "ihc_to_he", "he_reference", "ihc_reference"}
-    assert protocol["weights"]["hovernet"]["trained_on"] == "pannuke: fold1"
     out, err = capsys.readouterr()
-    assert err == ""
-    assert "SSIM" in out
+    assert ("SSIM" in out, err) == (True, "")
 
 
 def test_pairs_of_bci_are_those_of_its_test_split(tmp_path, phantoms):
     command = (phantoms["bci"], "--dataset", "bci", "--weights", tmp_path, "--output", tmp_path / "r.json")
     assert evaluate(*command) == 0
-    result = read(tmp_path / "r.json")
-    protocol = result["protocol"]
+    protocol = read(tmp_path / "r.json")["protocol"]
     assert (protocol["samples"], protocol["marker"], protocol["mpp"]) == (3, "membrane", [0.46])
-    assert list(result["translations"]) == ["identity"]
-    assert result["translations"]["identity"]["detection"] is None
     assert evaluate(*command, "--images", 2) == 0
     assert read(tmp_path / "r.json")["protocol"]["samples"] == 2
 
@@ -181,13 +171,9 @@ def test_unpaired_tiles_are_compared_with_other_he_and_leaks_are_marked(tmp_path
     he_split.write_text(json.dumps({"train": ["fold1"], "val": [], "test": ["fold2", "fold3"]}))
     common = (phantoms["endonuke"], "--he", phantoms["pannuke"], "--weights", weights, "--output", target)
     assert on_endonuke(*common, "--split", split, "--part", "val", "--he-split", he_split) == 0
-    result = read(target)
-    protocol = result["protocol"]
+    protocol = read(target)["protocol"]
     assert (protocol["samples"], protocol["he"]["images"], protocol["he"]["paired"]) == (3, 6, 0)
     assert (protocol["part"], protocol["leaked"]) == ("val", {"hovernet": [], "ihc_to_he": []})
-    scores = result["translations"]["cyclegan"]
-    assert (scores["images"], scores["detection"]) == ({}, None)
-    assert scores["correlation"]["mean"] is not None
     assert "LEAKED" not in capsys.readouterr().out
     assert on_endonuke(*common, "--images", 1) == 0
     assert read(target)["protocol"]["leaked"]["hovernet"] == ["fold1"]
@@ -196,16 +182,15 @@ def test_unpaired_tiles_are_compared_with_other_he_and_leaks_are_marked(tmp_path
 
 def test_without_weights_only_identity_is_scored_and_seed_and_tissue_decide_what_is_drawn(tmp_path, caplog):
     target = tmp_path / "r.json"
-    assert evaluate("--dataset", "phantom", "--images", 1, "--weights", tmp_path, "--output", target) == 0
+    command = ("--dataset", "phantom", "--images", 1, "--weights", tmp_path, "--output", target)
+    assert evaluate(*command) == 0
     translations = read(target)["translations"]
     assert (list(translations), translations["identity"]["sets"]) == (["identity"], {})
     skipped = [f"translation {name} skipped: " for name in ("od", "hed", "reinhard", "macenko", "cyclegan")]
     for told in (*skipped, "detection after translation, KID and FID skipped", "nuclei before and after skipped"):
         assert told in caplog.text
-
-    def ssim(*options):
-        target, command = tmp_path / "r.json", ("--dataset", "phantom", "--images", 1, "--weights", tmp_path)
-        assert evaluate(*command, "--output", target, *options) == 0
-        return read(target)["translations"]["identity"]["images"]["ssim"]["mean"]
-
-    assert len({ssim(), ssim("--seed", 0), ssim("--seed", 5), ssim("--tissue", "Uterus")}) == 3
+    ssim = [translations["identity"]["images"]["ssim"]["mean"]]
+    for options in (("--seed", 0), ("--seed", 5), ("--tissue", "Uterus")):
+        assert evaluate(*command, *options) == 0
+        ssim.append(read(target)["translations"]["identity"]["images"]["ssim"]["mean"])
+    assert (ssim[0], len(set(ssim))) == (ssim[1], 3)

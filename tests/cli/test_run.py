@@ -151,7 +151,6 @@ def test_a_notebook_written_back_differs_by_its_outputs_and_the_hash_is_of_the_c
     assert (result.data["text/plain"], result.execution_count) == ("7", 2)
     assert code[2].outputs == [], "no view of a widget that is gone"
     assert not list((root / "notebooks").glob(".*")), "no temporary file"
-    after = nbformat.read(done[0] / "notebooks/01_a.ipynb", 4)
     before = code_hash(after)
     after.cells[0].source = "# Another title"
     after.cells[2].outputs = []
@@ -176,34 +175,27 @@ def test_results_and_figures_go_to_output_and_expected_cost_is_logged(checkout, 
     assert copy.cells[-1].outputs[0].text == "2024\n", "text stays text where the default is text"
 
 
-def test_a_failing_cell_stops_the_run_and_is_named(checkout, capsys):
-    failing = notebook("fine = 2\nfine", "x = fine\nx / 0", "never = 1")
-    root = checkout(_01_a=failing, _02_b=notebook())
+@pytest.mark.parametrize(
+    ("source", "error"),
+    [("x = fine\nx / 0", "ZeroDivisionError: division by zero"), ("import os\nos._exit(9)", "Kernel died")],
+)
+def test_a_failing_cell_and_a_kernel_that_dies_stop_the_run_and_are_named(checkout, capsys, source, error):
+    root = checkout(_01_a=notebook("fine = 2\nfine", source, "never = 1"), _02_b=notebook())
     before = (root / "notebooks/01_a.ipynb").read_bytes()
     assert main(["run", "--update", "--output", str(root / "out")]) == 1
     out, err = capsys.readouterr()
     copy = root / "out/notebooks/01_a.ipynb"
     assert out == ""
-    assert "histolib run: 01_a.ipynb: cell 4 failed with ZeroDivisionError: division by zero\nx = fine\nx / 0\n" in err
+    assert f"histolib run: 01_a.ipynb: cell 4 failed with {error}" in err
+    assert f"\n{source}\n" in err
     assert f"executed copy: {copy}\n" in err
     executed = nbformat.read(copy, 4)
     assert [cell.outputs[0].data["text/plain"] for cell in executed.cells if cell.source == "fine = 2\nfine"] == ["2"]
     assert not (copy.parent / "02_b.ipynb").exists(), "later notebooks are not run"
     assert (root / "notebooks/01_a.ipynb").read_bytes() == before, "a failed notebook is not written back"
     made = record(root / "out")
-    assert made["status"] == "failed"
-    assert [entry["status"] for entry in made["notebooks"]] == ["failed", "not run"]
-    assert (made["notebooks"][0]["cell"], made["notebooks"][0]["error"]) == (4, "ZeroDivisionError: division by zero")
-    assert made["notebooks"][0]["seconds"] > 0
-    assert made["notebooks"][1]["seconds"] is None
-
-
-def test_a_kernel_that_dies_is_reported_with_its_cell(checkout, capsys):
-    root = checkout(_01_a=notebook("import os", "os._exit(9)", "never = 1"))
-    assert main(["run"]) == 1
-    err = capsys.readouterr().err
-    assert "01_a.ipynb: cell 4 failed with" in err
-    assert "os._exit(9)" in err
-    (entry,) = record(root / "runs/quick")["notebooks"]
-    assert (entry["status"], entry["cell"]) == ("failed", 4)
-    assert "died" in entry["error"].lower()
+    failed, not_run = made["notebooks"]
+    assert (made["status"], failed["status"], not_run["status"]) == ("failed", "failed", "not run")
+    assert (failed["cell"], failed["error"]) == (4, error)
+    assert failed["seconds"] > 0
+    assert not_run["seconds"] is None

@@ -1,7 +1,5 @@
 """Reader of BRCA-M2C: row-first points, patients, the published split, and damaged files."""
 
-import os
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -23,12 +21,12 @@ def root(tmp_path):
     return tmp_path
 
 
-def test_points_are_x_y_although_files_are_row_first(root):
-    sample = BRCAM2C(root)[0]
+def test_points_are_x_y_although_files_are_row_first_and_discs_number_the_types_from_one(root):
+    sample, disc = BRCAM2C(root)[0], PointDiscs(BRCAM2C(root))[0]
     np.testing.assert_array_equal(sample.xy, [[30, 5], [8, 7]])
     np.testing.assert_array_equal(sample.types, [1, 3])
-    assert sample.patch.mpp == 0.5
-    assert len(BRCAM2C(root)[1].xy) == 0
+    assert (sample.patch.mpp, len(BRCAM2C(root)[1].xy)) == (0.5, 0)
+    assert (disc.types.tolist(), disc.instances[5, 30]) == ([1, 3], 1)
 
 
 def test_groups_are_patients_and_parts_are_the_published_lists(root):
@@ -36,12 +34,6 @@ def test_groups_are_patients_and_parts_are_the_published_lists(root):
     assert BRCAM2C(root, "val").groups == ("TCGA-B6-A0RS",)
     with pytest.raises(FileNotFoundError, match=r"brca_ds_train.txt: expected the list of the images .* found nothing"):
         BRCAM2C(root, "train")
-
-
-def test_discs_number_the_types_from_one(root):
-    disc = PointDiscs(BRCAM2C(root))[0]
-    assert disc.types.tolist() == [1, 3]
-    assert disc.instances[5, 30] == 1
 
 
 def test_missing_labels_and_damaged_lines_are_named(root):
@@ -55,9 +47,7 @@ def test_missing_labels_and_damaged_lines_are_named(root):
         BRCAM2C(root)
 
 
-@pytest.mark.skipif("HISTOLIB_REAL_DATA" not in os.environ, reason="HISTOLIB_REAL_DATA is not set")
-def test_the_published_sets_share_two_patients():
-    root = os.path.join(os.environ["HISTOLIB_REAL_DATA"], "brca_m2c")
-    train, val = BRCAM2C(root, "train"), BRCAM2C(root, "val")
+def test_the_published_sets_share_two_patients(real_data):
+    train, val = (BRCAM2C(real_data / "brca_m2c", part) for part in ("train", "val"))
     assert (len(train), len(val), sum(len(sample.xy) for sample in val)) == (80, 10, 3133)
     assert set(train.groups) & set(val.groups) == {"TCGA-A7-A0DB", "TCGA-A7-A13G"}

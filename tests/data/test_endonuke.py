@@ -1,7 +1,6 @@
 """EndoNuke: scale of the tiles, points and their problems, discs, and one clear error for each kind of damage."""
 
 import logging
-import os
 import re
 from pathlib import Path
 
@@ -10,8 +9,7 @@ import pytest
 from PIL import Image
 
 from histolib.data import EndoNuke, id_runs
-from histolib.data.endonuke import PointDiscs, draw_discs
-from histolib.data.splits import in_groups
+from histolib.data.endonuke import draw_discs
 
 
 def tile(root: Path, number: int | str, size: tuple[int, int] = (200, 200), alpha: int = 255) -> Path:
@@ -71,8 +69,7 @@ def test_points_outside_and_exact_repeats_are_dropped_and_reported(root, caplog)
     assert sorted(caplog.messages) == sorted(sample.problems), "each problem is logged once, however often it is read"
     label(root, 100, "5 5 1\n6 6 1\n5 5 1\n5.0 5 1\n5 5 2\n")
     sample = EndoNuke(root)[3]
-    assert sample.xy.tolist() == [[5, 5], [6, 6], [5, 5]]
-    assert sample.types.tolist() == [1, 1, 2]
+    assert (sample.xy.tolist(), sample.types.tolist()) == ([[5, 5], [6, 6], [5, 5]], [1, 1, 2])
     assert len(sample.problems) == 2
     assert "100.txt:3: point (5, 5) of class 1 repeats line 1, dropped" in sample.problems[0]
 
@@ -117,11 +114,9 @@ def test_missing_folders_and_images_are_named_beside_existing_ones(root, tmp_pat
         EndoNuke(root)
 
 
-def test_ids_split_into_runs_where_the_gap_is_wide():
-    assert id_runs([]) == []
-    assert id_runs([5]) == [[5]]
-    assert id_runs([60, 10, 10, 111]) == [[10, 60], [111]]
-    assert id_runs(range(100_000)) == [list(range(100_000))]
+@pytest.mark.parametrize("runs", [[], [[5]], [[10, 60], [111]], [list(range(100_000))]])
+def test_ids_split_into_runs_where_the_gap_is_wide(runs):
+    assert id_runs([i for run in runs[::-1] for i in (*run, run[0])]) == runs
 
 
 def test_discs_are_centred_on_their_points_split_halfway_and_numbered_without_gaps():
@@ -142,20 +137,8 @@ def test_discs_are_centred_on_their_points_split_halfway_and_numbered_without_ga
     assert draw_discs(np.zeros((1, 2)), (1, 1), 3)[0].tolist() == [[1]]
 
 
-def test_discs_of_a_block_of_ids_can_be_selected(phantoms):
-    tiles = EndoNuke(phantoms["endonuke"])
-    samples = PointDiscs(tiles)
-    chosen = in_groups(samples, [f"{tiles.ids[0]}-{tiles.ids[1]}"])
-    assert len(chosen) == 2
-    assert len(chosen[0].types) <= len(tiles[0].xy)
-    assert (chosen[0].types.min() >= 1, chosen[0].group) == (True, str(tiles.ids[0]))
-    with pytest.raises(ValueError, match="found no 99999-100000"):
-        in_groups(samples, ["99999-100000"])
-
-
-@pytest.mark.skipif("HISTOLIB_REAL_DATA" not in os.environ, reason="HISTOLIB_REAL_DATA is not set")
-def test_real_tiles_are_read_in_three_runs():
-    tiles = EndoNuke(Path(os.environ["HISTOLIB_REAL_DATA"]) / "endonuke")
+def test_real_tiles_are_read_in_three_runs(real_data):
+    tiles = EndoNuke(real_data / "endonuke")
     samples = list(tiles)
     assert len(samples) == 188
     runs = [(run[0], run[-1], len(run)) for run in id_runs(tiles.ids)]

@@ -17,15 +17,6 @@ from histolib.data.pannuke import prepare_pannuke
 
 MASKS = "Fold {0}/masks/fold{0}/masks.npy"
 KILLED = "import sys; from histolib.data.pannuke import prepare_pannuke; prepare_pannuke(sys.argv[1])"
-LIMITED = """
-import resource, sys
-from histolib.data.pannuke import prepare_pannuke
-resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
-try:
-    prepare_pannuke(sys.argv[1], sys.argv[2], progress=False)
-except OSError as error:
-    print(error)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +38,9 @@ def test_folders_and_zips_give_the_samples_of_the_published_files(phantoms, zips
         stores = prepare_pannuke(source, tmp_path / name, progress=False)
         assert stores == [tmp_path / name / f"compact/fold{fold}" for fold in (1, 2, 3)]
         published, compact = PanNuke(phantoms["pannuke"]), PanNuke(tmp_path / name)
-        assert len(published) == len(compact) == 15
+        assert len(published) == len(compact) == 9
         assert (published.tissues, published.groups) == (compact.tissues, compact.groups)
-        for index in (*range(15), 7, 0, -1):
+        for index in (*range(9), 7, 0, -1):
             a, b = published[index], compact[index]
             assert (a.patch.name, a.patch.mpp, a.tissue, a.group) == (b.patch.name, b.patch.mpp, b.tissue, b.group)
             for x, y in ((a.patch.image, b.patch.image), (a.instances, b.instances), (a.types, b.types)):
@@ -64,12 +55,12 @@ def test_a_bad_row_leaves_no_store_and_complete_folds_are_skipped_and_need_no_so
         prepare_pannuke(tmp_path)
     shutil.copytree(phantoms["pannuke"] / "Fold 1", tmp_path / "Fold 1")
     array = np.load(tmp_path / MASKS.format(1), mmap_mode="r+")
-    before, array[3, 7, 7, 0] = array[3, 7, 7, 0], np.nan
+    before, array[2, 7, 7, 0] = array[2, 7, 7, 0], np.nan
     array.flush()
-    with pytest.raises(ValueError, match=r"masks\.npy: expected integer ids >= 0 in row 3, found other values"):
+    with pytest.raises(ValueError, match=r"masks\.npy: expected integer ids >= 0 in row 2, found other values"):
         prepare_pannuke(tmp_path, progress=False)
     assert not list((tmp_path / "compact").iterdir())
-    array[3, 7, 7, 0] = before
+    array[2, 7, 7, 0] = before
     array.flush()
     prepare_pannuke(tmp_path, progress=False)
     made = contents(tmp_path)
@@ -90,15 +81,7 @@ def test_a_kill_leaves_no_store_and_the_next_run_completes_it(phantoms, tmp_path
         assert len(os.listdir(store)) == 3
     prepare_pannuke(tmp_path, progress=False)
     assert sorted(path.name for path in (tmp_path / "compact").iterdir()) == ["fold1", "fold2", "fold3"]
-    assert len(PanNuke(tmp_path)) == 15
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="resource limits need POSIX")
-def test_a_full_disk_is_an_error_and_leaves_no_store(phantoms, tmp_path):
-    command = [sys.executable, "-c", LIMITED, phantoms["pannuke"], tmp_path]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (ended.returncode, "File too large" in ended.stdout) == (0, True), ended.stderr
-    assert not list((tmp_path / "compact").iterdir())
+    assert len(PanNuke(tmp_path)) == 9
 
 
 @pytest.mark.parametrize("count", [0, 150])

@@ -1,16 +1,19 @@
 """Verification counts readable samples and tells repaired defects from errors."""
 
 import numpy as np
-import pytest
 
 from histolib.data.verify import verify
 
 
-def test_a_sound_data_set_has_no_problems(phantoms):
-    for name, samples in (("bci", 2), ("pannuke", 15), ("endonuke", 9)):
+def test_a_sound_data_set_has_no_problems_and_a_folder_that_cannot_be_opened_is_one(phantoms):
+    for name, samples in (("bci", 4), ("pannuke", 9), ("endonuke", 9)):
         result = verify(name, phantoms[name], progress=False)
         assert (result.samples, result.problems, result.warnings) == (samples, (), ())
         assert (result.nuclei > 50) == (name != "bci")
+    for name in ("bci", "pannuke", "endonuke", "consep"):
+        result = verify(name, phantoms["bci"] / "nowhere", progress=False)
+        assert (result.samples, len(result.problems)) == (0, 1)
+        assert "nowhere: expected a folder" in result.problems[0]
 
 
 def test_pannuke_is_read_to_its_last_row_and_logs_are_collected(tmp_path, capsys):
@@ -27,10 +30,3 @@ def test_pannuke_is_read_to_its_last_row_and_logs_are_collected(tmp_path, capsys
     assert "images.npy: expected 0 to 255 in row 1" in result.problems[0]
     assert "in row 0, 1 nuclei are hidden by nuclei of other types" in result.warnings[0]
     assert capsys.readouterr() == ("", "")
-
-
-@pytest.mark.parametrize("name", ["bci", "pannuke", "endonuke", "consep"])
-def test_a_folder_that_cannot_be_opened_is_one_problem(tmp_path, name):
-    result = verify(name, tmp_path / "nowhere", progress=False)
-    assert (result.samples, len(result.problems)) == (0, 1)
-    assert "nowhere: expected a folder" in result.problems[0]

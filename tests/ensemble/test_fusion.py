@@ -10,8 +10,7 @@ def at(*xy, score=0.9, **more):
 
 def test_what_both_see_is_one_nucleus_whatever_the_order():
     merged = Fusion({"a": 1, "b": 1}, threshold=0.5)({"a": at((10, 10)), "b": at((14, 10))}, mpp=0.5)
-    assert merged.xy.tolist() == [[12, 10]]
-    assert merged.score == pytest.approx([0.9])
+    assert (merged.xy.tolist(), merged.score) == ([[12, 10]], pytest.approx([0.9]))
     rng = np.random.default_rng(0)
     found = {name: Nuclei(rng.uniform(0, 100, (40, 2)), rng.uniform(0.5, 1, 40)) for name in "abc"}
     one = Fusion({"a": 1, "b": 1, "c": 1}, 0.4)(found, 0.5)
@@ -36,11 +35,8 @@ def test_threshold_scale_and_route_decide_what_is_merged_and_outlines_are_kept()
     outlined = at((2, 2), score=0.5, area_um2=np.array([8.0]), contours=(ring,), type=np.array(["round"], object))
     merged = Fusion({"log": 1, "b": 1}, 0.0)({"log": at((2, 2), (60, 60), score=5.0), "b": outlined}, 0.5)
     near = int(np.argmin(merged.xy[:, 0]))
-    assert merged.area_um2[near] == 8.0
-    assert merged.type[near] == "round"
-    assert merged.contours[near] is ring
-    assert np.isnan(merged.area_um2[1 - near])
-    assert len(merged.contours[1 - near]) == 0
+    assert (merged.area_um2[near], merged.type[near], merged.contours[near] is ring) == (8.0, "round", True)
+    assert (np.isnan(merged.area_um2[1 - near]), len(merged.contours[1 - near])) == (True, 0)
 
 
 def test_the_best_weights_are_chosen_and_survive_a_file(tmp_path):
@@ -49,11 +45,12 @@ def test_the_best_weights_are_chosen_and_survive_a_file(tmp_path):
     good = [{"good": at(*xy), "noise": at(*rng.uniform(0, 400, (60, 2)))} for xy in truth]
     fusion = choose_fusion(good, truth, [0.25] * 4, ["noise", "good"], chosen_on="here")
     assert dict(fusion.weights) == {"good": 1.0}
-    fusion.save(tmp_path / "fusion.json")
-    assert Fusion.load(tmp_path / "fusion.json") == fusion
-    (tmp_path / "fusion.json").write_text('{"votes": 3}')
+    path = tmp_path / "fusion.json"
+    fusion.save(path)
+    assert Fusion.load(path) == fusion
+    path.write_text('{"votes": 3}')
     with pytest.raises(ValueError, match="expected a fusion"):
-        Fusion.load(tmp_path / "fusion.json")
+        Fusion.load(path)
     rng = np.random.default_rng(2)
     found, truth = [], []
     for _ in range(4):

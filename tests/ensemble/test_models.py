@@ -9,9 +9,10 @@ from histolib.nuclei import HoVerNet
 
 
 def test_weights_are_found_in_the_folder_or_one_below_in_order(tmp_path):
-    first, second = tmp_path / "first", tmp_path / "second"
-    for name in ("first/hovernet/hovernet", "second/hovernet", "second/ihc_to_he", "first/a/b/ihc_reference"):
-        path = tmp_path / f"{name}.safetensors"
+    first, second, ihc = (tmp_path / name for name in ("first", "second", "ihc"))
+    files = ["first/hovernet/hovernet", "second/hovernet", "second/ihc_to_he", "first/a/b/ihc_reference"]
+    files += [f"ihc/{role}/hovernet" for role in ("synthetic", "selftrained", "supervised")]
+    for path in (tmp_path / f"{name}.safetensors" for name in files):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     (first / "he_reference.safetensors").mkdir()
@@ -22,11 +23,8 @@ def test_weights_are_found_in_the_folder_or_one_below_in_order(tmp_path):
     assert missing == ["he_reference.safetensors", "ihc_reference.safetensors"], "two levels below is another run"
     assert models.missing([]) == []
     for role in ("synthetic", "selftrained", "supervised"):
-        path = tmp_path / "ihc" / role / "hovernet.safetensors"
-        path.parent.mkdir(parents=True)
-        path.touch()
-        assert Models(tmp_path / "ihc").path(role) == path
-    assert Models(tmp_path / "ihc").missing(["hovernet"]) == ["hovernet.safetensors"], "they are for IHC"
+        assert Models(ihc).path(role) == ihc / role / "hovernet.safetensors"
+    assert Models(ihc).missing(["hovernet"]) == ["hovernet.safetensors"], "they are for IHC"
 
 
 def test_the_default_are_the_pretrained_weights_read_once_per_process():

@@ -27,8 +27,7 @@ def write_pyramid(path, sub_pages, levels=LEVELS, mpp=0.25):
 @pytest.mark.parametrize("sub_pages", [False, True])
 def test_a_tiled_pyramid_is_read_region_by_region(tmp_path, sub_pages):
     slide = open_slide(write_pyramid(tmp_path / "a.tif", sub_pages))
-    assert slide.sizes == ((950, 700), (475, 350), (238, 175))
-    assert slide.mpp == pytest.approx(0.25, rel=1e-4)
+    assert (slide.sizes, slide.mpp) == (((950, 700), (475, 350), (238, 175)), pytest.approx(0.25, rel=1e-4))
     for level, pixels in enumerate(LEVELS):
         rows, columns = slice(3, pixels.shape[0]), slice(100, 237)
         np.testing.assert_array_equal(slide.read(level, rows, columns), pixels[rows, columns])
@@ -46,22 +45,15 @@ def test_openslide_reads_the_same_pixels(tmp_path, monkeypatch):
     np.testing.assert_array_equal(slide.read(0, *box), expected.read(0, *box))
 
 
-def test_a_plain_image_has_one_level_and_its_tile_is_the_image(tmp_path):
+@pytest.mark.parametrize(("mpp", "count"), [(0.25, 1), (1.0, 9)])
+def test_tiles_of_a_plain_image_cover_every_pixel_once_and_lie_on_the_grid(tmp_path, mpp, count):
     Image.fromarray(PIXELS).save(tmp_path / "a.png")
-    slide = open_slide(tmp_path / "a.png", 0.25)
-    (tile,) = slide.tiles(0)
-    np.testing.assert_array_equal(slide.read(0, *tile.read), PIXELS)
-    assert tile.keep == tile.read
-
-
-def test_tiles_cover_every_pixel_once_and_lie_on_the_grid(tmp_path):
-    Image.fromarray(PIXELS).save(tmp_path / "a.png")
-    slide = open_slide(tmp_path / "a.png", 1.0)
-    seen = np.zeros(PIXELS.shape[:2], int)
+    slide, seen = open_slide(tmp_path / "a.png", mpp), np.zeros(PIXELS.shape[:2], int)
     for tile in slide.tiles(0):
+        np.testing.assert_array_equal(slide.read(0, *tile.read), PIXELS[tile.read])
         seen[tile.keep] += 1
         assert all(part.start % 16 == 0 for part in (*tile.read, *tile.keep))
-    assert len(slide.tiles(0)) == 9
+    assert len(slide.tiles(0)) == count
     assert (seen == 1).all()
 
 

@@ -1,13 +1,10 @@
 """Staining scores of nuclei whose stains are known by construction."""
 
 import numpy as np
-import pytest
 
-from histolib.data import phantom
 from histolib.ensemble import Nuclei
 from histolib.ensemble.staining import allred_score, dab_density, nuclear_density, stain_vectors, staining_scores
 from histolib.imaging import STAIN_VECTORS, Patch, rgb_from_density
-from histolib.nuclei import describe_instances
 
 HEMATOXYLIN, DAB = STAIN_VECTORS["hematoxylin"], STAIN_VECTORS["dab"]
 
@@ -51,26 +48,6 @@ def test_scores_of_known_counts_and_their_intervals():
     assert np.isnan(nothing["positivity"])
 
 
-@pytest.mark.parametrize(
-    ("counts", "score"),
-    [
-        ((9, 0, 0, 0), 0),
-        ((999, 1, 0, 0), 2),
-        ((99, 0, 0, 1), 5),
-        ((70, 30, 0, 0), 4),
-        ((30, 0, 70, 0), 7),
-        ((0, 0, 0, 9), 8),
-    ],
-)
-def test_allred_adds_the_share_and_the_mean_intensity(counts, score):
-    assert allred_score(np.array(counts)) == score
-
-
-def test_positive_and_negative_nuclei_of_the_phantom_are_told_apart():
-    """Outlines are the true ones, so that detection plays no part."""
-    for slide in (2, 10, 12):
-        tile = phantom.draw(0, 400, 0.5, slide=slide)
-        outlines = tuple(describe_instances(tile.instances)["contour"])
-        density, glass, between = nuclear_density(tile.ihc, Nuclei(tile.xy, np.ones(len(tile.xy)), contours=outlines))
-        dab = dab_density(density, between, stain_vectors(density - glass))
-        assert np.median(dab[tile.grade > 1]) > 0.5 > 0.2 > np.median(dab[tile.grade == 0])
+def test_allred_adds_the_share_and_the_mean_intensity():
+    counts = np.array([(9, 0, 0, 0), (999, 1, 0, 0), (99, 0, 0, 1), (70, 30, 0, 0), (30, 0, 70, 0), (0, 0, 0, 9)])
+    assert list(map(allred_score, counts)) == [0, 2, 5, 4, 7, 8]

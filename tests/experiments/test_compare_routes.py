@@ -34,9 +34,7 @@ def test_each_tile_is_scored_once_with_parameters_of_its_fold(tmp_path, folds, c
     results = json.loads(text)
     assert set(results["routes"]) == without_weights | {"ensemble"}
     log = results["routes"]["log"]
-    assert len(log["tiles"]) == 4
-    assert log["f1"] > 0.5
-    assert log["seconds_per_mm2"] > 0
+    assert (len(log["tiles"]), log["f1"] > 0.5, log["seconds_per_mm2"] > 0) == (4, True, True)
     assert [fold["tiles"] for fold in results["folds"]] == [2, 2]
     assert set(results["folds"][0]["log"]) == {"sigma_um", "threshold", "window_um"}
     assert "route cyclegan skipped" in capsys.readouterr().out

@@ -24,12 +24,9 @@ def test_distances_of_gaussians_are_known_and_spreads_as_wide_as_experiments():
     assert frechet_distance(a, a) == pytest.approx(0.0, abs=1e-9)
     assert frechet_distance(a, b) == pytest.approx(frechet_distance(b, a))
     assert np.isfinite(frechet_distance(rng.normal(size=(5, 64)), rng.normal(size=(6, 64))))
-    rng = np.random.default_rng(0)
-    repeated = [shift(rng.normal(size=(60, 1)), rng.normal(size=(60, 1))) for _ in range(500)]
-    widths = []
-    for _ in range(20):
-        a, b = rng.normal(size=(2, 60, 1))
-        widths.append(np.ptp(feature_spread((a, b), (range(60), range(60)), shift)["ci95"]))
+    repeated = [shift(*rng.normal(size=(2, 60, 1))) for _ in range(500)]
+    pairs, groups = rng.normal(size=(20, 2, 60, 1)), (range(60), range(60))
+    widths = [np.ptp(feature_spread(pair, groups, shift)["ci95"]) for pair in pairs]
     assert np.mean(widths) == pytest.approx(np.subtract(*np.percentile(repeated, [97.5, 2.5])), rel=0.15)
 
 
@@ -48,9 +45,8 @@ def test_floors_and_spreads_tell_a_shift_from_one_distribution():
     real, moved = rng.normal(size=(200, 8)), rng.normal(size=(200, 8)) + 0.7
     floor = feature_spread((real,), (range(200),), kernel_distance)
     assert floor["ci95"][0] < 0 < floor["ci95"][1]
-    first, again, other = (
-        feature_spread((moved, real), (range(200), range(200)), kernel_distance, seed=seed) for seed in (0, 0, 1)
-    )
+    groups = range(200), range(200)
+    first, again, other = (feature_spread((moved, real), groups, kernel_distance, seed=seed) for seed in (0, 0, 1))
     assert first["ci95"][0] > floor["ci95"][1]
     assert first["mean"] == pytest.approx(kernel_distance(moved, real), rel=0.1)
     assert first == again != other

@@ -10,9 +10,8 @@ from histolib.metrics.image_quality import IMAGE_SCORE_DIRECTION, density_correl
 
 @pytest.fixture(scope="module")
 def images():
-    smooth = torch.nn.functional.avg_pool2d(
-        torch.rand(2, 3, 140, 140, generator=torch.Generator().manual_seed(0)), 9, 1
-    )
+    noise = torch.rand(2, 3, 140, 140, generator=torch.Generator().manual_seed(0))
+    smooth = torch.nn.functional.avg_pool2d(noise, 9, 1)
     return (smooth - smooth.min()) / (smooth.max() - smooth.min())
 
 
@@ -21,10 +20,8 @@ def test_identical_images_score_perfectly_noise_lowers_scores_and_batches_are_me
     assert scores["psnr"] > 60
     with pytest.raises(AssertionError, match=r"lower or equal to 1\.0"):
         image_scores(255 * images, images)
-    for name in ("ssim", "haarpsi"):
-        assert scores[name] == pytest.approx(1.0, abs=1e-4)
-    for name in ("ms_gmsd", "mdsi"):
-        assert scores[name] == pytest.approx(0.0, abs=1e-3)
+    perfect = {"ssim": 1.0, "haarpsi": 1.0, "ms_gmsd": 0.0, "mdsi": 0.0}
+    assert {name: scores[name] for name in perfect} == pytest.approx(perfect, abs=1e-3)
     noise = torch.randn(images.shape, generator=torch.Generator().manual_seed(1))
     steps = [image_scores((images + level * noise).clamp(0, 1), images) for level in (0.0, 0.05, 0.1, 0.2)]
     for name, better in IMAGE_SCORE_DIRECTION.items():

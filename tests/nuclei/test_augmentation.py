@@ -56,12 +56,10 @@ def test_painted_nuclei_keep_their_place_and_colours_follow_the_density(crop):
     for seed in range(40):
         painted = paint_ihc(image, ids, 0.5, np.random.default_rng(seed))
         density = summed_density(painted)
-        means = [density[ids == nucleus].mean() for nucleus in (1, 2, 3)]
-        denser.append(np.median(means) > density[ids == 0].mean())
+        denser.append(np.median([density[ids == nucleus].mean() for nucleus in (1, 2, 3)]) > density[ids == 0].mean())
         red_over_blue += [(painted[ids == nucleus] @ np.array([1.0, 0, -1])).mean() for nucleus in (1, 2, 3)]
     assert np.mean(denser) > 0.8, "pale counterstain on dense tissue is rare"
     assert 0.3 < np.mean(np.array(red_over_blue) > 0) < 0.9
-    image, ids = crop
     for seed in range(5):
         changed = recolour_by_density(image, np.random.default_rng(seed))
         for part in (ids > 0, ids == 0):

@@ -45,7 +45,7 @@ def test_dice_and_gradient_terms_have_known_values():
     guess[:, 1:3] = 1
     logits = 60 * F.one_hot(guess, 2).permute(0, 3, 1, 2).float()
     assert dice_loss(logits, classes).item() == pytest.approx(2 * 0.5, abs=1e-3)
-    """Of an error that grows by `a` a pixel along its map, the 5 x 5 kernel sees a times the sum of its weights."""
+    # Of an error that grows by `a` a pixel along its map, the 5 x 5 kernel sees a times the sum of its weights.
     offsets = np.argwhere(np.ones((5, 5))) - 2
     weight = sum(dx * dx / (dx * dx + dy * dy) for dy, dx in offsets if dx or dy)
     y, x = torch.meshgrid(torch.arange(12.0), torch.arange(12.0), indexing="ij")

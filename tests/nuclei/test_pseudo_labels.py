@@ -15,20 +15,16 @@ def seen(discs, oracle):
     return Patch(np.full((60, 80, 3), 200, np.uint8), 0.25, "tile"), truth, oracle(truth, types=[1, 1])
 
 
-def test_the_nuclei_of_the_teacher_become_discs_of_3_microns(seen):
-    patch, _, teacher = seen
+def test_the_nuclei_of_the_teachers_become_discs_of_3_microns_by_their_weights(seen, oracle):
+    patch, truth, teacher = seen
     sample = label_by_teachers(patch, [(patch, teacher, 1.0)], "a")
     assert (sample.group, sample.types.tolist()) == ("a", [1, 1])
     np.testing.assert_allclose(sample.xy, [[20, 20], [60, 40]], atol=1)
     assert (sample.instances == 1).sum() == pytest.approx(np.pi * 12**2, rel=0.05)
-
-
-@pytest.mark.parametrize(("weight", "agreed"), [(1.0, [1]), (0.2, [1, 1])])
-def test_teachers_are_averaged_by_weight(seen, oracle, weight, agreed):
-    patch, truth, teacher = seen
     doubtful = oracle(np.where(truth == 1, 1, 0))  # the second teacher sees one of the two nuclei
-    sample = label_by_teachers(patch, [(patch, teacher, 1.0), (patch, doubtful, weight)])
-    assert sample.types.tolist() == agreed
+    for weight, agreed in ((1.0, [1]), (0.2, [1, 1])):
+        sample = label_by_teachers(patch, [(patch, teacher, 1.0), (patch, doubtful, weight)])
+        assert sample.types.tolist() == agreed
 
 
 def test_points_get_the_outline_of_their_nucleus_or_a_small_disc_and_sure_nuclei_are_kept(seen):
@@ -39,9 +35,5 @@ def test_points_get_the_outline_of_their_nucleus_or_a_small_disc_and_sure_nuclei
     for number in (1, 2):
         assert (sample.instances == {1: 1, 2: 3}[number]).sum() == pytest.approx((truth == number).sum(), rel=0.1)
     assert (sample.instances == 2).sum() == pytest.approx(np.pi * 8**2, rel=0.1)  # 2 microns
-
-
-def test_a_patch_without_points_and_nuclei_has_no_labels(seen, oracle):
-    patch, truth, _ = seen
     none, blind = KeypointSample(patch, np.zeros((0, 2)), np.zeros(0, int), "", ()), oracle(truth * 0, types=[])
     assert not outline_points(none, np.zeros(0, int), blind).instances.any()

@@ -72,10 +72,9 @@ def test_files_that_do_not_fit_name_every_tensor(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"absent\.tar"):
         HoVerNet.from_official(tmp_path / "absent.tar")
     (tmp_path / "text.pth").write_text("no weights")
-    with pytest.raises(ValueError, match=r"text\.pth: expected a HoVer-Net checkpoint"):
-        HoVerNet.from_official(tmp_path / "text.pth")
     contents = {"other.pth": {"layer.weight": torch.zeros(2)}, "list.tar": [1], "deep.tar": {"desc": 3}}
     for name, content in contents.items():
         torch.save(content, tmp_path / name)
-        with pytest.raises(ValueError, match=rf"{name}: expected a HoVer-Net checkpoint with"):
+    for name in ("text.pth", *contents):
+        with pytest.raises(ValueError, match=rf"{name}: expected a HoVer-Net checkpoint"):
             HoVerNet.from_official(tmp_path / name)

@@ -38,20 +38,20 @@ def test_a_term_of_zero_weight_is_not_computed(off, accelerator):
 class Fixed(nn.Module):
     """A generator that returns its image, or a discriminator that scores every patch with a quarter."""
 
-    def __init__(self, generates: bool) -> None:
+    def __init__(self, factor: float, score: float) -> None:
         super().__init__()
-        self.generates, self.zero = generates, nn.Parameter(torch.zeros(()))
+        self.factor, self.score = factor, nn.Parameter(torch.tensor(score))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return (x if self.generates else torch.full((len(x), 1, 2, 2), 0.25)) + self.zero
+        return self.factor * x + self.score
 
 
 def test_losses_are_those_of_the_paper_for_networks_that_do_nothing(accelerator):
     task = CycleGAN(replace(SMALL, label_smoothing=0.1))
     for name in task.generators:
-        task.modules[name] = task.generators[name] = Fixed(True)
+        task.modules[name] = task.generators[name] = Fixed(1.0, 0.0)
     for domain in task.discriminators:
-        task.modules[f"discriminator_{domain}"] = task.discriminators[domain] = Fixed(False)
+        task.modules[f"discriminator_{domain}"] = task.discriminators[domain] = Fixed(0.0, 0.25)
     losses = {name: value.item() for name, value in task.step(batch(), accelerator).items()}
     nothing = {"cycle": 0.0, "identity": 0.0, "correlation": 1.0, "adversarial": 2 * 0.75**2}
     discriminators = {f"discriminator_{domain}": (0.65**2 + 0.25**2) / 2 for domain in ("he", "ihc")}

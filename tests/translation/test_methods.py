@@ -22,8 +22,7 @@ def test_size_scale_and_name_are_preserved_with_the_declared_roles(name, marker,
 
     patch = TRANSLATIONS[name].run(brown, marker, load)
     assert (patch.image.shape, patch.image.dtype) == (before.shape, np.uint8)
-    assert (patch.mpp, patch.name) == (brown.mpp, brown.name)
-    assert loaded == set(TRANSLATIONS[name].needs)
+    assert (patch.mpp, patch.name, loaded) == (brown.mpp, brown.name, set(TRANSLATIONS[name].needs))
     assert (patch is brown) == (name == "identity")
     np.testing.assert_array_equal(brown.image, before)
 

@@ -20,16 +20,13 @@ def test_any_size_comes_out_as_it_went_in_and_in_range(size):
     image = torch.rand(2, 3, *size)
     out = small()(image)
     assert out.shape == image.shape
-    assert out.min() >= 0
-    assert out.max() <= 1
+    assert ((out >= 0) & (out <= 1)).all()
 
 
 @pytest.mark.parametrize("network", [small(), PatchDiscriminator(4), PatchDiscriminator(4, spectral_norm=True)])
 def test_gradients_are_finite_and_reach_every_parameter(network):
     network(torch.rand(1, 3, 64, 64)).square().mean().backward()
-    for parameter in network.parameters():
-        assert parameter.grad is not None
-        assert parameter.grad.isfinite().all()
+    assert all(parameter.grad.isfinite().all() for parameter in network.parameters())
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -81,32 +78,16 @@ def test_layers_are_those_of_torch_with_the_published_number_of_weights():
         torch.testing.assert_close(layer(x), expected)
 
 
-def support(network: nn.Module, size: int, pick) -> tuple[int, int]:
-    """First and last column of the input that one output depends on."""
-    image = torch.rand(1, 3, size, size, requires_grad=True)
-    pick(network(image)).backward()
-    columns = image.grad.abs().sum((0, 1, 2)).nonzero().flatten()
-    return int(columns[0]), int(columns[-1])
-
-
 @pytest.mark.parametrize(("layers", "patch_px"), [(1, 16), (2, 34), (3, 70)])
 def test_a_discriminator_score_sees_one_patch(layers, patch_px):
     network = PatchDiscriminator(4, layers)
     for i, module in enumerate(network.layers):
         if isinstance(module, InstanceNorm):
             network.layers[i] = nn.Identity()
-    first, last = support(network, 160, lambda scores: scores[0, 0, scores.shape[2] // 2, scores.shape[3] // 2])
-    assert last - first + 1 == patch_px
-
-
-@pytest.mark.parametrize("blocks", [1, 3])
-def test_with_held_statistics_a_generator_sees_no_further_than_its_reach(blocks):
-    torch.manual_seed(1)
-    network = Generator(4, blocks)
-    with held_statistics(network, torch.rand(2, 3, 32, 32)):
-        ends = [support(network, 160, lambda out, x=x: out[0, :, 80, x].sum()) for x in range(80, 84)]
-    reach = [max(x - first, last - x) for x, (first, last) in zip(range(80, 84), ends, strict=True)]
-    assert max(reach) == network.reach_px
+    image = torch.rand(1, 3, 160, 160, requires_grad=True)
+    scores = network(image)
+    scores[0, 0, scores.shape[2] // 2, scores.shape[3] // 2].backward()
+    assert image.grad.abs().sum((0, 1, 2)).count_nonzero() == patch_px
 
 
 def test_held_statistics_are_those_of_the_sample_and_end_with_the_context():

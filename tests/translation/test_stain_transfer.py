@@ -1,6 +1,4 @@
-import os
 from dataclasses import fields
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -52,9 +50,7 @@ def test_od_gives_each_density_its_mean_colour_and_macenko_recovers_a_mixture():
 
 def test_colour_tables_have_no_gaps_and_the_gain_reaches_the_densest_stain(reference, tissue):
     for table in (reference.density_colours, reference.hematoxylin_colours):
-        assert np.isfinite(table).all()
-        assert table.min() >= 0
-        assert table.max() <= 255
+        assert ((table >= 0) & (table <= 255)).all()
     density = summed_density(reference.density_colours[None])[0]
     seen = summed_density(paint("eosin").image).max()
     assert (np.diff(density[int(seen / 0.02) + 1 :]) >= 0).all()
@@ -114,11 +110,9 @@ def test_a_reference_survives_a_file_and_other_weights_and_glass_are_no_referenc
             StainReference.fit(patches)
 
 
-@pytest.mark.skipif("HISTOLIB_REAL_DATA" not in os.environ, reason="HISTOLIB_REAL_DATA is unset")
-def test_real_tiles_keep_where_their_stain_is():
-    root = Path(os.environ["HISTOLIB_REAL_DATA"])
-    he = [read_patch(path, 0.25) for path in sorted(root.glob("consep_tiles/**/train_*.jpg"))[::60]]
-    ihc = [read_patch(path, 0.5) for path in sorted(root.glob("endonuke/dataset/images/*.png"))[::30]]
+def test_real_tiles_keep_where_their_stain_is(real_data):
+    he = [read_patch(path, 0.25) for path in sorted(real_data.glob("consep_tiles/**/train_*.jpg"))[::60]]
+    ihc = [read_patch(path, 0.5) for path in sorted(real_data.glob("endonuke/dataset/images/*.png"))[::30]]
     reference = StainReference.fit(he)
     gain = reference.gain(StainReference.fit(ihc, "ihc"))
     assert 0.3 < gain < 0.8, "EndoNuke is stained about twice as densely as CoNSeP"

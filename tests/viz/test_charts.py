@@ -71,13 +71,10 @@ def test_intervals_are_sorted_by_the_first_score_and_have_lines_to_compare_with(
     assert labels(axes.get_yticklabels()) == ["log", "hed", "od"]
     assert labels(axes.texts) == ["0.800", "0.300", "–", "F1"]
     bars = [path.vertices[:, 0].tolist() for path in axes.collections[0].get_paths()]
-    assert bars[:2] == [[0.75, 0.85], [0.2, 0.4]]
-    assert labels(figure.legends[0].get_texts()) == ["F1", "recall"]
-    low, high, score = (line.get_xdata()[0] for line in axes.lines[:3])
-    assert (low, high, score) == (0.75, 0.85, 0.8)
+    assert (bars[:2], labels(figure.legends[0].get_texts())) == ([[0.75, 0.85], [0.2, 0.4]], ["F1", "recall"])
+    assert [line.get_xdata()[0] for line in axes.lines[:3]] == [0.75, 0.85, 0.8]
     assert axes.lines[0].get_marker() == "|", "intervals narrower than a marker stay visible"
     gains = {"od": {"gain": (0.1, 0.05, 0.2)}}
     figure = figure_intervals(gains, "F1 minus F1 of log", lines={"log": 0.0}, number="+.2f")
-    assert labels(figure.axes[0].texts) == ["+0.10"]
-    assert figure.axes[0].lines[-1].get_xdata() == [0.0, 0.0]
+    assert (labels(figure.axes[0].texts), figure.axes[0].lines[-1].get_xdata()) == (["+0.10"], [0.0, 0.0])
     assert labels(figure.legends[0].get_texts()) == ["log"]

@@ -32,19 +32,16 @@ def legend(figure) -> list[str]:
 
 def test_grids_have_rows_columns_bars_and_detections_of_three_shapes(patch):
     figure = figure_patches({"H&E": [patch, patch], "IHC": [patch], "none": []}, ["one", "two"], title="PHANTOM")
-    assert titles(figure) == ["one", "two", "", "", "", ""]
+    assert (titles(figure), figure.get_suptitle(), figure.legends) == (["one", "two", "", "", "", ""], "PHANTOM", [])
     assert [figure.axes[i].texts[-1].get_text() for i in (0, 2, 4)] == ["H&E", "IHC", "none"]
-    assert (figure.get_suptitle(), figure.legends) == ("PHANTOM", [])
     axes = figure_patches({"": [patch]}, points={"": [{"log": [[-50, 500]]}]}).axes[0]
     assert (axes.get_xlim(), axes.get_ylim()) == ((-0.5, 59.5), (39.5, -0.5))
-    assert axes.get_xticks().tolist() == axes.get_yticks().tolist() == []
 
     def bars(other):
         figure = figure_patches({"a": [patch, patch], "b": [patch, other]})
         return ["µm" in axes.texts[0].get_text() if axes.texts else False for axes in figure.axes]
 
-    assert bars(patch) == [False, False, True, True]
-    assert bars(Patch(patch.image, 0.25)) == [True] * 4
+    assert (bars(patch), bars(Patch(patch.image, 0.25))) == ([False, False, True, True], [True] * 4)
     pred, true = np.array([[1.0, 1], [2, 2], [3, 3]]), np.array([[1.0, 1.5], [9, 9]])
     found = outcomes(pred, true, np.array([0]), np.array([0]))
     expected = {"matched": [[1, 1]], "missed": [[9, 9]], "false": [[2, 2], [3, 3]]}
@@ -87,8 +84,8 @@ def test_one_row_is_wrapped_so_that_patches_are_large_and_each_has_its_title(cou
 @pytest.mark.parametrize("xy", [NONE, [], [[3, 4]], np.ones((1000, 2))])
 def test_points_are_drawn_where_they_are_and_changes_are_hollow(patch, xy):
     figure = figure_patches({"a": [patch], "b": [patch]}, points={"b": [{"log": xy, "od": [[1, 2]]}]})
-    assert marks(figure.axes[0]) == {}
-    assert marks(figure.axes[1]) == {"log": np.asarray(xy, float).reshape(-1, 2).tolist(), "od": [[1, 2]]}
+    expected = {"log": np.asarray(xy, float).reshape(-1, 2).tolist(), "od": [[1, 2]]}
+    assert [marks(axes) for axes in figure.axes] == [{}, expected]
     first, second = figure.axes[1].collections
     assert len(first.get_paths()[0]) != len(second.get_paths()[0]), "sets differ in shape"
     assert legend(figure) == ["log", "od"]
@@ -108,8 +105,7 @@ def test_outlines_and_maps_are_drawn_in_the_right_place_and_colour(patch, instan
     assert none.get_paths() == []
     assert legend(figure) == ["neoplastic", "dead", "connective"], "only types that are drawn"
     alike = figure_patches({"": [patch]}, outlines={"": [(instances, None)]})
-    assert len(set(hexes(alike.axes[0].collections[0]))) == 1
-    assert alike.legends == []
+    assert (len(set(hexes(alike.axes[0].collections[0]))), alike.legends) == (1, [])
     signed = np.linspace(-1, 1, 2400).reshape(40, 60)
     maps = {"np": np.full((40, 60), 0.2), "hv": signed, "ids": instances, "mask": signed > 0}
     figure = figure_maps(patch, maps, title="PHANTOM")
@@ -124,10 +120,9 @@ def test_outlines_and_maps_are_drawn_in_the_right_place_and_colour(patch, instan
 def test_each_channel_is_named_and_unknown_ones_are_refused(patch, stain, second):
     found = [titles(figure_layers({stain: patch}, channel))[0] for channel in CHANNELS]
     assert found == [stain, *(f"{stain}, {name}" for name in ("hematoxylin", second, "summed density"))]
-    with pytest.raises(ValueError, match="channel: expected one of image"):
-        figure_layers({stain: patch}, "red")
-    with pytest.raises(ValueError, match="layer: expected one of types"):
-        figure_layers({stain: patch}, layer="stars")
+    for wrong, known in (({"channel": "red"}, "image"), ({"layer": "stars"}, "types")):
+        with pytest.raises(ValueError, match=f"{next(iter(wrong))}: expected one of {known}"):
+            figure_layers({stain: patch}, **wrong)
 
 
 @pytest.mark.parametrize(("channel", "number"), [("hematoxylin", 0), ("second stain", 1)])
@@ -142,11 +137,9 @@ def test_a_stain_is_shown_in_shades_of_its_own_colour(patch, channel, number):
 
 
 def test_annotations_are_coloured_by_type_or_all_alike(patch, instances):
-    points = {
-        layer: marks(figure_layers({"IHC": patch}, layer=layer, xy=XY, types=TYPES).axes[0]) for layer in LAYERS[::2]
-    }
-    assert points["types"] == {"dead": XY[[0, 2]].tolist(), "epithelial": XY[[1]].tolist()}
-    assert points["points"] == {"annotated": XY.tolist()}
+    kinds = {"dead": XY[[0, 2]].tolist(), "epithelial": XY[[1]].tolist()}
+    for layer, expected in (("types", kinds), ("points", {"annotated": XY.tolist()})):
+        assert marks(figure_layers({"IHC": patch}, layer=layer, xy=XY, types=TYPES).axes[0]) == expected
     assert marks(figure_layers({"IHC": patch}, xy=XY, types=TYPES).axes[0]) == {}
     names = ["dead", "epithelial", "never seen", "connective"]
     given = {"xy": XY, "types": names, "instances": instances}
@@ -154,8 +147,7 @@ def test_annotations_are_coloured_by_type_or_all_alike(patch, instances):
     alike = figure_layers({"H&E": patch}, "hematoxylin", "outlines", **given)
     shades = [hexes(figure.axes[0].collections[0]) for figure in (by_type, alike)]
     assert shades == [[COLOURS[name] for name in ("dead", "epithelial", "connective")], [COLOURS["annotated"]] * 3]
-    assert legend(by_type) == ["dead", "epithelial", "connective"]
-    assert alike.legends == []
+    assert (legend(by_type), alike.legends) == (["dead", "epithelial", "connective"], [])
 
 
 @pytest.mark.parametrize(("border", "black"), [(0.0, 0), (0.25, 5), (0.5, 10), (1.0, 20)])

@@ -45,7 +45,7 @@ def test_the_bar_is_a_round_number_of_microns_below_the_image(mpp, width, length
     assert axes.texts[0].get_window_extent().y1 < axes.get_window_extent().y0
 
 
-def test_a_figure_is_saved_as_a_16_9_png_and_pdf_with_a_note_below(tmp_path, patch):
+def test_a_figure_is_saved_as_a_16_9_png_and_pdf_of_the_same_bytes_with_a_note_below(tmp_path, patch):
     about = {"profile": "quick", "seed": 0}
     paths = save_figure(figure_patches({"a": [patch]}), "name", tmp_path / "new", about)
     assert paths == [tmp_path / "new" / "name.png", tmp_path / "new" / "name.pdf"]
@@ -54,13 +54,11 @@ def test_a_figure_is_saved_as_a_16_9_png_and_pdf_with_a_note_below(tmp_path, pat
         assert image.width >= 1920
         assert image.width / image.height == pytest.approx(16 / 9, abs=0.01)
         assert json.loads(image.info["Description"]) == about
-        image.load()
-    content = paths[1].read_bytes()
-    assert content.startswith(b"%PDF-")
-    assert content.rstrip().endswith(b"%%EOF")
     figure = figure_patches({"": [patch] * 2}, points={"": [{"log": [[3, 4]]}] * 2})
-    plain, _ = save_figure(figure, "plain", tmp_path)
+    (plain, pdf), again = (save_figure(figure, name, tmp_path) for name in ("plain", "again"))
     noted, _ = save_figure(figure, "noted", tmp_path, note="quick profile " * 5)
+    assert [plain.read_bytes(), pdf.read_bytes()] == [path.read_bytes() for path in again]
+    assert pdf.read_bytes().startswith(b"%PDF-")
     assert not figure.texts
     with Image.open(plain) as one, Image.open(noted) as other:
         differs = np.flatnonzero((np.asarray(one) != np.asarray(other)).any(axis=(1, 2)))
@@ -68,23 +66,6 @@ def test_a_figure_is_saved_as_a_16_9_png_and_pdf_with_a_note_below(tmp_path, pat
     legend = figure.legends[0].get_window_extent()
     assert len(differs)
     assert differs.min() > one.height - legend.y0 * one.height / figure.bbox.height
-
-
-def test_the_same_figure_gives_the_same_bytes_and_a_write_that_fails_leaves_them(tmp_path, monkeypatch, patch):
-    figure = figure_patches({"a": [patch]})
-    first, second = (save_figure(figure, name, tmp_path) for name in "ab")
-    before = [path.read_bytes() for path in first]
-    assert before == [path.read_bytes() for path in second]
-
-    def full(self, path, **_):
-        path.write_bytes(b"half")
-        raise OSError("disk full")
-
-    monkeypatch.setattr(Figure, "savefig", full)
-    with pytest.raises(OSError, match="disk full"):
-        save_figure(figure, "a", tmp_path)
-    assert [path.read_bytes() for path in first] == before
-    assert sorted(os.listdir(tmp_path)) == ["a.pdf", "a.png", "b.pdf", "b.png"]
 
 
 @pytest.mark.parametrize(("count", "columns", "rows"), [(0, 1, 1), (1, 1, 1), (4, 4, 1), (9, 4, 3)])
