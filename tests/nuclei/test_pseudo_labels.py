@@ -27,7 +27,7 @@ def test_the_nuclei_of_the_teachers_become_discs_of_3_microns_by_their_weights(s
         assert sample.types.tolist() == agreed
 
 
-def test_points_get_the_outline_of_their_nucleus_or_a_small_disc_and_sure_nuclei_are_kept(seen):
+def test_points_get_the_outline_of_their_nucleus_or_a_small_disc_and_sure_nuclei_are_kept(seen, oracle):
     patch, truth, teacher = seen
     xy = np.array([[20.0, 20.0], [70.0, 10.0]])  # the second is where the teacher sees nothing
     sample = outline_points(KeypointSample(patch, xy, np.array([0, 0]), "", ()), np.array([2, 3]), teacher)
