@@ -79,10 +79,11 @@ def unpaired_tiles(
     he_groups = tile_blocks(range(len(outlined))) if pannuke else outlined.groups
     if not len(data):
         raise ValueError(f"{root}: expected tiles, found none")
-    ids = sorted({*data.ids} if split else {*data.ids, *data.unlabelled})
-    chosen = split_ids(ids, read_split(split))[part] if split else range(len(ids))
-    tiles = [ids[chosen[i]] for i in _evenly(len(chosen), images)]
-    samples = (TranslationSample(data.patch(t), block) for t, block in zip(tiles, tile_blocks(tiles), strict=True))
+    chosen = split_ids(data.ids, read_split(split))[part] if split else range(len(data))
+    position_of = {data.ids[position]: position for position in chosen}  # one sample of each tile
+    tiles = [list(position_of)[i] for i in _evenly(len(position_of), images)]
+    patches = (data[position_of[tile]].patch for tile in tiles)
+    samples = (TranslationSample(patch, block) for patch, block in zip(patches, tile_blocks(tiles), strict=True))
     others = ((outlined[i].patch, group) for i, group in enumerate(he_groups))
     return TranslationSet(samples, len(tiles), [*map(str, tiles), *outlined.groups], others)
 

@@ -19,7 +19,7 @@ def sample(points, size=200, mpp=0.5, name="t", colours=(), types=None):
     for (x, y), rgb in zip(points, colours, strict=False):
         image[y - 5 : y + 6, x - 5 : x + 6] = rgb
     xy = np.array(points, float).reshape(-1, 2)
-    return KeypointSample(Patch(image, mpp, name), xy, np.array(types or [0] * len(xy), int), "ann", ())
+    return KeypointSample(Patch(image, mpp, name), xy, np.array(types or [0] * len(xy), int))
 
 
 def at(*xy, score=0.9):

@@ -33,7 +33,7 @@ def test_teachers_are_averaged_by_weight(seen, oracle, weight, agreed):
 def test_points_get_the_outline_of_their_nucleus_and_others_a_small_disc(seen):
     patch, truth, teacher = seen
     xy = np.array([[20.0, 20.0], [70.0, 10.0]])  # the second is where the teacher sees nothing
-    sample = outline_points(KeypointSample(patch, xy, np.array([0, 0]), "", ()), np.array([2, 3]), teacher)
+    sample = outline_points(KeypointSample(patch, xy, np.array([0, 0])), np.array([2, 3]), teacher)
     assert sample.types.tolist() == [2, 3]
     assert (sample.instances == 1).sum() == pytest.approx((truth == 1).sum(), rel=0.1)
     assert (sample.instances == 2).sum() == pytest.approx(np.pi * 8**2, rel=0.1)  # 2 microns
@@ -42,5 +42,5 @@ def test_points_get_the_outline_of_their_nucleus_and_others_a_small_disc(seen):
 
 def test_a_patch_without_points_has_no_nuclei(seen):
     patch, _, teacher = seen
-    none = KeypointSample(patch, np.zeros((0, 2)), np.zeros(0, int), "", ())
+    none = KeypointSample(patch, np.zeros((0, 2)), np.zeros(0, int))
     assert not outline_points(none, np.zeros(0, int), teacher).instances.any()
