@@ -163,13 +163,13 @@ def test_phantom_pairs_are_scored_with_every_measure(tmp_path, weights, capsys):
     assert "SSIM" in out
 
 
-def test_pairs_of_bci_are_those_of_its_test_split(tmp_path, phantoms):
-    command = (phantoms["bci"], "--dataset", "bci", "--weights", tmp_path, "--output", tmp_path / "r.json")
+def test_pairs_of_bci_are_those_of_its_test_split(tmp_path, phantoms, weights):
+    command = (phantoms["bci"], "--dataset", "bci", "--weights", weights, "--output", tmp_path / "r.json")
     assert evaluate(*command) == 0
     result = read(tmp_path / "r.json")
     protocol = result["protocol"]
     assert (protocol["samples"], protocol["marker"], protocol["mpp"]) == (3, "membrane", [0.46])
-    assert list(result["translations"]) == ["identity"]
+    assert list(result["translations"]) == list(TRANSLATIONS)
     assert result["translations"]["identity"]["detection"] is None
     assert evaluate(*command, "--images", 2) == 0
     assert read(tmp_path / "r.json")["protocol"]["samples"] == 2
@@ -195,17 +195,12 @@ def test_unpaired_tiles_are_compared_with_other_he_and_leaks_are_marked(tmp_path
     assert "LEAKED: hovernet" in capsys.readouterr().out
 
 
-def test_without_weights_only_identity_is_scored_and_seed_and_tissue_decide_what_is_drawn(tmp_path, caplog):
-    target = tmp_path / "r.json"
-    assert evaluate("--dataset", "phantom", "--images", 1, "--weights", tmp_path, "--output", target) == 0
-    translations = read(target)["translations"]
-    assert (list(translations), translations["identity"]["sets"]) == (["identity"], {})
-    skipped = [f"translation {name} skipped: " for name in ("od", "hed", "reinhard", "macenko", "cyclegan")]
-    for told in (*skipped, "detection after translation, KID and FID skipped", "nuclei before and after skipped"):
-        assert told in caplog.text
+def test_missing_weights_are_named_and_seed_and_tissue_decide_what_is_drawn(tmp_path, weights, refused):
+    told = refused("evaluate", "--dataset", "phantom", "--images", 1, "--weights", tmp_path)
+    assert "translations: expected hovernet.safetensors, he_reference.safetensors, ihc_reference.safetensors" in told
 
     def ssim(*options):
-        target, command = tmp_path / "r.json", ("--dataset", "phantom", "--images", 1, "--weights", tmp_path)
+        target, command = tmp_path / "r.json", ("--dataset", "phantom", "--images", 1, "--weights", weights)
         assert evaluate(*command, "--output", target, *options) == 0
         return read(target)["translations"]["identity"]["images"]["ssim"]["mean"]
 
