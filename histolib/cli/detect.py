@@ -17,17 +17,16 @@ examples:
   histolib detect folder/ --mpp 0.5 --marker membrane                       # HER2, every image of a folder
   histolib detect crop.tif --route cyclegan --format geojson                # scale from the resolution tag
   histolib detect slide.ndpi --regions tumour.geojson                       # scores of QuPath annotations too
-  histolib detect crop.jpg --mpp 0.25 --weights runs/quick                  # networks trained by the course
+  histolib detect crop.jpg --mpp 0.5 --route cyclegan --weights runs/quick  # networks trained by the course
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import logging
 import math
-import shutil
 import os
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -54,8 +53,6 @@ from .options import add_weights, choices, documented, number, progress
 KNOWN_SUFFIXES = IMAGE_SUFFIXES | SLIDE_SUFFIXES
 PICTURE_DPI = 150
 
-logger = logging.getLogger(__name__)
-
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add `detect` to the command line."""
@@ -66,12 +63,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     marker = "structure that DAB stains (default: %(default)s)"
     parser.add_argument("--marker", choices=MARKERS, default="nuclear", help=marker)
     defaults = ", ".join(f"{route} for {marker}" for marker, route in DEFAULT_ROUTES.items())
-    route = f"detection route (default: {defaults}; log if their weights are missing)"
-    parser.add_argument("--route", choices=list(ROUTES), help=route)
+    parser.add_argument("--route", choices=list(ROUTES), help=f"detection route (default: {defaults})")
     output = "output folder (default: %(default)s)"
     parser.add_argument("--output", type=Path, default=Path("detections"), help=output)
-    formats = "output formats: csv, geojson, and txt, the label format of EndoNuke (default: csv,geojson)"
-    parser.add_argument("--format", type=choices(EXPORTS, "format"), default=["csv", "geojson"], help=formats)
+    formats = "output formats (default: csv,geojson)"
+    parser.add_argument("--format", type=choices(EXPORTS, "format"), default=list(EXPORTS), help=formats)
     precision = "precision of the networks (default: bfloat16 where the processor computes with it, else float32)"
     parser.add_argument("--precision", choices=["bfloat16", "float32"], help=precision)
     limits = "DAB densities from which a nucleus is 1+, 2+ and 3+ (default: %(default)s)"
@@ -87,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
     """Process every image; report unreadable ones and return 2 if there is one."""
     precision = getattr(torch, args.precision) if args.precision else None
     models = Models(*([args.weights] if args.weights else []), precision=precision)
-    args.route = args.route or _default_route(args.marker, models)
+    args.route = args.route or DEFAULT_ROUTES[args.marker]
     models.require(ROUTES[args.route].needs, f"route {args.route}")
     files, problems = _find_images(args.images)
     regions = read_regions(args.regions) if args.regions else {}
@@ -132,7 +128,7 @@ def _detect(
         journal = Journal(outputs["tiles"], settings)
         todo = sorted(set(range(len(run.tiles))) - journal.done)
     with processes.together():
-        mine = processes.share([tile for tile in range(len(run.tiles)) if tile not in journal.done])
+        mine = processes.share(todo)
         for record in progress(run.detect(mine), "tile", len(mine)) if len(run.tiles) > 1 else run.detect(mine):
             journal.append(record)
     if processes.index:
@@ -207,16 +203,6 @@ def _thresholds(text: str) -> tuple[float, ...]:
     if len(values) != 3 or not all(low < high for low, high in pairwise((0.0, *values, math.inf))):
         raise argparse.ArgumentTypeError(f"expected three increasing numbers above 0, found {text!r}")
     return values
-
-
-def _default_route(marker: str, models: Models) -> str:
-    name = DEFAULT_ROUTES[marker]
-    missing = models.missing(ROUTES[name].needs)
-    if not missing:
-        return name
-    places = ", ".join(map(str, models.folders))
-    logger.warning("using route log instead of %s: %s not found in %s", name, ", ".join(missing), places)
-    return "log"
 
 
 def _find_images(inputs: Iterable[Path]) -> tuple[list[Path], list[str]]:
