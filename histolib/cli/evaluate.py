@@ -23,6 +23,7 @@ import pandas as pd
 from .. import __version__
 from ..config import best_device
 from ..data import EndoNuke, read_split
+from ..data.phantom.settings import ARCHITECTURES
 from ..data.samples import shorten
 from ..data.splits import PARTS, in_groups, split_ids
 from ..data.training_sets import open_outlined
@@ -56,8 +57,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     features = "translations: features for KID and FID, encoder (of the HoVer-Net) or inception (default: encoder)"
     add("--features", type=choices(("encoder", "inception"), "features"), default=["encoder"], help=features)
     add("--images", type=number(1, kind=int), help="translations: number of images (default: all; phantom: 24)")
-    add("--tissue", help="phantom: tissue name of PanNuke (default: all)")
-    add("--seed", type=number(0, kind=int), default=0, help=SEED)
+    add("--tissue", choices=ARCHITECTURES, metavar="NAME", help="phantom: tissue name of PanNuke (default: all)")
     add("--output", type=Path, help="JSON file for the results (default: none)")
     add_weights(parser)
     parser.set_defaults(run=run)

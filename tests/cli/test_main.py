@@ -46,7 +46,7 @@ REFUSED = [
     (f"{PHANTOM} --he x", "--he: expected --dataset endonuke"),
     (f"{PHANTOM} --routes magic", "unknown route 'magic', expected log"),
     (f"{PHANTOM} --features magic", "unknown features 'magic', expected encoder, inception"),
-    (f"{PHANTOM} --tissue Elbow", "expected tissue to be one of"),
+    (f"{PHANTOM} --tissue Elbow", "--tissue: invalid choice: 'Elbow'"),
     (f"{PHANTOM} --images 0", "expected a whole number, 1 or more, found '0'"),
     (f"{PHANTOM} --seed -1", "--seed"),
     (f"{PHANTOM} --radius-um 0", "expected a number, 1e-06 or more, found '0'"),
