@@ -19,7 +19,7 @@ from ..data.download import download
 from ..data.pannuke import prepare_pannuke
 from ..data.sources import sources
 from ..data.verify import READERS, find_folders, verify
-from .options import SEED, documented, number
+from .options import documented, number
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -42,7 +42,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     add("name", choices=["pannuke"], metavar="NAME", help="pannuke")
     add("--output", type=Path, help="PanNuke folder that receives the store (default: the source)")
     add = action("phantom", _phantom)
-    add("--seed", type=number(0, kind=int), default=0, help=SEED)
+    add("--seed", type=number(0, kind=int), default=0, help="random seed, non-negative (default: %(default)s)")
     add("--profile", choices=sorted(PROFILES), default="quick", help="size of the data sets (default: %(default)s)")
     slides = "number of slides (runs of ids) in EndoNuke (default: as in the profile)"
     add("--slides", type=int, metavar="N", help=slides)

@@ -35,7 +35,7 @@ from ..io import file_digest, writable_folder, write_json
 from ..nuclei import HoVerNet, evaluate_nuclei
 from ..translation import TRANSLATIONS
 from ..translation.table import translation_table
-from .options import SEED, add_weights, choices, documented, number, progress
+from .options import add_weights, choices, documented, number, progress
 
 logger = logging.getLogger(__name__)
 
@@ -110,7 +110,7 @@ def _evaluate_routes(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
     for sample in progress(samples, "tile", len(samples)):
         for name in names:
             predictions[name].append(ROUTES[name](sample.patch, data.marker, models))
-    results = evaluate(samples, predictions, radius_um=args.radius_um, blocks=tile_blocks(ids), seed=args.seed)
+    results = evaluate(samples, predictions, radius_um=args.radius_um, blocks=tile_blocks(ids))
     weights = {name: models.describe(sorted(roles_of(name, models))) for name in names}
     results["protocol"] |= {"annotators": list(data.annotators), "marker": data.marker}
     results["protocol"] |= {"leaked": leaked, "weights": weights}
@@ -124,12 +124,12 @@ def _evaluate_translations(args: argparse.Namespace) -> tuple[dict[str, Any], st
     if args.dataset == "bci":
         data = bci_pairs(args.root, args.images)
     elif args.dataset == "phantom":
-        data = phantom_pairs(args.images, args.seed, args.tissue)
+        data = phantom_pairs(args.images, args.tissue)
     else:
         parts = {"split": args.split, "part": args.part, "he_split": args.he_split}
         data = unpaired_tiles(args.root, args.he, images=args.images, **parts)
     data = replace(data, samples=progress(data.samples, "image", data.total))
-    how = {"features": args.features, "radius_um": args.radius_um, "seed": args.seed}
+    how = {"features": args.features, "radius_um": args.radius_um}
     results = evaluate_with_models(data, models, _available(TRANSLATIONS, models, "translation"), **how)
     results["protocol"] |= {"he_split": args.he_split and args.he_split.name, "tissue": args.tissue}
     return results, _warned(results["protocol"]["leaked"], translation_table(results))

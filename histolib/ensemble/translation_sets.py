@@ -43,10 +43,10 @@ class TranslationSet:
     marker: str = EndoNuke.marker
 
 
-def phantom_pairs(images: int | None = None, seed: int = 0, tissue: str | None = None) -> TranslationSet:
+def phantom_pairs(images: int | None = None, tissue: str | None = None) -> TranslationSet:
     """Registered pairs of phantom tissue (default 24), one slide each; `tissue` is a name of PanNuke, None all 19."""
     slides = range(PHANTOM_SLIDE, PHANTOM_SLIDE + (images or 24))
-    pairs = (phantom.draw(seed, PHANTOM_PX, PHANTOM_MPP, slide=slide, tissue=tissue) for slide in slides)
+    pairs = (phantom.draw(0, PHANTOM_PX, PHANTOM_MPP, slide=slide, tissue=tissue) for slide in slides)
     return TranslationSet((TranslationSample(pair.ihc, pair.ihc.name, pair.he, pair.xy) for pair in pairs), len(slides))
 
 
@@ -88,7 +88,7 @@ def unpaired_tiles(
 
 def evaluate_with_models(
     data: TranslationSet, models: Models, names: Sequence[str], *, features: Sequence[str] = ("encoder",),
-    radius_um: float = 3.0, seed: int = 0,
+    radius_um: float = 3.0,
 ) -> dict[str, Any]:  # fmt: skip
     """`evaluate_translations` with the detector, the stain references and the translations of `Models`.
 
@@ -97,7 +97,7 @@ def evaluate_with_models(
         models: weights of the translations, the detector and the feature encoder.
         names: keys of `TRANSLATIONS`.
         features: "encoder" (of the HoVer-Net) and "inception".
-        radius_um, seed: as `evaluate_translations`.
+        radius_um: as `evaluate_translations`.
 
     Returns:
         as `evaluate_translations`; the protocol also describes the weights and, per network, the leaked groups.
@@ -119,7 +119,7 @@ def evaluate_with_models(
         features={name: extractors[name] for name in features},
         detect=lambda patch: find_nuclei(patch, detector)[["x", "y"]].to_numpy(),
         find_blobs=lambda patch, factor: detect_log(patch, marker=data.marker, threshold=factor * threshold)[0],
-        he=data.he, gain=gain, marker=data.marker, radius_um=radius_um, seed=seed,
+        he=data.he, gain=gain, marker=data.marker, radius_um=radius_um,
     )  # fmt: skip
     roles = {role for name in names for role in TRANSLATIONS[name].needs} | {"hovernet"}
     networks = [role for role in sorted(roles) if hasattr(models.load(role), "provenance")]

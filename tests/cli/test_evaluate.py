@@ -195,7 +195,7 @@ def test_unpaired_tiles_are_compared_with_other_he_and_leaks_are_marked(tmp_path
     assert "LEAKED: hovernet" in capsys.readouterr().out
 
 
-def test_missing_weights_are_named_and_seed_and_tissue_decide_what_is_drawn(tmp_path, weights, refused):
+def test_missing_weights_are_named_and_the_tissue_decides_what_is_drawn(tmp_path, weights, refused):
     told = refused("evaluate", "--dataset", "phantom", "--images", 1, "--weights", tmp_path)
     assert "translations: expected hovernet.safetensors, he_reference.safetensors, ihc_reference.safetensors" in told
 
@@ -204,4 +204,4 @@ def test_missing_weights_are_named_and_seed_and_tissue_decide_what_is_drawn(tmp_
         assert evaluate(*command, "--output", target, *options) == 0
         return read(target)["translations"]["identity"]["images"]["ssim"]["mean"]
 
-    assert len({ssim(), ssim("--seed", 0), ssim("--seed", 5), ssim("--tissue", "Uterus")}) == 3
+    assert ssim() != ssim("--tissue", "Uterus")
