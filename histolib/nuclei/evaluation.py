@@ -13,6 +13,7 @@ from ..data.samples import InstanceSample
 from ..data.splits import leaked_groups
 from ..imaging import map_points
 from ..io import plain
+from ..metrics.bootstrap import pooled_scores
 from ..metrics.points import PointCounts, count_points
 from .hovernet import HoVerNet
 from .inference import PatchMaps
@@ -83,7 +84,7 @@ def evaluate_nuclei(
     pannuke = metrics.instances.pannuke_scores(np.stack(quality), tissues)
     result = {
         "segmentation": pd.DataFrame(segmentation).mean().to_dict(),
-        **{name: metrics.bootstrap.pooled_scores(counts[name], candidates[unit]) for name in MATCHERS},
+        **{name: pooled_scores(counts[name], candidates[unit]) for name in MATCHERS},
         "pannuke": pannuke,
         "types": {},
         "protocol": {
