@@ -22,10 +22,10 @@ import pandas as pd
 
 from .. import __version__
 from ..config import best_device
-from ..data import EndoNuke, read_split
+from ..data import EndoNuke
 from ..data.phantom.settings import ARCHITECTURES
 from ..data.samples import shorten
-from ..data.splits import PARTS, in_groups, split_ids
+from ..data.splits import PARTS, in_groups, read_split, split_ids
 from ..data.training_sets import open_outlined
 from ..ensemble import ROUTES, Models, Nuclei, evaluate, tile_blocks
 from ..ensemble.models import pretrained_models

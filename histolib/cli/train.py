@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from ..config import PROFILES, CycleGANSettings, HoverNetSettings, changed, profile
-from ..data import KeypointSample, Patches, open_stain, read_split
-from ..data.splits import in_groups
-from ..data.training_sets import open_outlined, training_groups
+from ..data import Patches
+from ..data.samples import KeypointSample
+from ..data.splits import in_groups, read_split
+from ..data.training_sets import open_outlined, open_stain, training_groups
 from ..io import Provenance
 from ..metrics.points import PointCounts, count_points
 from ..nuclei import HoVerNet, find_nuclei, train_hovernet

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import convolve
 
-from ..data import KeypointSample, id_runs
+from ..data import id_runs
+from ..data.samples import KeypointSample
 from ..imaging import Patch, separate_stains
 from ..io import plain
-from ..metrics import keypoint_average_precision, match_points, match_points_then_threshold
+from ..metrics import match_points, match_points_then_threshold
 from ..metrics.bootstrap import block_sums, bootstrap_f1_difference, pooled_scores
-from ..metrics.points import Arrays, PointCounts, count_points
+from ..metrics.points import Arrays, PointCounts, count_points, keypoint_average_precision
 from .nuclei import Nuclei
 
 TILES_PER_BLOCK = 10

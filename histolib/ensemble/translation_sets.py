@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..data import BCI, EndoNuke, PanNuke, phantom, read_split
-from ..data.splits import in_groups, leaked_groups, split_ids
+from ..data import BCI, EndoNuke, PanNuke, phantom
+from ..data.splits import in_groups, leaked_groups, read_split, split_ids
 from ..data.training_sets import open_outlined
 from ..imaging import Patch
 from ..metrics.distribution import inception_features, inception_network

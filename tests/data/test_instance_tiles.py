@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from histolib.data import InstanceTiles, consep_images
-from histolib.data.instance_tiles import ORIGINS, stitch
+from histolib.data import InstanceTiles
+from histolib.data.instance_tiles import ORIGINS, consep_images, stitch
 
 
 def write_tile(root: Path, name: str, labels: np.ndarray, types: dict, image: np.ndarray | None = None) -> None:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from histolib.data import EndoNuke, PanNuke, Patches, open_stain, split_runs
+from histolib.data import EndoNuke, PanNuke, Patches, split_runs
 from histolib.data.endonuke import PointDiscs
-from histolib.data.training_sets import open_outlined, training_groups
+from histolib.data.training_sets import open_outlined, open_stain, training_groups
 from histolib.imaging import Patch
 
 

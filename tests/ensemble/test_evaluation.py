@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from histolib.data import KeypointSample
+from histolib.data.samples import KeypointSample
 from histolib.ensemble import Nuclei, evaluate, tile_blocks
 from histolib.ensemble.evaluation import is_brown
 from histolib.imaging import STAIN_VECTORS, Patch, rgb_from_density

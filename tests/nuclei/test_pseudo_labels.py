@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from histolib.data import KeypointSample
+from histolib.data.samples import KeypointSample
 from histolib.imaging import Patch
 from histolib.nuclei.pseudo_labels import label_by_teachers, outline_points
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from histolib.data import InstanceSample, KeypointSample
+from histolib.data.samples import InstanceSample, KeypointSample
 from histolib.imaging import Patch
 from histolib.synthesis.crops import CROP_PX, Crops, nucleus_crops, to_images, to_tensor
 
