@@ -57,24 +57,17 @@ PICTURE_DPI = 150
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add `detect` to the command line."""
     parser = subparsers.add_parser("detect", **documented(__doc__))
-    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="image, slide, or folder of them")
-    mpp = "microns per pixel of all images (default: as each file says; an error if it does not)"
-    parser.add_argument("--mpp", type=number(*PLAUSIBLE_MPP), help=mpp)
-    marker = "structure that DAB stains (default: %(default)s)"
-    parser.add_argument("--marker", choices=MARKERS, default="nuclear", help=marker)
-    defaults = ", ".join(f"{route} for {marker}" for marker, route in DEFAULT_ROUTES.items())
-    parser.add_argument("--route", choices=list(ROUTES), help=f"detection route (default: {defaults})")
-    output = "output folder (default: %(default)s)"
-    parser.add_argument("--output", type=Path, default=Path("detections"), help=output)
-    formats = "output formats (default: csv,geojson)"
-    parser.add_argument("--format", type=choices(EXPORTS, "format"), default=list(EXPORTS), help=formats)
-    precision = "precision of the networks (default: bfloat16 where the processor computes with it, else float32)"
-    parser.add_argument("--precision", choices=["bfloat16", "float32"], help=precision)
-    limits = "DAB densities from which a nucleus is 1+, 2+ and 3+ (default: %(default)s)"
-    parser.add_argument("--thresholds", type=_thresholds, default=",".join(map(str, THRESHOLDS)), help=limits)
-    regions = "GeoJSON file of polygons to score, for a single image (default: none)"
-    parser.add_argument("--regions", type=Path, help=regions)
-    parser.add_argument("--resume", action="store_true", help="keep finished images and tiles of an earlier run")
+    add, routes = parser.add_argument, ", ".join(f"{route} for {marker}" for marker, route in DEFAULT_ROUTES.items())
+    add("images", nargs="+", type=Path, metavar="IMAGE", help="image, slide, or folder of them")
+    add("--mpp", type=number(*PLAUSIBLE_MPP), help="microns per pixel of all images (default: as each file says)")
+    add("--marker", choices=MARKERS, default="nuclear", help="structure that DAB stains (default: %(default)s)")
+    add("--route", choices=list(ROUTES), help=f"detection route (default: {routes})")
+    add("--output", type=Path, default=Path("detections"), help="output folder (default: %(default)s)")
+    add("--format", type=choices(EXPORTS, "format"), default=list(EXPORTS), help="default: csv,geojson")
+    add("--precision", choices=["bfloat16", "float32"], help="default: bfloat16 where the processor computes with it")
+    add("--thresholds", type=_thresholds, default=THRESHOLDS, help="DAB densities of 1+, 2+, 3+ (default: %(default)s)")
+    add("--regions", type=Path, help="GeoJSON file of polygons to score, for a single image")
+    add("--resume", action="store_true", help="keep finished images and tiles of an earlier run")
     add_weights(parser)
     parser.set_defaults(run=run)
 
