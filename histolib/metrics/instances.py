@@ -102,15 +102,12 @@ def pannuke_scores(quality: np.ndarray, tissues: Sequence[str]) -> dict[str, Any
         tissues: tissue of each image, (N,).
 
     Returns:
-        mpq, bpq; per_tissue: {tissue: {mpq, bpq, images}}, sorted; per_type: list of the mean PQ over all images, for
-        types 1 to num_types - 1.
+        mpq, bpq; per_type: list of the mean PQ over all images, for types 1 to num_types - 1.
     """
     types = pd.DataFrame(quality[:, 1:])
-    images = pd.DataFrame({"mpq": types.mean(axis=1), "bpq": quality[:, 0], "images": 1})
-    by_tissue = images.groupby(np.asarray(tissues, dtype=object))
-    tissue_means = by_tissue.agg({"mpq": "mean", "bpq": "mean", "images": "sum"})
-    overall: dict[str, Any] = {key: float(tissue_means[key].mean()) for key in ("mpq", "bpq")}
-    return overall | {"per_tissue": tissue_means.to_dict("index"), "per_type": types.mean().tolist()}
+    images = pd.DataFrame({"mpq": types.mean(axis=1), "bpq": quality[:, 0]})
+    overall = images.groupby(np.asarray(tissues, dtype=object)).mean().mean()
+    return overall.to_dict() | {"per_type": types.mean().tolist()}
 
 
 def overlaps(pred: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.ndarray, pd.DataFrame]:

@@ -46,7 +46,7 @@ def evaluate_nuclei(
 
     Returns:
         plain values, None if undefined: "segmentation": means; "detection" and "detection_assign_then_threshold":
-        precision, recall, f1, f1_ci95, n_true, n_pred; "pannuke": mpq, bpq, per_tissue, per_type; "types": for each
+        precision, recall, f1, f1_ci95, n_true, n_pred; "pannuke": mpq, bpq, per_type; "types": for each
         type weighted_f1, plain_f1, equation_f1, n_true, n_pred; "protocol": settings, and "leaked", the groups of these
         samples that training saw (None: unknown).
 
