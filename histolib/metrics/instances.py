@@ -107,7 +107,7 @@ def pannuke_scores(quality: np.ndarray, tissues: Sequence[str]) -> dict[str, Any
     types = pd.DataFrame(quality[:, 1:])
     images = pd.DataFrame({"mpq": types.mean(axis=1), "bpq": quality[:, 0]})
     overall = images.groupby(np.asarray(tissues, dtype=object)).mean().mean()
-    return overall.to_dict() | {"per_type": types.mean().tolist()}
+    return {"mpq": float(overall["mpq"]), "bpq": float(overall["bpq"]), "per_type": types.mean().tolist()}
 
 
 def overlaps(pred: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.ndarray, pd.DataFrame]:
