@@ -74,7 +74,8 @@ def replacing(path: str | Path, folder: bool = False) -> Iterator[Path]:
                 os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        error.filename = error.filename or str(path)  # a full disk names no file
+        if error.errno and not error.filename:  # a full disk names no file
+            error.filename = str(path)
         raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True) if folder else temporary.unlink(missing_ok=True)
