@@ -66,7 +66,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     add("--format", type=choices(EXPORTS, "format"), default=list(EXPORTS), help="default: csv,geojson")
     add("--precision", choices=["bfloat16", "float32"], help="default: bfloat16 where the processor computes with it")
     add("--thresholds", type=_thresholds, default=THRESHOLDS, help="DAB densities of 1+, 2+, 3+ (default: %(default)s)")
-    add("--regions", type=Path, help="GeoJSON file of polygons to score, for a single image")
+    add("--regions", type=Path, help="GeoJSON file of polygons to score, for a single image (default: none)")
     add("--resume", action="store_true", help="keep finished images and tiles of an earlier run")
     add_weights(parser)
     parser.set_defaults(run=run)

@@ -53,14 +53,14 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     add = network("cyclegan", _train_cyclegan, CycleGANSettings, "IHC to H&E and back")
     add("--ihc", type=Path, required=True, help="IHC in the layout of EndoNuke or BCI")
     add("--he", type=Path, required=True, help="H&E in the layout of PanNuke, CoNSeP's tiles or BCI")
-    add("--ihc-split", type=Path, help="JSON file with the parts train, val and test")
-    add("--he-split", type=Path, help="the same for the H&E, where only train is used")
-    add("--start", type=Path, help="folder of an earlier run to fine-tune; sets warm_steps=0")
-    add("--detector", type=Path, metavar="FILE", help="HoVer-Net for H&E: keep the generators with the best F1 on val")
+    add("--ihc-split", type=Path, help="JSON file with the parts train, val and test (default: see below)")
+    add("--he-split", type=Path, help="the same for the H&E, where only train is used (default: see below)")
+    add("--start", type=Path, help="folder of an earlier run to fine-tune; sets warm_steps=0 (default: none)")
+    add("--detector", type=Path, metavar="FILE", help="HoVer-Net that chooses generators by F1 on val (default: none)")
 
     add = network("hovernet", _train_hovernet, HoverNetSettings, "nuclei on H&E")
     add("--data", type=Path, required=True, help="folder in the layout of PanNuke, CoNSeP's tiles or EndoNuke")
-    add("--split", type=Path, help="JSON file with the parts train, val and test")
+    add("--split", type=Path, help="JSON file with the parts train, val and test (default: see below)")
     add("--start", type=Path, metavar="FILE", help="HoVer-Net weights to fine-tune (default: train from scratch)")
 
 
