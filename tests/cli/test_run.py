@@ -110,7 +110,7 @@ def done(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         write_checkout(root, patch, _01_a=original, _02_b=notebook("radius_um", parameters="radius_um = 3.0"))
         assert main(["run", "--set", "seed=7"]) == 0
-    WRITE_BACK["main"](root / "runs/quick/notebooks", root)
+    WRITE_BACK["main"](root / "runs/quick", root)
     return root, original
 
 
