@@ -39,7 +39,8 @@ lint: setup  ## style, types, and the import contract
 	$(BIN)/lint-imports
 
 notebooks: setup  ## execute the notebooks on the quick profile and write them back, to be committed
-	env -u HISTOLIB_REAL_DATA $(BIN)/histolib run --profile quick --update
+	env -u HISTOLIB_REAL_DATA $(BIN)/histolib run --profile quick
+	$(BIN)/python .ci/write_back.py runs/quick
 
 address: setup  ## put the account that hosts the repository into badges, clone commands and notebooks: make address OWNER=name
 	@test -n "$(OWNER)" || { echo "name the account that hosts the repository: make address OWNER=name" >&2; exit 2; }

@@ -3,13 +3,10 @@
 import ast
 import math
 import os
-import random
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
-
-import numpy as np
 
 from .imaging import MARKERS
 
@@ -205,16 +202,6 @@ class Paths:
 def phantom_folder(data: str | Path, size: Profile, seed: int = 0) -> Path:
     """Folder of a profile's phantom data sets; each seed has its own."""
     return Path(data) / "phantom" / (size.name if seed == 0 else f"{size.name}-{seed}")
-
-
-def seed_everything(seed: int) -> np.random.Generator:
-    """Seed Python, NumPy and torch, and return a NumPy generator."""
-    import torch
-
-    random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002 - third-party libraries still draw from it
-    torch.manual_seed(seed)
-    return np.random.default_rng(seed)
 
 
 def best_device() -> str:

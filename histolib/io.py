@@ -73,6 +73,10 @@ def replacing(path: str | Path, folder: bool = False) -> Iterator[Path]:
             with temporary.open("rb+") as file:
                 os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        if error.errno and not error.filename:  # a full disk names no file
+            error.filename = str(path)
+        raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True) if folder else temporary.unlink(missing_ok=True)
 

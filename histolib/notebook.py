@@ -10,7 +10,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from . import __version__, viz
-from .config import Paths, Profile, best_device, check_parameters, phantom_folder, profile, seed_everything
+from .config import Paths, Profile, best_device, check_parameters, phantom_folder, profile
 from .data import BCI, EndoNuke, PanNuke, phantom
 
 REAL, PHANTOM = "real folder", "PHANTOM"  # where a data set comes from
@@ -85,6 +85,7 @@ def start(parameters: Mapping[str, Any]) -> Session:
             out of range.
     """
     import torch
+    from accelerate.utils import set_seed
 
     check_injected(parameters.get("In", ()))
     ranged = {name: parameters[name] for name in ("seed", "radius_um") if name in parameters}
@@ -92,7 +93,7 @@ def start(parameters: Mapping[str, Any]) -> Session:
     _show_small_figures()
     size, paths = profile(parameters["profile"]), Paths.find()
     output = Path(parameters["output_dir"]).expanduser() if parameters["output_dir"] else paths.runs / size.name
-    seed_everything(parameters["seed"])
+    set_seed(parameters["seed"] % 2**32)  # NumPy's old generator takes no larger one
     versions = f"histolib {__version__}, Python {platform.python_version()}, torch {torch.__version__.split('+')[0]}"
     print(f"{versions}, device {best_device()}, profile {size.name}, seed {parameters['seed']}")
     return Session(size, parameters["seed"], paths.data, output)

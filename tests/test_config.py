@@ -1,13 +1,11 @@
-"""Profiles, settings, folders, seeds and checked parameters."""
+"""Profiles, settings, folders and checked parameters."""
 
 import math
-import random
 from dataclasses import asdict, replace
 
-import numpy as np
 import pytest
 
-from histolib.config import PROFILES, Paths, changed, check_parameters, parse_assignments, profile, seed_everything
+from histolib.config import PROFILES, Paths, changed, check_parameters, parse_assignments, profile
 
 
 def test_profiles_are_found_and_settings_change_by_assignments():
@@ -38,18 +36,6 @@ def test_the_checkout_is_found_from_inside_it_else_the_folder_itself_is_the_root
     assert (paths.data, paths.figures, paths.runs) == tuple(paths.root / name for name in ("data", "figures", "runs"))
     monkeypatch.setenv("HISTOLIB_ROOT", str(tmp_path / "drive"))
     assert Paths.find().root == (tmp_path / "drive").resolve()
-
-
-def test_a_seed_repeats_every_source_of_chance():
-    import torch
-
-    def draw(seed: int) -> tuple[float, ...]:
-        rng = seed_everything(seed)
-        return rng.random(), random.random(), float(np.random.rand()), float(torch.rand(1))  # noqa: NPY002
-
-    assert draw(3) == draw(3)
-    assert len(set(draw(3)) | set(draw(4))) == 8
-    assert draw(2**40) == draw(2**40), "larger than NumPy's old generator takes"
 
 
 @pytest.mark.parametrize("settings", [PROFILES["quick"].cyclegan, PROFILES["quick"].hovernet])

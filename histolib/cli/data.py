@@ -18,8 +18,8 @@ from ..config import PROFILES, profile
 from ..data.download import download
 from ..data.pannuke import prepare_pannuke
 from ..data.sources import sources
-from ..data.verify import READERS, find_folders, open_readers, verify
-from .options import SEED, documented, number
+from ..data.verify import READERS, find_folders, verify
+from .options import documented, number
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -42,7 +42,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     add("name", choices=["pannuke"], metavar="NAME", help="pannuke")
     add("--output", type=Path, help="PanNuke folder that receives the store (default: the source)")
     add = action("phantom", _phantom)
-    add("--seed", type=number(0, kind=int), default=0, help=SEED)
+    add("--seed", type=number(0, kind=int), default=0, help="random seed, non-negative (default: %(default)s)")
     add("--profile", choices=sorted(PROFILES), default="quick", help="size of the data sets (default: %(default)s)")
     slides = "number of slides (runs of ids) in EndoNuke (default: as in the profile)"
     add("--slides", type=int, metavar="N", help=slides)
@@ -55,19 +55,11 @@ def _list(args: argparse.Namespace) -> int:
       histolib data list --root /content/drive/MyDrive/histolib/data
     """
     for source in sources().values():
-        places = [_state(source.name, place) for place in find_folders(source.name, args.root)]
-        print(f"{source.name:<18}{', '.join(places) or 'missing'}")
+        places = find_folders(source.name, args.root)
+        print(f"{source.name:<18}{', '.join(map(str, places)) or 'missing'}")
         for text in (source.what, f"size: {source.size or 'not published'}; licence: {source.licence}", source.home):
             print(textwrap.indent(textwrap.fill(text, 100), " " * 18))
     return 0
-
-
-def _state(name: str, folder: Path) -> str:
-    try:
-        readers = open_readers(name, folder) if name in READERS else []
-    except (ValueError, OSError):
-        return f"{folder} (incomplete: see verify)"
-    return f"{folder} ({sum(map(len, readers))} samples)" if readers else str(folder)
 
 
 def _download(args: argparse.Namespace) -> int:
@@ -86,7 +78,7 @@ def _download(args: argparse.Namespace) -> int:
 def _verify(args: argparse.Namespace) -> int:
     """Open every file and list problems.
 
-    Warnings are repaired on load, errors are not. Exit code 2 if there are errors, else 0.
+    Warnings on standard error name defects that are repaired on load. Exit code 2 if there are problems, else 0.
 
     example:
       histolib data verify endonuke --root /fast/disk
@@ -95,17 +87,16 @@ def _verify(args: argparse.Namespace) -> int:
     found = [(name, place) for name in names for place in find_folders(name, args.root)]
     if args.name and not found:
         found = [(args.name, args.root)]  # the root may be the folder of the data set itself
-        open_readers(*found[0])
+        READERS[args.name](args.root)
     if not found:
         raise FileNotFoundError(f"{args.root}: expected a data set to verify, found none of {', '.join(READERS)}")
-    row = "{:<10}{:>9}{:>9}{:>10}{:>10}  {}".format
-    total, table = 0, [row("set", "samples", "nuclei", "warnings", "problems", "folder")]
+    row = "{:<10}{:>9}{:>9}{:>10}  {}".format
+    total, table = 0, [row("set", "samples", "nuclei", "problems", "folder")]
     for name, place in found:
-        result = verify(name, place)
-        lines = [*(f"warning: {warning}" for warning in result.warnings), *result.problems]
-        table.append(row(name, result.samples, result.nuclei, len(result.warnings), len(result.problems), place))
-        total += len(result.problems)
-        print(*lines, sep="\n", end="\n" if lines else "")
+        samples, nuclei, problems = verify(name, place)
+        table.append(row(name, samples, nuclei, len(problems), place))
+        total += len(problems)
+        print(*problems, sep="\n", end="\n" if problems else "")
     print(*table, sep="\n")
     if total:
         print(f"histolib data verify: found {total} problems, listed on standard output", file=sys.stderr)

@@ -8,7 +8,7 @@ CSV columns: x_px, y_px (pixels of the input image; pixel centres are integers),
 area_um2, dab_od, intensity (0, 1, 2, 3). Values that a route does not provide are empty. Unreadable files are reported,
 the others are processed, and the exit code is 2.
 
-Finished tiles are kept in NAME.tiles.* until the image is done; --resume continues from them. Run it as
+Finished tiles are kept in the folder NAME.tiles until the image is done; --resume continues from them. Run it as
 `accelerate launch -m histolib detect ...` to share the tiles of each slide among processes.
 
 examples:
@@ -17,16 +17,16 @@ examples:
   histolib detect folder/ --mpp 0.5 --marker membrane                       # HER2, every image of a folder
   histolib detect crop.tif --route cyclegan --format geojson                # scale from the resolution tag
   histolib detect slide.ndpi --regions tumour.geojson                       # scores of QuPath annotations too
-  histolib detect crop.jpg --mpp 0.25 --weights runs/quick                  # networks trained by the course
+  histolib detect crop.jpg --mpp 0.5 --route cyclegan --weights runs/quick  # networks trained by the course
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import logging
 import math
 import os
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -53,31 +53,21 @@ from .options import add_weights, choices, documented, number, progress
 KNOWN_SUFFIXES = IMAGE_SUFFIXES | SLIDE_SUFFIXES
 PICTURE_DPI = 150
 
-logger = logging.getLogger(__name__)
-
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add `detect` to the command line."""
     parser = subparsers.add_parser("detect", **documented(__doc__))
-    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="image, slide, or folder of them")
-    mpp = "microns per pixel of all images (default: as each file says; an error if it does not)"
-    parser.add_argument("--mpp", type=number(*PLAUSIBLE_MPP), help=mpp)
-    marker = "structure that DAB stains (default: %(default)s)"
-    parser.add_argument("--marker", choices=MARKERS, default="nuclear", help=marker)
-    defaults = ", ".join(f"{route} for {marker}" for marker, route in DEFAULT_ROUTES.items())
-    route = f"detection route (default: {defaults}; log if their weights are missing)"
-    parser.add_argument("--route", choices=list(ROUTES), help=route)
-    output = "output folder (default: %(default)s)"
-    parser.add_argument("--output", type=Path, default=Path("detections"), help=output)
-    formats = "output formats: csv, geojson, and txt, the label format of EndoNuke (default: csv,geojson)"
-    parser.add_argument("--format", type=choices(EXPORTS, "format"), default=["csv", "geojson"], help=formats)
-    precision = "precision of the networks (default: bfloat16 where the processor computes with it, else float32)"
-    parser.add_argument("--precision", choices=["bfloat16", "float32"], help=precision)
-    limits = "DAB densities from which a nucleus is 1+, 2+ and 3+ (default: %(default)s)"
-    parser.add_argument("--thresholds", type=_thresholds, default=",".join(map(str, THRESHOLDS)), help=limits)
-    regions = "GeoJSON file of polygons to score, for a single image (default: none)"
-    parser.add_argument("--regions", type=Path, help=regions)
-    parser.add_argument("--resume", action="store_true", help="keep finished images and tiles of an earlier run")
+    add, routes = parser.add_argument, ", ".join(f"{route} for {marker}" for marker, route in DEFAULT_ROUTES.items())
+    add("images", nargs="+", type=Path, metavar="IMAGE", help="image, slide, or folder of them")
+    add("--mpp", type=number(*PLAUSIBLE_MPP), help="microns per pixel of all images (default: as each file says)")
+    add("--marker", choices=MARKERS, default="nuclear", help="structure that DAB stains (default: %(default)s)")
+    add("--route", choices=list(ROUTES), help=f"detection route (default: {routes})")
+    add("--output", type=Path, default=Path("detections"), help="output folder (default: %(default)s)")
+    add("--format", type=choices(EXPORTS, "format"), default=list(EXPORTS), help="default: csv,geojson")
+    add("--precision", choices=["bfloat16", "float32"], help="default: bfloat16 where the processor computes with it")
+    add("--thresholds", type=_thresholds, default=THRESHOLDS, help="DAB densities of 1+, 2+, 3+ (default: %(default)s)")
+    add("--regions", type=Path, help="GeoJSON file of polygons to score, for a single image (default: none)")
+    add("--resume", action="store_true", help="keep finished images and tiles of an earlier run")
     add_weights(parser)
     parser.set_defaults(run=run)
 
@@ -86,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
     """Process every image; report unreadable ones and return 2 if there is one."""
     precision = getattr(torch, args.precision) if args.precision else None
     models = Models(*([args.weights] if args.weights else []), precision=precision)
-    args.route = args.route or _default_route(args.marker, models)
+    args.route = args.route or DEFAULT_ROUTES[args.marker]
     models.require(ROUTES[args.route].needs, f"route {args.route}")
     files, problems = _find_images(args.images)
     regions = read_regions(args.regions) if args.regions else {}
@@ -126,16 +116,16 @@ def _detect(
             return f"{summary['nuclei']:6d} nuclei  finished by an earlier run"
         run = SlideRun(slide, args.route, args.marker, models)
         if processes.index == 0 and not args.resume:
-            Journal.delete(outputs["tiles"])
+            shutil.rmtree(outputs["tiles"], ignore_errors=True)
     with processes.together():
-        journal = Journal(outputs["tiles"], settings, processes.index)
+        journal = Journal(outputs["tiles"], settings)
+        todo = sorted(set(range(len(run.tiles))) - journal.done)
     with processes.together():
-        mine = processes.share([tile for tile in range(len(run.tiles)) if tile not in journal.done])
+        mine = processes.share(todo)
         for record in progress(run.detect(mine), "tile", len(mine)) if len(run.tiles) > 1 else run.detect(mine):
             journal.append(record)
     if processes.index:
         return ""
-    journal.refresh()
     result = SlideResult(run, journal, args.thresholds)
     for kind in args.format:
         EXPORTS[kind](outputs[kind], result.parts(), slide.mpp)
@@ -144,7 +134,7 @@ def _detect(
         with replacing(target.with_name(f"{target.name}.{kind}.png")) as temporary:
             figure.savefig(temporary, format="png", dpi=PICTURE_DPI)
     write_json(outputs["summary.json"], settings | summary)
-    Journal.delete(outputs["tiles"])
+    shutil.rmtree(outputs["tiles"])
     line = f"{summary['nuclei']:6d} nuclei  {summary['nuclei_per_mm2']:7.0f} per mm²  at {slide.mpp:g} µm/px"
     scores = summary["staining"]
     if scores and scores["n"]:
@@ -206,16 +196,6 @@ def _thresholds(text: str) -> tuple[float, ...]:
     if len(values) != 3 or not all(low < high for low, high in pairwise((0.0, *values, math.inf))):
         raise argparse.ArgumentTypeError(f"expected three increasing numbers above 0, found {text!r}")
     return values
-
-
-def _default_route(marker: str, models: Models) -> str:
-    name = DEFAULT_ROUTES[marker]
-    missing = models.missing(ROUTES[name].needs)
-    if not missing:
-        return name
-    places = ", ".join(map(str, models.folders))
-    logger.warning("using route log instead of %s: %s not found in %s", name, ", ".join(missing), places)
-    return "log"
 
 
 def _find_images(inputs: Iterable[Path]) -> tuple[list[Path], list[str]]:

@@ -22,9 +22,10 @@ import pandas as pd
 
 from .. import __version__
 from ..config import best_device
-from ..data import EndoNuke, read_split
+from ..data import EndoNuke
+from ..data.phantom.settings import ARCHITECTURES
 from ..data.samples import shorten
-from ..data.splits import PARTS, in_groups, split_ids
+from ..data.splits import PARTS, in_groups, read_split, split_ids
 from ..data.training_sets import open_outlined
 from ..ensemble import ROUTES, Models, Nuclei, evaluate, tile_blocks
 from ..ensemble.models import pretrained_models
@@ -34,7 +35,7 @@ from ..io import file_digest, writable_folder, write_json
 from ..nuclei import HoVerNet, evaluate_nuclei
 from ..translation import TRANSLATIONS
 from ..translation.table import translation_table
-from .options import SEED, add_weights, choices, documented, number, progress
+from .options import add_weights, choices, documented, number, progress
 
 logger = logging.getLogger(__name__)
 
@@ -55,8 +56,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     features = "translations: features for KID and FID, encoder (of the HoVer-Net) or inception (default: encoder)"
     add("--features", type=choices(("encoder", "inception"), "features"), default=["encoder"], help=features)
     add("--images", type=number(1, kind=int), help="translations: number of images (default: all; phantom: 24)")
-    add("--tissue", help="phantom: tissue name of PanNuke (default: all)")
-    add("--seed", type=number(0, kind=int), default=0, help=SEED)
+    add("--tissue", choices=ARCHITECTURES, metavar="NAME", help="phantom: tissue name of PanNuke (default: all)")
     add("--output", type=Path, help="JSON file for the results (default: none)")
     add_weights(parser)
     parser.set_defaults(run=run)
@@ -109,7 +109,7 @@ def _evaluate_routes(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
     for sample in progress(samples, "tile", len(samples)):
         for name in names:
             predictions[name].append(ROUTES[name](sample.patch, data.marker, models))
-    results = evaluate(samples, predictions, radius_um=args.radius_um, blocks=tile_blocks(ids), seed=args.seed)
+    results = evaluate(samples, predictions, radius_um=args.radius_um, blocks=tile_blocks(ids))
     weights = {name: models.describe(sorted(roles_of(name, models))) for name in names}
     results["protocol"] |= {"annotators": list(data.annotators), "marker": data.marker}
     results["protocol"] |= {"leaked": leaked, "weights": weights}
@@ -123,12 +123,12 @@ def _evaluate_translations(args: argparse.Namespace) -> tuple[dict[str, Any], st
     if args.dataset == "bci":
         data = bci_pairs(args.root, args.images)
     elif args.dataset == "phantom":
-        data = phantom_pairs(args.images, args.seed, args.tissue)
+        data = phantom_pairs(args.images, args.tissue)
     else:
         parts = {"split": args.split, "part": args.part, "he_split": args.he_split}
         data = unpaired_tiles(args.root, args.he, images=args.images, **parts)
     data = replace(data, samples=progress(data.samples, "image", data.total))
-    how = {"features": args.features, "radius_um": args.radius_um, "seed": args.seed}
+    how = {"features": args.features, "radius_um": args.radius_um}
     results = evaluate_with_models(data, models, _available(TRANSLATIONS, models, "translation"), **how)
     results["protocol"] |= {"he_split": args.he_split and args.he_split.name, "tissue": args.tissue}
     return results, _warned(results["protocol"]["leaked"], translation_table(results))

@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 from tqdm import tqdm
 
 T = TypeVar("T")
-SEED = "random seed, non-negative (default: %(default)s)"
 LOG_SHARE, LOG_SECONDS = 0.1, 30.0  # least progress and least time between two lines in a log
 
 logger = logging.getLogger(__name__)

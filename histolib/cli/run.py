@@ -37,14 +37,13 @@ logger = logging.getLogger(__name__)
 
 COSTS = "course_cost.json"  # in data/results: seconds and peak memory of each notebook on the quick profile
 PAPERMILL_TAGS = {"injected-parameters", "papermill-error-cell-tag"}  # cells that papermill adds
-WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
 class NotebookFailed(RuntimeError):
     """A cell raised an error or its kernel died; `cell` is its number in the file from 1, `reason` the error."""
 
     def __init__(self, file: Path, copy: Path, reason: str) -> None:
-        cells = _own_cells(nbformat.read(copy, as_version=4)) if copy.is_file() else []
+        cells = own_cells(nbformat.read(copy, as_version=4)) if copy.is_file() else []
         started = [i for i, cell in enumerate(cells, 1) if cell.metadata.get("papermill", {}).get("start_time")]
         self.cell, self.reason = (started[-1] if started else None), reason.strip()
         source = cells[started[-1] - 1].source if started else ""
@@ -75,14 +74,13 @@ def notebook_parameters(file: Path) -> dict[str, Any]:
 
 def code_hash(notebook: nbformat.NotebookNode) -> str:
     """SHA-256 of the sources of all code cells except those that papermill adds."""
-    sources = [cell.source for cell in _own_cells(notebook) if cell.cell_type == "code"]
+    sources = [cell.source for cell in own_cells(notebook) if cell.cell_type == "code"]
     return hashlib.sha256("\0".join(sources).encode()).hexdigest()
 
 
 def run_course(
-    profile: str = "quick", only: Sequence[str] = (), output: Path | None = None, assignments: Sequence[str] = (),
-    update: bool = False,
-) -> list[Path]:  # fmt: skip
+    profile: str = "quick", only: Sequence[str] = (), output: Path | None = None, assignments: Sequence[str] = ()
+) -> list[Path]:
     """Execute the notebooks in order, each in its own kernel, and stop at the first that fails.
 
     Args:
@@ -90,7 +88,6 @@ def run_course(
         only: numbers of the notebooks, such as "02"; empty runs all.
         output: folder of all results; default `runs/PROFILE` of the checkout.
         assignments: notebook parameters as NAME=VALUE; each notebook gets those that it has.
-        update: replace the notebooks of the checkout by their executed copies.
 
     Returns the paths of the collected figures.
 
@@ -127,9 +124,7 @@ def run_course(
         write_json(folder / "summary.json", summary)
         try:
             here = {name: value for name, value in given.items() if name in known[file]}
-            copy = _execute(file, folder / "notebooks" / file.name, here, paths.root)
-            if update:
-                _write_back(file, copy, profile)
+            _execute(file, folder / "notebooks" / file.name, here, paths.root)
             entry["status"] = "done"
             summary["status"] = "done" if entry is entries[-1] else "running"
         except BaseException as error:
@@ -174,7 +169,7 @@ def commit_of(root: Path) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
-def _execute(file: Path, copy: Path, parameters: Mapping[str, Any], root: Path) -> Path:
+def _execute(file: Path, copy: Path, parameters: Mapping[str, Any], root: Path) -> None:
     copy.parent.mkdir(parents=True, exist_ok=True)
     copy.unlink(missing_ok=True)  # if no cell starts, an older copy would name a wrong cell
     try:
@@ -182,31 +177,16 @@ def _execute(file: Path, copy: Path, parameters: Mapping[str, Any], root: Path) 
     except (PapermillExecutionError, RuntimeError) as error:  # or the kernel died (out of memory) or did not start
         reason = f"{error.ename}: {error.evalue}" if isinstance(error, PapermillExecutionError) else str(error)
         raise NotebookFailed(file, copy, reason) from None
-    return copy
 
 
-def _own_cells(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+def own_cells(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    """The cells of a notebook without those that papermill adds."""
     return [cell for cell in notebook.cells if not PAPERMILL_TAGS & set(cell.metadata.get("tags", ()))]
 
 
 def _figures(folder: Path) -> list[Path]:
     files = (folder / "figures").glob("[0-9][0-9]_*.p*")
     return sorted(path for path in files if path.suffix in (".png", ".pdf"))
-
-
-def _write_back(source: Path, executed: Path, profile: str) -> None:
-    """Replace the outputs of a notebook by those of its executed copy, without stderr and widget views."""
-    notebook = nbformat.read(source, as_version=4)
-    notebook.metadata["histolib"] = {"executed_code": code_hash(notebook), "profile": profile}
-    pairs = zip(_own_cells(notebook), _own_cells(nbformat.read(executed, as_version=4)), strict=True)
-    code = [(cell, after) for cell, after in pairs if cell.cell_type == "code"]
-    for count, (cell, after) in enumerate(code, 1):
-        hidden = [item.get("name") == "stderr" or WIDGET_VIEW in item.get("data", {}) for item in after.outputs]
-        cell.outputs = [item for item, hide in zip(after.outputs, hidden, strict=True) if not hide]
-        for numbered in (cell, *(item for item in cell.outputs if "execution_count" in item)):
-            numbered.execution_count = count
-    with replacing(source) as temporary:
-        temporary.write_text(nbformat.writes(notebook).rstrip("\n") + "\n", encoding="utf-8")
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -217,13 +197,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--only", type=lambda text: text.split(","), default=[], metavar="NUMBERS", help=only)
     parser.add_argument("--output", type=Path, metavar="OUTPUT", help="folder of all results (default: runs/PROFILE)")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a notebook parameter")
-    parser.add_argument("--update", action="store_true", help="write the executed notebooks back into the checkout")
     parser.set_defaults(run=_run)
 
 
 def _run(args: argparse.Namespace) -> int:
     try:
-        figures = run_course(args.profile, args.only, args.output, args.set, args.update)
+        figures = run_course(args.profile, args.only, args.output, args.set)
     except NotebookFailed as error:
         print(f"histolib run: {error}", file=sys.stderr)
         return 1

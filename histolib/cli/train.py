@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from ..config import PROFILES, CycleGANSettings, HoverNetSettings, changed, profile
-from ..data import KeypointSample, Patches, open_stain, read_split
-from ..data.splits import in_groups
-from ..data.training_sets import open_outlined, training_groups
+from ..data import Patches
+from ..data.samples import KeypointSample
+from ..data.splits import in_groups, read_split
+from ..data.training_sets import open_outlined, open_stain, training_groups
 from ..io import Provenance
 from ..metrics.points import PointCounts, count_points
 from ..nuclei import HoVerNet, find_nuclei, train_hovernet
@@ -34,13 +35,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     common = argparse.ArgumentParser(add_help=False)
     add = common.add_argument
     add("--profile", choices=list(PROFILES), default="quick", help="default settings (default: %(default)s)")
-    change = "change a setting (listed below); repeat for several; lists are comma-separated"
-    add("--set", action="append", default=[], metavar="NAME=VALUE", help=change)
+    add("--set", action="append", default=[], metavar="NAME=VALUE", help="change a setting (see below); lists: A,B")
     add("--output", type=Path, required=True, help="folder for weights, log and checkpoint")
     add("--resume", action="store_true", help="continue the run in the output folder, if there is one")
     add("--mixed-precision", choices=["no", "bf16", "fp16"], default="no", help="precision (default: no, 32 bits)")
-    every = "steps between checkpoints, and between validations of a CycleGAN (default: %(default)s)"
-    add("--save-every", type=number(1, kind=int), default=500, metavar="STEPS", help=every)
+    add("--save-every", type=number(1, kind=int), default=500, help="steps between checkpoints (default: %(default)s)")
 
     def network(name: str, run: Callable[[argparse.Namespace], int], kind: type, about: str) -> Callable[..., Any]:
         names = ", ".join(field.name for field in fields(kind))
@@ -52,22 +51,16 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         return made.add_argument
 
     add = network("cyclegan", _train_cyclegan, CycleGANSettings, "IHC to H&E and back")
-    ihc = "IHC in the layout of EndoNuke (without a split, its last runs are held out) or BCI (split train)"
-    add("--ihc", type=Path, required=True, help=ihc)
-    he = "H&E in the layout of PanNuke (without a split, folds 1 and 2), CoNSeP's tiles, or BCI (split train)"
-    add("--he", type=Path, required=True, help=he)
-    add("--ihc-split", type=Path, help="JSON file with the parts train, val and test (default: see --ihc)")
-    add("--he-split", type=Path, help="the same for the H&E, where only train is used (default: see --he)")
-    start = "folder of an earlier run to fine-tune; sets warm_steps=0 (default: train from scratch)"
-    add("--start", type=Path, help=start)
-    detector = "HoVer-Net for H&E: keep the generators with the best F1 on the part val (default: keep the last)"
-    add("--detector", type=Path, metavar="FILE", help=detector)
+    add("--ihc", type=Path, required=True, help="IHC in the layout of EndoNuke or BCI")
+    add("--he", type=Path, required=True, help="H&E in the layout of PanNuke, CoNSeP's tiles or BCI")
+    add("--ihc-split", type=Path, help="JSON file with the parts train, val and test (default: see below)")
+    add("--he-split", type=Path, help="the same for the H&E, where only train is used (default: see below)")
+    add("--start", type=Path, help="folder of an earlier run to fine-tune; sets warm_steps=0 (default: none)")
+    add("--detector", type=Path, metavar="FILE", help="HoVer-Net that chooses generators by F1 on val (default: none)")
 
     add = network("hovernet", _train_hovernet, HoverNetSettings, "nuclei on H&E")
-    data = "outlined nuclei in the layout of PanNuke or CoNSeP's tiles, or keypoints as EndoNuke, which become discs"
-    add("--data", type=Path, required=True, help=data)
-    split = "JSON file with the parts train, val and test (default: train on all; PanNuke: on folds 1 and 2)"
-    add("--split", type=Path, help=split)
+    add("--data", type=Path, required=True, help="folder in the layout of PanNuke, CoNSeP's tiles or EndoNuke")
+    add("--split", type=Path, help="JSON file with the parts train, val and test (default: see below)")
     add("--start", type=Path, metavar="FILE", help="HoVer-Net weights to fine-tune (default: train from scratch)")
 
 
@@ -77,6 +70,9 @@ def _loop(args: argparse.Namespace) -> dict[str, Any]:
 
 def _train_cyclegan(args: argparse.Namespace) -> int:
     r"""Train a CycleGAN between unpaired IHC and H&E. Writes one generator for each direction.
+
+    Without splits, the last runs of EndoNuke and the third fold of PanNuke are held out; BCI has a split of its own.
+    The detector scores the part val at every checkpoint.
 
     examples:
       histolib train cyclegan --ihc data/endonuke --ihc-split data/splits/endonuke_1.json --he data/consep \
@@ -100,6 +96,8 @@ def _train_cyclegan(args: argparse.Namespace) -> int:
 
 def _train_hovernet(args: argparse.Namespace) -> int:
     r"""Train a HoVer-Net on outlined nuclei.
+
+    The points of EndoNuke become discs. Without a split, all images are used; of PanNuke folds 1 and 2.
 
     examples:
       histolib train hovernet --data data/pannuke --split data/splits/pannuke_1.json --output runs/mine --resume

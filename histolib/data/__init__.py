@@ -3,13 +3,11 @@
 from .bci import BCI
 from .brca_m2c import BRCAM2C
 from .endonuke import EndoNuke, id_runs
-from .instance_tiles import InstanceTiles, consep_images
+from .instance_tiles import InstanceTiles
 from .pannuke import PanNuke
-from .samples import InstanceSample, KeypointSample
-from .splits import read_split
-from .training_sets import Patches, open_stain, split_runs
+from .samples import InstanceSample
+from .training_sets import Patches, split_runs
 
 __all__ = [
-    "BCI", "BRCAM2C", "EndoNuke", "InstanceSample", "InstanceTiles", "KeypointSample", "PanNuke", "Patches",
-    "consep_images", "id_runs", "open_stain", "read_split", "split_runs",
+    "BCI", "BRCAM2C", "EndoNuke", "InstanceSample", "InstanceTiles", "PanNuke", "Patches", "id_runs", "split_runs",
 ]  # fmt: skip

@@ -58,4 +58,4 @@ class BRCAM2C(Reader[KeypointSample]):
         inside = (xy >= 0) & (xy < (width, height))
         if not (inside.all() and np.isin(types, list(self.types)).all()):
             raise ValueError(f"{labels}: expected points within {width} x {height} px of classes 1 to 3, found others")
-        return KeypointSample(patch, xy, types, "", ())
+        return KeypointSample(patch, xy, types)

@@ -15,6 +15,7 @@ logger = logging.getLogger(__name__)
 
 TILE_UM = 100.0
 TILE_PX = (200, 400)
+STUDY = "bulk"  # the main study; the others measure how well annotators agree
 DISC_UM = 3.0  # radius of a small nucleus
 # Largest step between two ids of a run. In the published test set, ids of one run differ by at most 25, and two runs by
 # at least 161.
@@ -30,13 +31,11 @@ class EndoNuke(Reader[KeypointSample]):
 
     Args:
         root: folder that holds `dataset`, or `dataset` itself with `images/N.png` and
-            `labels/<study>/<annotator>/N.txt`.
-        study: bulk, preliminary, hidden or posterior; if a tile has several annotators, it has several samples.
+            `labels/bulk/<annotator>/N.txt`; a tile with several annotators has several samples.
 
     Attributes:
         ids: tile id of each sample; `groups` has them as text.
-        annotators: who annotated tiles of the study.
-        unlabelled: ids of the tiles that have an image but no label.
+        annotators: who annotated tiles.
 
     Raises:
         FileNotFoundError: a folder or the image of a label is missing.
@@ -53,13 +52,11 @@ class EndoNuke(Reader[KeypointSample]):
     marker = "nuclear"
     types = {0: "stroma", 1: "epithelium", 2: "other"}  # noqa: RUF012 - a constant of the data set
 
-    def __init__(self, root: str | Path, study: str = "bulk") -> None:
+    def __init__(self, root: str | Path) -> None:
         self.root = locate(root, ("images", "labels"), "dataset")
         self._images = _by_id(self.root / "images", ".png")
-        folder, known = self.root / "labels" / study, ", ".join(self.studies(self.root))
-        if not folder.is_dir():
-            raise FileNotFoundError(f"{folder.parent}: expected study {study!r}, found {known or 'nothing'}")
-        self.annotators = tuple(_folders(folder))
+        folder = self.root / "labels" / STUDY
+        self.annotators = tuple(sorted(path.name for path in folder.glob("[!.]*/")))
         if not self.annotators:
             raise FileNotFoundError(f"{folder}: expected a folder for each annotator, found nothing")
         self._labels = {(i, who): path for who in self.annotators for i, path in _by_id(folder / who, ".txt").items()}
@@ -69,32 +66,20 @@ class EndoNuke(Reader[KeypointSample]):
             raise FileNotFoundError(f"{self.root / 'images'}: expected an image for {shorten(orphans)}, found none")
         self.ids = tuple(i for i, _ in self._keys)
         self.groups = tuple(map(str, self.ids))
-        self.unlabelled = tuple(sorted(self._images.keys() - set(self.ids)))
         self._reported: set[str] = set()
 
-    @staticmethod
-    def studies(root: str | Path) -> list[str]:
-        """Names of the studies below `root`, which is as for the constructor."""
-        return _folders(locate(root, ("images", "labels"), "dataset") / "labels")
-
-    def patch(self, tile: int) -> Patch:
-        """Image of a tile, labelled or not."""
-        path = self._images[tile]
+    def _read(self, key: tuple[int, str]) -> KeypointSample:
+        path = self._images[key[0]]
         image = read_rgb(path)
         height, width = image.shape[:2]
         if height != width or width not in TILE_PX:
             sides = " or ".join(f"{side} x {side}" for side in TILE_PX)
             raise ValueError(f"{path}: expected a tile of {sides} px, found {width} x {height}")
-        return Patch(image, TILE_UM / width, path.stem)
-
-    def _read(self, key: tuple[int, str]) -> KeypointSample:
-        tile, annotator = key
-        patch = self.patch(tile)
-        xy, types, problems = read_points(self._labels[key], patch.image.shape[1])
+        xy, types, problems = read_points(self._labels[key], width)
         for problem in sorted(set(problems) - self._reported):  # log each problem once, not on every access
             logger.warning(problem)
         self._reported.update(problems)
-        return KeypointSample(patch, xy, types, annotator, problems)
+        return KeypointSample(Patch(image, TILE_UM / width, path.stem), xy, types)
 
 
 class PointDiscs(InstanceReader):
@@ -209,7 +194,3 @@ def _by_id(folder: Path, suffix: str) -> dict[int, Path]:
         if not (stem.isascii() and stem.isdigit()):
             raise ValueError(f"{path}: expected a tile id as name, as in 321{suffix}, found {stem!r}")
     return {int(stem): path for stem, path in files.items()}
-
-
-def _folders(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))

@@ -41,9 +41,6 @@ class InstanceSample:
         types: int64 (K,), the type of nucleus i at i - 1.
         tissue: organ as the data set spells it, empty if unknown.
         group: fold, image or tile id; a split keeps each group in one part.
-
-    Raises:
-        ValueError: the shapes of image, instances and types disagree.
     """
 
     patch: Patch
@@ -51,13 +48,6 @@ class InstanceSample:
     types: np.ndarray
     tissue: str
     group: str
-
-    def __post_init__(self) -> None:
-        name, expected, found = self.patch.name, self.patch.image.shape[:2], self.instances.shape
-        if found != expected:
-            raise ValueError(f"{name}: expected an instance map of {expected} px, found {found}")
-        if self.instances.max() != len(self.types):
-            raise ValueError(f"{name}: expected {self.instances.max()} types of nuclei, found {len(self.types)}")
 
     @property
     def xy(self) -> np.ndarray:
@@ -76,15 +66,11 @@ class KeypointSample:
         patch: the image, (H, W, 3).
         xy: points in pixels of the image, float64 (K, 2).
         types: class of each point, int64 (K,).
-        annotator: who set the points.
-        problems: repairs made while reading the label file, one line each.
     """
 
     patch: Patch
     xy: np.ndarray
     types: np.ndarray
-    annotator: str
-    problems: tuple[str, ...]
 
 
 class Reader(Sequence[T]):
@@ -106,8 +92,6 @@ class Reader(Sequence[T]):
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
             return [self._read(key) for key in self._keys[index]]
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"{type(self).__name__}: expected an index below {len(self)}, found {index}")
         return self._read(self._keys[index])
 
 

@@ -72,9 +72,7 @@ def open_outlined(root: str | Path, layout: str | None = None) -> tuple[Instance
         return consep_images(root), list(InstanceTiles.types.values())
     if layout == "endonuke":
         return PointDiscs(EndoNuke(root)), list(EndoNuke.types.values())
-    if layout == "pannuke":
-        return PanNuke(root), list(PanNuke.types.values())
-    raise ValueError(f"{root}: expected layout pannuke, consep or endonuke, found {layout!r}")
+    return PanNuke(root), list(PanNuke.types.values())
 
 
 def open_stain(root: str | Path, stain: str, split: str | Path | None = None) -> StainSet:

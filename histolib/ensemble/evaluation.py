@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import convolve
 
-from ..data import KeypointSample, id_runs
+from ..data import id_runs
+from ..data.samples import KeypointSample
 from ..imaging import Patch, separate_stains
 from ..io import plain
-from ..metrics import keypoint_average_precision, match_points, match_points_then_threshold
+from ..metrics import match_points, match_points_then_threshold
 from ..metrics.bootstrap import block_sums, bootstrap_f1_difference, pooled_scores
-from ..metrics.points import Arrays, PointCounts, count_points
+from ..metrics.points import Arrays, PointCounts, count_points, keypoint_average_precision
 from .nuclei import Nuclei
 
 TILES_PER_BLOCK = 10
-RADII_UM = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0)
 SIMILARITY_SIGMA_UM = 2.98  # keypoint similarity of EndoNet (Ushakov et al. 2023, arXiv:2308.11562)
 LIMITS = 1.96  # standard deviations of the limits of agreement (Bland & Altman 1986)
 STAIN_UM = 1.5  # radius around a point in which its stain is measured
@@ -43,8 +43,8 @@ def evaluate(
         JSON values, None where a number is undefined: {"routes": {name: scores}, "protocol": {...}} with precision,
         recall, f1, f1_ci95, loc_error_um, count_bias, n_true and n_pred. The details are: difference {reference: {f1,
         ci95}} to the routes `REFERENCES`; recall_by_class and recall_by_stain {name: {recall, n}}; count_limits (mean
-        difference of counts per tile between its limits of agreement); f1_by_radius; f1_then_threshold;
-        average_precision; tiles {id: [tp, fp, fn]}.
+        difference of counts per tile between its limits of agreement); f1_then_threshold; average_precision;
+        tiles {id: [tp, fp, fn]}.
 
     Raises:
         ValueError: there is no sample, or a route lacks predictions.
@@ -71,7 +71,6 @@ def evaluate(
                 "difference": {},
                 **_recalls(samples, hits, classes or {}),
                 "count_limits": [excess.mean() - spread, excess.mean(), excess.mean() + spread],
-                "f1_by_radius": {f"{radius:g}": _pooled(_count(xy, truth, radius))["f1"] for radius in RADII_UM},
                 "f1_then_threshold": _pooled(_count(xy, truth, radius_um, then))["f1"],
                 "average_precision": keypoint_average_precision(xy, confidence, truth, SIMILARITY_SIGMA_UM),
                 "tiles": {s.patch.name: row for s, row in zip(samples, counts.tolist(), strict=True)},

@@ -1,4 +1,4 @@
-"""Write nuclei as a CSV table, as GeoJSON for QuPath, or as a label file in EndoNuke's layout."""
+"""Write nuclei as a CSV table or as GeoJSON for QuPath."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -50,18 +50,7 @@ def write_geojson(path: str | Path, nuclei: Nuclei | Iterable[Nuclei], mpp: floa
         file.write("]}\n")
 
 
-def write_points(path: str | Path, nuclei: Nuclei | Iterable[Nuclei], mpp: float) -> None:
-    """Write a label file in EndoNuke's layout: lines `x y 0` in whole pixels; `mpp` is not used.
-
-    `histolib train hovernet` learns from such files, so detections can serve as pseudo-labels.
-    """
-    xy = np.concatenate([np.asarray(part.xy, float).reshape(-1, 2) for part in _parts(nuclei)])
-    whole = np.unique(np.round(xy).clip(min=0).astype(int), axis=0)
-    with replacing(path) as temporary:
-        temporary.write_text("".join(f"{x} {y} 0\n" for x, y in whole))
-
-
-EXPORTS = {"csv": write_csv, "geojson": write_geojson, "txt": write_points}
+EXPORTS = {"csv": write_csv, "geojson": write_geojson}
 
 
 def _parts(nuclei: Nuclei | Iterable[Nuclei]) -> Iterable[Nuclei]:

@@ -1,6 +1,5 @@
 """Samples for the evaluation of translations, and the evaluation with the weights of `Models`."""
 
-import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -9,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..data import BCI, EndoNuke, PanNuke, phantom, read_split
-from ..data.splits import in_groups, leaked_groups, split_ids
+from ..data import BCI, EndoNuke, PanNuke, phantom
+from ..data.splits import in_groups, leaked_groups, read_split, split_ids
 from ..data.training_sets import open_outlined
 from ..imaging import Patch
 from ..metrics.distribution import inception_features, inception_network
@@ -22,8 +21,7 @@ from .models import Models
 
 PHANTOM_PX, PHANTOM_MPP = 400, 0.25  # 100 microns, the size of EndoNuke's tiles
 PHANTOM_SLIDE = 100_000  # the phantom data sets use smaller numbers, so no training saw these slides
-
-logger = logging.getLogger(__name__)
+MEASURES_NEED = ("hovernet", "he_reference", "ihc_reference")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +43,10 @@ class TranslationSet:
     marker: str = EndoNuke.marker
 
 
-def phantom_pairs(images: int | None = None, seed: int = 0, tissue: str | None = None) -> TranslationSet:
+def phantom_pairs(images: int | None = None, tissue: str | None = None) -> TranslationSet:
     """Registered pairs of phantom tissue (default 24), one slide each; `tissue` is a name of PanNuke, None all 19."""
     slides = range(PHANTOM_SLIDE, PHANTOM_SLIDE + (images or 24))
-    pairs = (phantom.draw(seed, PHANTOM_PX, PHANTOM_MPP, slide=slide, tissue=tissue) for slide in slides)
+    pairs = (phantom.draw(0, PHANTOM_PX, PHANTOM_MPP, slide=slide, tissue=tissue) for slide in slides)
     return TranslationSet((TranslationSample(pair.ihc, pair.ihc.name, pair.he, pair.xy) for pair in pairs), len(slides))
 
 
@@ -79,51 +77,51 @@ def unpaired_tiles(
     he_groups = tile_blocks(range(len(outlined))) if pannuke else outlined.groups
     if not len(data):
         raise ValueError(f"{root}: expected tiles, found none")
-    ids = sorted({*data.ids} if split else {*data.ids, *data.unlabelled})
-    chosen = split_ids(ids, read_split(split))[part] if split else range(len(ids))
-    tiles = [ids[chosen[i]] for i in _evenly(len(chosen), images)]
-    samples = (TranslationSample(data.patch(t), block) for t, block in zip(tiles, tile_blocks(tiles), strict=True))
+    chosen = split_ids(data.ids, read_split(split))[part] if split else range(len(data))
+    position_of = {data.ids[position]: position for position in chosen}  # one sample of each tile
+    tiles = [list(position_of)[i] for i in _evenly(len(position_of), images)]
+    patches = (data[position_of[tile]].patch for tile in tiles)
+    samples = (TranslationSample(patch, block) for patch, block in zip(patches, tile_blocks(tiles), strict=True))
     others = ((outlined[i].patch, group) for i, group in enumerate(he_groups))
     return TranslationSet(samples, len(tiles), [*map(str, tiles), *outlined.groups], others)
 
 
 def evaluate_with_models(
     data: TranslationSet, models: Models, names: Sequence[str], *, features: Sequence[str] = ("encoder",),
-    radius_um: float = 3.0, seed: int = 0,
+    radius_um: float = 3.0,
 ) -> dict[str, Any]:  # fmt: skip
-    """`evaluate_translations` with every measure whose weights are there; a warning names the others.
+    """`evaluate_translations` with the detector, the stain references and the translations of `Models`.
 
     Args:
         data: samples.
         models: weights of the translations, the detector and the feature encoder.
         names: keys of `TRANSLATIONS`.
         features: "encoder" (of the HoVer-Net) and "inception".
-        radius_um, seed: as `evaluate_translations`.
+        radius_um: as `evaluate_translations`.
 
     Returns:
         as `evaluate_translations`; the protocol also describes the weights and, per network, the leaked groups.
+
+    Raises:
+        FileNotFoundError: the HoVer-Net or a stain reference is missing.
+        ValueError: as `evaluate_translations`.
     """
-    gain, threshold = None, THRESHOLDS[data.marker]
-    detector: Any = None if models.missing(["hovernet"]) else models.load("hovernet")
-    if detector is None:
-        logger.warning("detection after translation, KID and FID skipped: hovernet.safetensors not found")
-    if missing := models.missing(["he_reference", "ihc_reference"]):
-        logger.warning("nuclei before and after skipped: %s not found", ", ".join(missing))
-    else:
-        gain = models.load("he_reference").gain(models.load("ihc_reference"), data.marker)
-    extractors = {"encoder": lambda patches: encoder_features(patches, detector)} if detector else {}
+    models.require(MEASURES_NEED, "translations")
+    detector, threshold = models.load("hovernet"), THRESHOLDS[data.marker]
+    gain = models.load("he_reference").gain(models.load("ihc_reference"), data.marker)
+    extractors = {"encoder": lambda patches: encoder_features(patches, detector)}
     if "inception" in features:
         inception_network()  # raises before the work if the package or its weights are missing
         extractors["inception"] = lambda patches: inception_features([patch.image for patch in patches])
     results = evaluate_translations(
         data.samples,
         {name: partial(TRANSLATIONS[name].run, marker=data.marker, load=models.load) for name in names},
-        features={name: extractors[name] for name in features if name in extractors},
-        detect=(lambda patch: find_nuclei(patch, detector)[["x", "y"]].to_numpy()) if detector else None,
+        features={name: extractors[name] for name in features},
+        detect=lambda patch: find_nuclei(patch, detector)[["x", "y"]].to_numpy(),
         find_blobs=lambda patch, factor: detect_log(patch, marker=data.marker, threshold=factor * threshold)[0],
-        he=data.he, gain=gain, marker=data.marker, radius_um=radius_um, seed=seed,
+        he=data.he, gain=gain, marker=data.marker, radius_um=radius_um,
     )  # fmt: skip
-    roles = {role for name in names for role in TRANSLATIONS[name].needs} | ({"hovernet"} if detector else set())
+    roles = {role for name in names for role in TRANSLATIONS[name].needs} | {"hovernet"}
     networks = [role for role in sorted(roles) if hasattr(models.load(role), "provenance")]
     leaked = {role: leaked_groups(data.groups, models.load(role).provenance.groups) for role in networks}
     results["protocol"] |= {"weights": models.describe(sorted(roles)), "leaked": leaked}

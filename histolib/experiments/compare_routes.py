@@ -21,9 +21,11 @@ import numpy as np
 from tqdm import tqdm
 
 from .. import __version__
-from ..data import EndoNuke, KeypointSample, read_split
-from ..data.splits import split_ids
-from ..ensemble import ROUTES, Fusion, Models, Nuclei, choose_fusion, evaluate, tile_blocks
+from ..data import EndoNuke
+from ..data.samples import KeypointSample
+from ..data.splits import read_split, split_ids
+from ..ensemble import ROUTES, Fusion, Models, Nuclei, evaluate, tile_blocks
+from ..ensemble.fusion import choose_fusion
 from ..ensemble.routes import leaks_of
 from ..imaging import Patch
 from ..io import writable_folder, write_json

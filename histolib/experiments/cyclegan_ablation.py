@@ -20,7 +20,8 @@ from tqdm import tqdm
 
 from .. import __version__, viz
 from ..config import CycleGANSettings, HoverNetSettings, Paths, profile
-from ..data import PanNuke, open_stain
+from ..data import PanNuke
+from ..data.training_sets import open_stain
 from ..ensemble import Models
 from ..ensemble.translation_sets import evaluate_with_models, phantom_pairs
 from ..io import Provenance, plain, write_json

@@ -18,7 +18,8 @@ from scipy.ndimage import uniform_filter
 from skimage.registration import phase_cross_correlation
 from skimage.segmentation import clear_border
 
-from ..data import BCI, BRCAM2C, EndoNuke, InstanceSample, InstanceTiles, Patches, consep_images, id_runs
+from ..data import BCI, BRCAM2C, EndoNuke, InstanceSample, InstanceTiles, Patches, id_runs
+from ..data.instance_tiles import consep_images
 from ..imaging import Patch, separate_stains, summed_density
 from ..io import write_json
 from ..metrics.points import count_points

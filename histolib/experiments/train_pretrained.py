@@ -24,9 +24,11 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from ..config import PROFILES, HoverNetSettings, changed
-from ..data import BRCAM2C, EndoNuke, InstanceSample, InstanceTiles, KeypointSample, Patches, consep_images, read_split
+from ..data import BRCAM2C, EndoNuke, InstanceSample, InstanceTiles, Patches
 from ..data.endonuke import disc_sample
-from ..data.splits import in_groups, split_ids
+from ..data.instance_tiles import consep_images
+from ..data.samples import KeypointSample
+from ..data.splits import in_groups, read_split, split_ids
 from ..imaging import Patch, read_patch
 from ..io import Provenance
 from ..nuclei import HoVerNet, train_hovernet

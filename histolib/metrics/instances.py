@@ -1,4 +1,4 @@
-"""Scores of a predicted label map against the annotated one: Dice, AJI, AJI+, panoptic quality, PanNuke's averages.
+"""Scores of a predicted label map against the annotated one: Dice, AJI, panoptic quality, PanNuke's averages.
 
 One table of overlaps serves all scores, so the cost does not grow with the number of nuclei times the image size.
 """
@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import linear_sum_assignment
 from scipy.sparse import coo_array
 
 
@@ -21,10 +20,9 @@ def segmentation_scores(pred: np.ndarray, true: np.ndarray) -> dict[str, float]:
 
     Returns:
         dice: Dice coefficient of the foregrounds. aji: each annotated nucleus takes its best prediction, which others
-        may take too (Kumar et al. 2017, doi 10.1109/TMI.2017.2677499). aji_plus: the same with a one-to-one assignment
-        of largest total IoU (Graham et al. 2019, doi 10.1016/j.media.2019.101563). dq, sq, pq: detection, segmentation
-        and panoptic quality with pairs of IoU > 0.5 (Kirillov et al. 2019, doi 10.1109/CVPR.2019.00963). All NaN if
-        both maps are empty, all 0 if one is.
+        may take too (Kumar et al. 2017, doi 10.1109/TMI.2017.2677499). dq, sq, pq: detection, segmentation and panoptic
+        quality with pairs of IoU > 0.5 (Kirillov et al. 2019, doi 10.1109/CVPR.2019.00963). All NaN if both maps are
+        empty, all 0 if one is.
 
         Ties follow HoVer-Net's published code, which ranks by shared / (union + 1e-6): among pairs of equal IoU the
         larger wins, then the first id. That code also adds 1e-6 to the denominator of sq, so its sq and pq are smaller
@@ -42,25 +40,15 @@ def segmentation_scores(pred: np.ndarray, true: np.ndarray) -> dict[str, float]:
     pred_area, true_area, pairs = overlaps(pred, true)
     n_pred, n_true = len(pred_area), len(true_area)
     if not n_pred or not n_true:
-        return dict.fromkeys(("dice", "aji", "aji_plus", "dq", "sq", "pq"), 0.0 if n_pred or n_true else np.nan)
-
-    def jaccard(chosen: pd.DataFrame) -> float:
-        """Shared pixels of the chosen pairs over their unions plus the areas of all nuclei outside these pairs."""
-        alone = [np.delete(pred_area, chosen["pred"].unique()), np.delete(true_area, chosen["true"].unique())]
-        return float(chosen["shared"].sum() / (chosen["union"].sum() + np.concatenate(alone).sum()))
-
+        return dict.fromkeys(("dice", "aji", "dq", "sq", "pq"), 0.0 if n_pred or n_true else np.nan)
     dice = float(2.0 * pairs["shared"].sum() / (pred_area.sum() + true_area.sum()))
     iou = pairs["iou"].to_numpy()[pairs["hit"]]
     dq, sq = float(2.0 * len(iou) / (n_pred + n_true)), float(iou.mean()) if len(iou) else 0.0
     rank = pairs["shared"] / (pairs["union"] + 1e-6)
-    best_per_true = rank.groupby(pairs["true"]).idxmax()  # of equal ranks, the first prediction
-    # Annotations in rows: of several optima this yields the one of the published code.
-    worth = np.zeros((n_true, n_pred))
-    worth[pairs["true"], pairs["pred"]] = rank
-    assigned = np.zeros_like(worth, bool)
-    assigned[linear_sum_assignment(worth, maximize=True)] = True
-    aji, aji_plus = jaccard(pairs.loc[best_per_true]), jaccard(pairs[assigned[pairs["true"], pairs["pred"]]])
-    return {"dice": dice, "aji": aji, "aji_plus": aji_plus, "dq": dq, "sq": sq, "pq": dq * sq}
+    best = pairs.loc[rank.groupby(pairs["true"]).idxmax()]  # of equal ranks, the first prediction
+    alone = [np.delete(pred_area, best["pred"].unique()), np.delete(true_area, best["true"].unique())]
+    aji = float(best["shared"].sum() / (best["union"].sum() + np.concatenate(alone).sum()))
+    return {"dice": dice, "aji": aji, "dq": dq, "sq": sq, "pq": dq * sq}
 
 
 def typed_quality(
@@ -114,15 +102,12 @@ def pannuke_scores(quality: np.ndarray, tissues: Sequence[str]) -> dict[str, Any
         tissues: tissue of each image, (N,).
 
     Returns:
-        mpq, bpq; per_tissue: {tissue: {mpq, bpq, images}}, sorted; per_type: list of the mean PQ over all images, for
-        types 1 to num_types - 1.
+        mpq, bpq; per_type: list of the mean PQ over all images, for types 1 to num_types - 1.
     """
     types = pd.DataFrame(quality[:, 1:])
-    images = pd.DataFrame({"mpq": types.mean(axis=1), "bpq": quality[:, 0], "images": 1})
-    by_tissue = images.groupby(np.asarray(tissues, dtype=object))
-    tissue_means = by_tissue.agg({"mpq": "mean", "bpq": "mean", "images": "sum"})
-    overall: dict[str, Any] = {key: float(tissue_means[key].mean()) for key in ("mpq", "bpq")}
-    return overall | {"per_tissue": tissue_means.to_dict("index"), "per_type": types.mean().tolist()}
+    images = pd.DataFrame({"mpq": types.mean(axis=1), "bpq": quality[:, 0]})
+    overall = images.groupby(np.asarray(tissues, dtype=object)).mean().mean()
+    return {"mpq": float(overall["mpq"]), "bpq": float(overall["bpq"]), "per_type": types.mean().tolist()}
 
 
 def overlaps(pred: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.ndarray, pd.DataFrame]:

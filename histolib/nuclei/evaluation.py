@@ -12,6 +12,7 @@ from .. import metrics
 from ..data.samples import InstanceSample
 from ..data.splits import leaked_groups
 from ..io import plain
+from ..metrics.bootstrap import pooled_scores
 from ..metrics.points import PointCounts, count_points
 from .hovernet import HoVerNet
 from .inference import patch_maps
@@ -44,7 +45,7 @@ def evaluate_nuclei(
 
     Returns:
         plain values, None if undefined: "segmentation": means; "detection" and "detection_assign_then_threshold":
-        precision, recall, f1, f1_ci95, n_true, n_pred; "pannuke": mpq, bpq, per_tissue, per_type; "types": for each
+        precision, recall, f1, f1_ci95, n_true, n_pred; "pannuke": mpq, bpq, per_type; "types": for each
         type weighted_f1, plain_f1, equation_f1, n_true, n_pred; "protocol": settings, and "leaked", the groups of these
         samples that training saw (None: unknown).
 
@@ -82,7 +83,7 @@ def evaluate_nuclei(
     pannuke = metrics.instances.pannuke_scores(np.stack(quality), tissues)
     result = {
         "segmentation": pd.DataFrame(segmentation).mean().to_dict(),
-        **{name: metrics.bootstrap.pooled_scores(counts[name], candidates[unit]) for name in MATCHERS},
+        **{name: pooled_scores(counts[name], candidates[unit]) for name in MATCHERS},
         "pannuke": pannuke,
         "types": {},
         "protocol": {

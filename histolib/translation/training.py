@@ -14,7 +14,8 @@ from torch import Tensor
 from ..config import CycleGANSettings
 from ..imaging import Patch, resample
 from ..io import Provenance, file_digest, reading
-from ..training import fit, load_checkpoint
+from ..training import fit
+from ..training.checkpoint import load_checkpoint
 from ..training.loop import CHECKPOINT
 from .content import DENSITY_STEP, stain_amount
 from .cyclegan import DIRECTIONS, Consistency, CycleGAN

@@ -184,13 +184,7 @@ def figure_layers(
         types: name of the type of each point.
         instances: instance map (H, W); its outlines replace the points in layer "types".
         title: of the figure.
-
-    Raises:
-        ValueError: the channel or the layer is unknown.
     """
-    for name, known, value in (("channel", CHANNELS, channel), ("layer", LAYERS, layer)):
-        if value not in known:
-            raise ValueError(f"{name}: expected one of {', '.join(known)}, found {value!r}")
     marks: dict[str, Any] = {}
     if instances is not None and layer in ("types", "outlines"):
         marks["outlines"] = {"": [(instances, types if layer == "types" else None)] * len(patches)}

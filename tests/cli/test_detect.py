@@ -148,10 +148,8 @@ def test_missing_weights_and_outputs_that_cannot_be_written_are_one_line(tmp_pat
     assert [path.stat().st_size for path in (tmp_path / "out").iterdir()] == [0]
 
 
-def test_without_weights_the_default_is_the_simplest_route_and_that_is_said(tmp_path, caplog):
-    (tmp_path / "empty").mkdir()
-    command = [draw(tmp_path / "a.png"), "--mpp", "0.5", "--output", tmp_path / "out", "--weights", tmp_path / "empty"]
-    for options, told in (([], "selftrained"), (["--marker", "membrane"], "od"), (["--route", "log"], "")):
-        caplog.clear()
-        assert detect(*command, *options) == 0
-        assert (f"using route log instead of {told}" in caplog.text) == bool(told)
+def test_without_weights_the_default_route_is_refused(tmp_path, refused):
+    command = [draw(tmp_path / "a.png"), "--mpp", "0.5", "--output", tmp_path / "out", "--weights", tmp_path]
+    for options, route in (([], "selftrained"), (["--marker", "membrane"], "od")):
+        assert f"route {route}: expected " in refused("detect", *command, *options)
+    assert detect(*command, "--route", "log") == 0

@@ -16,7 +16,8 @@ from histolib.config import CycleGANSettings, HoverNetSettings
 from histolib.data import PanNuke
 from histolib.ensemble import Models
 from histolib.nuclei import HoVerNet
-from histolib.training import load_checkpoint, read_log
+from histolib.training.checkpoint import load_checkpoint
+from histolib.training.loop import read_log
 from histolib.translation import Generator
 
 SMALL_CYCLEGAN = ["width=4", "patch_px=32", "blocks=1", "discriminator_width=4", "steps=2", "warm_steps=1",

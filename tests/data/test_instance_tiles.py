@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from histolib.data import InstanceSample, InstanceTiles, consep_images
-from histolib.data.instance_tiles import ORIGINS, stitch
-from histolib.imaging import Patch
+from histolib.data import InstanceTiles
+from histolib.data.instance_tiles import ORIGINS, consep_images, stitch
 
 
 def write_tile(root: Path, name: str, labels: np.ndarray, types: dict) -> None:
@@ -40,14 +39,6 @@ def test_ids_are_renumbered_without_gaps_and_keep_their_types(root):
     assert (sample.instances[0].tolist(), sample.types.tolist()) == ([1, 1, 0, 0, 0, 0, 0, 0], [4, 1])
     np.testing.assert_allclose(sample.xy, [[0.5, 0], [5, 2]])
     assert (sample.patch.name, sample.group, sample.tissue, sample.patch.mpp) == ("train_2_000", "train_2", "", 0.25)
-
-
-def test_a_sample_refuses_shapes_that_disagree():
-    patch = Patch(np.zeros((3, 3, 3), np.uint8), 1.0, "tile")
-    with pytest.raises(ValueError, match=r"tile: expected an instance map of \(3, 3\) px, found \(2, 3\)"):
-        InstanceSample(patch, np.zeros((2, 3), np.int32), np.zeros(0, np.int64), "", "")
-    with pytest.raises(ValueError, match="tile: expected 1 types of nuclei, found 0"):
-        InstanceSample(patch, np.ones((3, 3), np.int32), np.zeros(0, np.int64), "", "")
 
 
 def test_missing_partners_types_and_tables_are_named(root):

@@ -18,15 +18,13 @@ def nuclear():
     return [phantom.draw(3, 256, 0.25, slide=i, tissue="Uterus") for i in range(3)]
 
 
-def test_arguments_decide_every_byte_and_tiles_of_a_slide_share_its_tissue_and_level():
+def test_arguments_decide_every_byte():
     base = {"seed": 7, "slide": 2, "tile": 5, "size_px": 96}
     one, same = phantom.draw(**base), phantom.draw(**base)
     for name in ("he.image", "ihc.image", "instances", "types", "xy", "grade"):
         assert np.array_equal(attrgetter(name)(one), attrgetter(name)(same))
     for change in ({"seed": 8}, {"slide": 3}, {"tile": 6}):
         assert not np.array_equal(one.he.image, phantom.draw(**base | change).he.image)
-    tiles = [phantom.draw(1, 32, slide=4, tile=tile) for tile in range(3)]
-    assert len({(tile.tissue, tile.level) for tile in tiles}) == 1
 
 
 def test_the_marker_changes_the_ihc_alone_and_one_tissue_is_seen_at_every_scale():
@@ -91,15 +89,6 @@ def test_brown_follows_the_grade_of_the_nucleus_and_the_level(nuclear):
         tiles = [phantom.draw(4, 128, 0.46, "membrane", slide, 0, "Breast", level).ihc.image for slide in range(3)]
         brown.append(np.mean([np.percentile(separate_stains(t, "hematoxylin", "dab")[..., 1], 90) for t in tiles]))
     assert np.all(np.diff(brown) > 0)
-
-
-def test_arguments_out_of_range_are_named():
-    wrong = {"marker": "cytoplasm", "tissue": "Brain", "level": 4, "mpp": float("nan"), "size_px": 0, "slide": -1}
-    for name, value in wrong.items():
-        with pytest.raises(ValueError, match=str(value)):
-            phantom.draw(**{"seed": 0, name: value})
-    with pytest.raises(ValueError, match="mpp"):
-        phantom.draw(0, mpp=0.0)
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from histolib.data import InstanceSample, read_split
+from histolib.data import InstanceSample
 from histolib.data.samples import InstanceReader
-from histolib.data.splits import in_groups, leaked_groups, split_ids
+from histolib.data.splits import in_groups, leaked_groups, read_split, split_ids
 from histolib.imaging import Patch
 
 COMMITTED = sorted((Path(__file__).parents[2] / "data/splits").glob("*.json"))

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from histolib.ensemble import Fusion, Nuclei, choose_fusion
+from histolib.ensemble import Fusion, Nuclei
+from histolib.ensemble.fusion import choose_fusion
 
 
 def at(*xy, score=0.9, **more):

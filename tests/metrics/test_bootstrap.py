@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from histolib.metrics import bootstrap_f1
-from histolib.metrics.bootstrap import block_sums, bootstrap_f1_difference, bootstrap_mean
+from histolib.metrics.bootstrap import block_sums, bootstrap_f1, bootstrap_f1_difference, bootstrap_mean
 
 
 def test_blocks_are_summed_in_order_and_equal_ones_give_no_width():

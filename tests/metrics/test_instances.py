@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from scipy.optimize import linear_sum_assignment
 
 from histolib.metrics import segmentation_scores
 from histolib.metrics.instances import compact_ids, pannuke_scores, typed_quality
@@ -30,13 +29,11 @@ def brute_force(pred, true):
         return sum(inter[pair] for pair in pairs) / whole
 
     best = [(i, int(rank[i].argmax())) for i in range(len(trues)) if rank[i].max() > 0]
-    one_to_one = [(i, j) for i, j in zip(*linear_sum_assignment(-rank), strict=True) if rank[i, j] > 0]
     hits = iou[iou > 0.5]
     dq = len(hits) / (0.5 * (len(preds) + len(trues)))
     sq = hits.mean() if len(hits) else 0.0
     dice = 2 * ((pred > 0) & (true > 0)).sum() / ((pred > 0).sum() + (true > 0).sum())
-    aji, aji_plus = jaccard(best), jaccard(one_to_one)
-    return {"dice": dice, "aji": aji, "aji_plus": aji_plus, "dq": dq, "sq": sq, "pq": dq * sq}
+    return {"dice": dice, "aji": jaccard(best), "dq": dq, "sq": sq, "pq": dq * sq}
 
 
 @given(label_maps, label_maps)
@@ -66,7 +63,7 @@ def test_perfect_disjoint_empty_and_many_nuclei_have_known_scores():
     true = np.zeros((260, 261), int)
     true[:, :260] = np.kron(np.arange(1, 4226).reshape(65, 65), np.ones((4, 4), int))
     scores = segmentation_scores(np.roll(true, 1, axis=1), true)  # each shares 12 px with its own, 4 with a neighbour
-    assert (scores["aji_plus"], scores["pq"]) == pytest.approx((12 / 20, 12 / 20))
+    assert scores["pq"] == pytest.approx(12 / 20)
 
 
 @given(label_maps, label_maps, st.integers(0, 4**8 - 1))
@@ -94,10 +91,6 @@ def test_typed_quality_and_its_averages_by_tissue_have_known_values():
     quality[0], quality[1], quality[3] = [0.8, 0.4, nan, 0.8], [0.6, 0.2, nan, nan], [0.5, nan, nan, 0.0]
     scores = pannuke_scores(quality, ["Colon", "Colon", "Colon", "Skin", "Liver"])  # mPQ 0.6, 0.2 and 0.0
     assert (scores["mpq"], scores["bpq"]) == (pytest.approx((0.4 + 0.0) / 2), pytest.approx((0.7 + 0.5) / 2))
-    assert list(scores["per_tissue"]) == ["Colon", "Liver", "Skin"]
-    assert scores["per_tissue"]["Colon"] == pytest.approx({"mpq": 0.4, "bpq": 0.7, "images": 3})
-    assert np.isnan(scores["per_tissue"]["Liver"]["mpq"])
     np.testing.assert_allclose(scores["per_type"], [0.3, nan, 0.4])
     nothing = pannuke_scores(np.zeros((0, 6)), [])
     assert np.isnan([nothing["mpq"], nothing["bpq"], *nothing["per_type"]]).all()
-    assert nothing["per_tissue"] == {}

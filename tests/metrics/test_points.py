@@ -9,8 +9,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.optimize import linear_sum_assignment
 
-from histolib.metrics import detection_scores, keypoint_average_precision, match_points, match_points_then_threshold
-from histolib.metrics.points import PointCounts, count_points, f1_from_counts, scores_from_counts
+from histolib.metrics import detection_scores, match_points, match_points_then_threshold
+from histolib.metrics.points import (
+    PointCounts,
+    count_points,
+    f1_from_counts,
+    keypoint_average_precision,
+    scores_from_counts,
+)
 
 NONE = np.zeros((0, 2))
 CORNERS = np.array([[0.0, 0.0], [100.0, 0.0], [0.0, 100.0], [100.0, 100.0]])

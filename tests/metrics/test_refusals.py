@@ -23,7 +23,7 @@ CASES = [
             ((ORIGIN, ORIGIN, np.nan), "radius > 0"),
         )
     ),
-    (metrics.keypoint_average_precision, ([ORIGIN], [], [ORIGIN], 3.0), "argument 2 is shorter"),
+    (metrics.points.keypoint_average_precision, ([ORIGIN], [], [ORIGIN], 3.0), "argument 2 is shorter"),
     (metrics.segmentation_scores, (np.zeros((3, 4), int), MAP), "one shape"),
     (metrics.segmentation_scores, (np.zeros((3, 3)), MAP), "expected int label maps"),
     (metrics.segmentation_scores, (MAP - 1, MAP), "pred: expected ids >= 0"),

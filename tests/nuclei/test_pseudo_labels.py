@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from histolib.data import KeypointSample
+from histolib.data.samples import KeypointSample
 from histolib.imaging import Patch
 from histolib.nuclei.pseudo_labels import label_by_teachers, outline_points
 
@@ -30,10 +30,10 @@ def test_the_nuclei_of_the_teachers_become_discs_of_3_microns_by_their_weights(s
 def test_points_get_the_outline_of_their_nucleus_or_a_small_disc_and_sure_nuclei_are_kept(seen, oracle):
     patch, truth, teacher = seen
     xy = np.array([[20.0, 20.0], [70.0, 10.0]])  # the second is where the teacher sees nothing
-    sample = outline_points(KeypointSample(patch, xy, np.array([0, 0]), "", ()), np.array([2, 3]), teacher)
+    sample = outline_points(KeypointSample(patch, xy, np.array([0, 0])), np.array([2, 3]), teacher)
     assert sample.types.tolist() == [2, 3, 1], "the third has no point; its type is the teacher's"
     for number in (1, 2):
         assert (sample.instances == {1: 1, 2: 3}[number]).sum() == pytest.approx((truth == number).sum(), rel=0.1)
     assert (sample.instances == 2).sum() == pytest.approx(np.pi * 8**2, rel=0.1)  # 2 microns
-    none, blind = KeypointSample(patch, np.zeros((0, 2)), np.zeros(0, int), "", ()), oracle(truth * 0, types=[])
+    none, blind = KeypointSample(patch, np.zeros((0, 2)), np.zeros(0, int)), oracle(truth * 0, types=[])
     assert not outline_points(none, np.zeros(0, int), blind).instances.any()

@@ -7,7 +7,7 @@ import torch
 from histolib.config import profile
 from histolib.io import Provenance
 from histolib.nuclei import HoVerNet, train_hovernet
-from histolib.training import load_checkpoint
+from histolib.training.checkpoint import load_checkpoint
 
 TINY = replace(
     profile("quick").hovernet,

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from histolib.data import InstanceSample, KeypointSample
+from histolib.data.samples import InstanceSample, KeypointSample
 from histolib.imaging import Patch
 from histolib.synthesis.crops import CROP_PX, Crops, nucleus_crops, to_images, to_tensor
 
@@ -15,7 +15,7 @@ def dots(mpp, size, points, types):
     for x, y in points:
         image[int(y) : int(y) + 2, int(x) : int(x) + 2] = 255
     xy = np.array(points, float).reshape(-1, 2)
-    return KeypointSample(Patch(image, mpp, "dots"), xy, np.array(types, int), "", ())
+    return KeypointSample(Patch(image, mpp, "dots"), xy, np.array(types, int))
 
 
 def test_the_nucleus_is_in_the_centre_at_the_scale_of_the_crops():
@@ -25,7 +25,7 @@ def test_the_nucleus_is_in_the_centre_at_the_scale_of_the_crops():
     assert (crops.labels.tolist(), crops.groups.tolist(), crops.types) == ([0, 1], ["dots", "dots"], ("round", "odd"))
     coarse = dots(0.5, 64, [(40.5, 30.5)], [1])
     fine = np.repeat(np.repeat(coarse.patch.image, 2, 0), 2, 1)  # the same tissue at 0.25 microns per pixel
-    sample = KeypointSample(Patch(fine, 0.25, "fine"), np.array([[81.5, 61.5]]), np.array([1]), "", ())
+    sample = KeypointSample(Patch(fine, 0.25, "fine"), np.array([[81.5, 61.5]]), np.array([1]))
     assert np.array_equal(nucleus_crops([sample], TYPES, ["a"]).images, nucleus_crops([coarse], TYPES).images)
 
 

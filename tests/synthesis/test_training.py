@@ -8,7 +8,7 @@ from histolib.synthesis.classifier import ARMS, classify
 from histolib.synthesis.gans import FAMILIES, CropGenerator
 from histolib.synthesis.settings import CLASSIFIERS, GANS
 from histolib.synthesis.training import WEIGHTS, ClassifierTask, GANTask, train_classifier, train_gan
-from histolib.training import load_checkpoint
+from histolib.training.checkpoint import load_checkpoint
 
 TINY = replace(GANS["quick"], width=4, latent=8, batch_size=8, steps=6, ema=0.9)
 NARROW = replace(CLASSIFIERS["quick"], width=4, batch_size=8, steps=6)

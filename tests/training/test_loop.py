@@ -11,7 +11,9 @@ import pytest
 import torch
 from torch import nn
 
-from histolib.training import fit, load_checkpoint, read_log
+from histolib.training import fit
+from histolib.training.checkpoint import load_checkpoint
+from histolib.training.loop import read_log
 
 SETTINGS = {"width": 4, "rate": 0.05}
 

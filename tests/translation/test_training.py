@@ -8,7 +8,7 @@ import torch
 from histolib.imaging import Patch, summed_density
 from histolib.io import Provenance
 from histolib.metrics.image_quality import density_correlation
-from histolib.training import load_checkpoint
+from histolib.training.checkpoint import load_checkpoint
 from histolib.translation import ContentLost, Generator, StainReference, train_cyclegan, translate
 from histolib.translation.training import inverted_start, unpaired_crops
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from ...imaging import Patch
 from .render import Raster, rasterise, render_he, render_ihc
-from .settings import ARCHITECTURES, MARKERS, draw_style
+from .settings import draw_style
 from .tissue import lay_out
 
 
@@ -20,8 +20,6 @@ class PhantomSample:
         types: (K,) in PanNuke's numbers: 1 neoplastic, 2 inflammatory, 3 connective, 4 dead, 5 epithelial.
         xy: centroids of the visible regions in pixels, shape (K, 2).
         grade: (K,) DAB intensity 0 to 3 of the nucleus or of the cell membrane.
-        tissue: PanNuke's name of the tissue.
-        level: HER2 level 0 to 3 of the slide (for the membrane marker).
     """
 
     he: Patch
@@ -30,8 +28,6 @@ class PhantomSample:
     types: np.ndarray
     xy: np.ndarray
     grade: np.ndarray
-    tissue: str
-    level: int
 
 
 def draw(
@@ -54,9 +50,6 @@ def draw(
         tissue: one of PanNuke's 19 names; the slide's choice when None.
         level: HER2 level 0 to 3 of the slide; the slide's choice when None.
 
-    Raises:
-        ValueError: an argument is out of range or a name is unknown.
-
     >>> tile = draw(seed=0, size_px=100, mpp=0.5)
     >>> tile.ihc.size_um, tile.instances.shape, len(tile.xy) == len(tile.types)
     ((50.0, 50.0), (100, 100), True)
@@ -65,8 +58,7 @@ def draw(
     name = f"phantom_{seed}_{slide}_{tile}"
     he = Patch(render_he(raster, rng), mpp, f"{name}_he")
     ihc = Patch(render_ihc(raster, rng), mpp, f"{name}_ihc")
-    truth = raster.instances, raster.types, raster.xy, raster.grade
-    return PhantomSample(he, ihc, *truth, raster.style.tissue, raster.style.level)
+    return PhantomSample(he, ihc, raster.instances, raster.types, raster.xy, raster.grade)
 
 
 def prepare(
@@ -74,13 +66,6 @@ def prepare(
     level: int | None = None,
 ) -> tuple[Raster, np.random.Generator]:  # fmt: skip
     """A tile without its images, for writers of one stain, and the generator of image noise; arguments as `draw`."""
-    tissues, levels = (None, *ARCHITECTURES), (None, 0, 1, 2, 3)
-    for what, value, known in (("marker", marker, MARKERS), ("tissue", tissue, tissues), ("level", level, levels)):
-        if value not in known:
-            raise ValueError(f"phantom: expected {what} to be one of {', '.join(map(str, known))}, found {value!r}")
-    if min(seed, slide, tile) < 0 or size_px < 8 or not 0 < mpp < np.inf:
-        found = f"{seed}, {slide}, {tile}, {size_px} and {mpp}"
-        raise ValueError(f"phantom: expected seed, slide, tile >= 0, size_px >= 8 and mpp > 0, found {found}")
     style = draw_style(np.random.default_rng([seed, slide]), marker, tissue, level)
     scene = lay_out(np.random.default_rng([seed, slide, 1, tile]), style, size_px * mpp)
     return rasterise(scene, style, size_px, mpp, marker), np.random.default_rng([seed, slide, 2, tile])

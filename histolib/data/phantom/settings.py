@@ -6,7 +6,6 @@ from types import SimpleNamespace
 
 import numpy as np
 
-MARKERS = ("nuclear", "membrane")
 NEOPLASTIC, INFLAMMATORY, CONNECTIVE, DEAD, EPITHELIAL = 1, 2, 3, 4, 5  # PanNuke's numbers
 
 
@@ -84,7 +83,6 @@ class Style(SimpleNamespace):
         nuclei, cytoplasm, collagen, blood: strengths in H&E.
         counterstain, dab, blush: strengths in IHC; blush is DAB outside its target.
         latent: mean staining of a receptor-positive cell, see `LATENT_NUCLEAR`.
-        level: HER2 level 0 to 3 of the slide.
         vectors: optical density per unit of stain, name -> (3,); the means were measured on H&E (CoNSeP) and on DAB
             sections (EndoNuke).
         white: (3,) optical density of the empty slide.
@@ -101,7 +99,7 @@ def draw_style(rng: np.random.Generator, marker: str, tissue: str | None = None,
 
     Args:
         rng: random generator.
-        marker: one of `MARKERS`.
+        marker: nuclear or membrane.
         tissue: key of `ARCHITECTURES`; drawn when None.
         level: HER2 level 0 to 3; drawn when None.
     """
@@ -123,7 +121,6 @@ def draw_style(rng: np.random.Generator, marker: str, tissue: str | None = None,
     return Style(
         tissue=tissue,
         plan=plan,
-        level=level,
         vectors=vectors,
         latent=LATENT_HER2[level] if marker == "membrane" else low + share * (high - low),
         malignant=float(rng.choice([0.0, 0.5, 1.0], p=[0.15, 0.2, 0.65])),
