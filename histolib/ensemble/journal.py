@@ -12,7 +12,7 @@ class Journal:
     """A folder with the settings of a detection and one JSON file for each finished tile.
 
     Args:
-        folder: made for the first tile; several processes may share it.
+        folder: created if needed; several processes may share it.
         settings: JSON values that the tiles depend on.
 
     Raises:
@@ -21,12 +21,13 @@ class Journal:
     """
 
     def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
-        self.folder, self.settings, self._file = folder, settings, folder / "settings.json"
-        if self._file.is_file():
-            with reading(self._file, "the settings of a detection", ValueError):
-                known = json.loads(self._file.read_text("utf-8"))
-            if known != settings:
-                raise ValueError(f"{folder}: expected tiles of the same image and settings; run without --resume")
+        self.folder, file = folder, folder / "settings.json"
+        if not file.is_file():
+            self._write("settings", settings)
+        with reading(file, "the settings of a detection", ValueError):
+            known = json.loads(file.read_text("utf-8"))
+        if known != settings:
+            raise ValueError(f"{folder}: expected tiles of the same image and settings; run without --resume")
 
     @property
     def done(self) -> set[int]:
@@ -35,8 +36,6 @@ class Journal:
 
     def append(self, record: dict[str, Any]) -> None:
         """Add a tile; it is on disk, completely or not at all, when the function returns."""
-        if not self._file.is_file():
-            self._write("settings", self.settings)
         self._write(str(record["tile"]), record)
 
     def records(self) -> Iterator[dict[str, Any]]:
