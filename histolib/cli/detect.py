@@ -8,7 +8,7 @@ CSV columns: x_px, y_px (pixels of the input image; pixel centres are integers),
 area_um2, dab_od, intensity (0, 1, 2, 3). Values that a route does not provide are empty. Unreadable files are reported,
 the others are processed, and the exit code is 2.
 
-Finished tiles are kept in the folder NAME.tiles until the image is done; --resume continues from them. Run it as
+Finished tiles are kept in NAME.tiles.* until the image is done; --resume continues from them. Run it as
 `accelerate launch -m histolib detect ...` to share the tiles of each slide among processes.
 
 examples:
@@ -26,7 +26,6 @@ import argparse
 import json
 import math
 import os
-import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -116,16 +115,16 @@ def _detect(
             return f"{summary['nuclei']:6d} nuclei  finished by an earlier run"
         run = SlideRun(slide, args.route, args.marker, models)
         if processes.index == 0 and not args.resume:
-            shutil.rmtree(outputs["tiles"], ignore_errors=True)
+            Journal.delete(outputs["tiles"])
     with processes.together():
-        journal = Journal(outputs["tiles"], settings)
-        todo = sorted(set(range(len(run.tiles))) - journal.done)
+        journal = Journal(outputs["tiles"], settings, processes.index)
     with processes.together():
-        mine = processes.share(todo)
+        mine = processes.share([tile for tile in range(len(run.tiles)) if tile not in journal.done])
         for record in progress(run.detect(mine), "tile", len(mine)) if len(run.tiles) > 1 else run.detect(mine):
             journal.append(record)
     if processes.index:
         return ""
+    journal.refresh()
     result = SlideResult(run, journal, args.thresholds)
     for kind in args.format:
         EXPORTS[kind](outputs[kind], result.parts(), slide.mpp)
@@ -134,7 +133,7 @@ def _detect(
         with replacing(target.with_name(f"{target.name}.{kind}.png")) as temporary:
             figure.savefig(temporary, format="png", dpi=PICTURE_DPI)
     write_json(outputs["summary.json"], settings | summary)
-    shutil.rmtree(outputs["tiles"])
+    Journal.delete(outputs["tiles"])
     line = f"{summary['nuclei']:6d} nuclei  {summary['nuclei_per_mm2']:7.0f} per mm²  at {slide.mpp:g} µm/px"
     scores = summary["staining"]
     if scores and scores["n"]:
