@@ -15,6 +15,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from ..metrics.distribution import feature_spread, half_size, inception_features
 from ..nuclei import HoVerNet, encoder_features
 from ..synthesis import ARMS, CropGenerator, classification_scores, nucleus_crops, train_classifier, train_gan
 from ..synthesis.classifier import classify, training_set
-from ..synthesis.crops import CROP_MPP, Crops
+from ..synthesis.crops import CROP_MPP, CROP_PX, Crops
 from ..synthesis.evaluation import nearest, pooled, precision_recall
 from ..synthesis.gans import FAMILIES
 from ..synthesis.settings import CLASSIFIERS, GANS, ClassifierSettings, GANSettings
@@ -98,16 +99,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     add("--output", type=Path, default=Path("data/results/nucleus_types.json"))
     add("--claims-on", choices=READERS, default="consep", help="set of the claims (default: %(default)s)")
     add("--seeds", type=int, default=3)
-    add("--gan-steps", type=int, default=1500, help="a third of them for the claims (default: %(default)s)")
-    add("--classifier-steps", type=int, default=400)
+    add("--gan-steps", type=int, default=1000, help="a quarter of them for the claims (default: %(default)s)")
+    add("--classifier-steps", type=int, default=300)
     args = vars(parser.parse_args(argv))
     revision = subprocess.run(["git", "rev-parse", "HEAD"], cwd=Paths.find().root, capture_output=True, text=True)
     torch.set_num_threads(1)  # the results do not depend on the number of cores
     weights = Models().path("hovernet")
     net = HoVerNet.load(weights)
-    extractors: dict[str, Callable[[Crops], np.ndarray]] = {
-        "encoder": lambda crops: encoder_features([Patch(x, CROP_MPP, "") for x in crops.images], net, batch_size=64)
-    }
+
+    @lru_cache(maxsize=4)  # the same real crops are compared with every GAN
+    def encoded(pixels: bytes) -> np.ndarray:
+        images = np.frombuffer(pixels, np.uint8).reshape(-1, CROP_PX, CROP_PX, 3)
+        return encoder_features([Patch(image, CROP_MPP, "") for image in images], net, batch_size=64)
+
+    extractors: dict[str, Callable[[Crops], np.ndarray]] = {"encoder": lambda crops: encoded(crops.images.tobytes())}
     try:
         inception_network()
         extractors["inception"] = lambda crops: inception_features(list(crops.images))
@@ -257,7 +262,7 @@ def train(study: Study, name: str, parts: Parts, arm: str, gan: GANSettings) -> 
 
 def claims(study: Study, name: str, parts: Parts) -> dict[str, Any]:
     """Effect of single changes to a DCGAN on KID and on the macro-F1 of the arm "balanced by synthetic"."""
-    steps = study.gan.steps // 3
+    steps = study.gan.steps // 4
     base = replace(study.gan, family="dcgan", steps=steps, lr_discriminator=study.gan.lr_generator)
     found: dict[str, dict[str, list[float]]] = {}
     for claim, change in CLAIMS.items():

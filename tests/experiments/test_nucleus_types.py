@@ -55,7 +55,7 @@ def test_groups_are_in_one_part(brca, tmp_path):
 
 def test_an_interrupted_run_gives_the_same_results(brca, tmp_path, monkeypatch):
     monkeypatch.setattr(nucleus_types, "CLAIMS", {name: CLAIMS[name] for name in ("base", "twice the steps")})
-    output, options = tmp_path / "made" / "results.json", ["--gan-steps=3", "--classifier-steps=1", "--seeds=2"]
+    output, options = tmp_path / "made" / "results.json", ["--gan-steps=4", "--classifier-steps=1", "--seeds=2"]
     command = ["--brca", str(brca), "--claims-on", "brca", "--work", str(tmp_path / "work"), *options]
 
     def results():
