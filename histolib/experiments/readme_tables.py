@@ -203,7 +203,7 @@ def _claims(read: Read) -> Rows:
             row[title] = _spread(scores[key]["seeds"], key)
             row[f"change of {title[:-2]}"] = _change(_triple(change)) if change else ""
             row[f"{title[:-2]}: verdict"] = scores[key].get("verdict", "")
-        yield row
+        yield row | {"macro-F1 minus plain": _change(_triple(scores["minus plain"]))}
 
 
 TABLES: dict[str, Callable[[Read], Rows]] = {
