@@ -34,6 +34,7 @@ ANSWER = {
 LABORATORIES = {
     "endonuke": "EndoNuke, ER/PR", "ki67_other_labs": "other laboratories, Ki-67", "brca_m2c_val": "BRCA-M2C, H&E",
 }  # fmt: skip
+NUCLEI = {"brca": "BRCA-M2C", "consep": "CoNSeP", "endonuke": "EndoNuke"}  # of nucleus_types.json
 HOVERNET_ROWS = {
     "detection": "detection F1, 3 µm, far pairs excluded first",
     "detection_assign_then_threshold": "detection F1, 3 µm, assigned, then thresholded",
@@ -163,10 +164,56 @@ def _ablation(read: Read) -> Rows:
         }  # fmt: skip
 
 
+def _arms(read: Read) -> Rows:
+    for key, found in read("nucleus_types.json")["sets"].items():
+        rarest = min(found["types"], key=found["split"]["train"]["nuclei"].__getitem__)
+        for arm, scores in found["arms"].items():
+            change = scores["minus sampler and augmentation"]["macro_f1"]
+            yield {
+                "data": NUCLEI[key], "training set": arm, "macro-F1": _triple(scores["macro_f1"]),
+                "minus sampler and augmentation": _change(_triple(change)) if any(change) else "",
+                "balanced accuracy": _triple(scores["balanced_accuracy"]),
+                "calibration error": _triple(scores["calibration_error"]),
+                "recall of the rarest type": f"{rarest}: {_cell(_triple(scores[f'recall of {rarest}']))}",
+            }  # fmt: skip
+
+
+def _drawings(read: Read) -> Rows:
+    for key, found in read("nucleus_types.json")["sets"].items():
+        gan, named = found["gan"], found["gan"]["drawings_named"]
+        recognised = sum(row[i] for i, row in enumerate(named)) / sum(map(sum, named))
+        compared = {name: [scores] for name, scores in gan["references"].items()}
+        for name, runs in (compared | {f"drawings, {gan['family']}": gan["quality"]}).items():
+            means = {k: mean(one["encoder"][k] for one in runs) for k in ("kid", "fid", "precision", "recall")}
+            yield {
+                "data": NUCLEI[key], "crops": name, "KID ↓": means["kid"], "FID ↓": f"{means['fid']:.0f}",
+                "precision ↑": means["precision"], "recall ↑": means["recall"],
+                "named as asked ↑": "" if name in compared else recognised,
+                "grey values to the nearest training crop": f"{mean(one['nearest']['median'] for one in runs):.1f}",
+            }  # fmt: skip
+
+
+def _claims(read: Read) -> Rows:
+    for claim, scores in read("nucleus_types.json")["claims"]["table"].items():
+        row: dict[str, Any] = {"change of a DCGAN": claim}
+        for key, title in (("kid", "KID ↓"), ("macro_f1", "macro-F1 ↑")):
+            change = scores[key].get("change")
+            row[title] = _spread(scores[key]["seeds"], key)
+            row[f"change of {title[:-2]}"] = _change(_triple(change)) if change else ""
+            row[f"{title[:-2]}: verdict"] = scores[key].get("verdict", "")
+        yield row | {"macro-F1 minus plain": _change(_triple(scores["minus plain"]))}
+
+
 TABLES: dict[str, Callable[[Read], Rows]] = {
     "answer": _answer, "course": _course, "routes": _routes, "recalls": _recalls, "laboratories": _laboratories,
     "hovernet": _hovernet, "translation-phantom": _phantom, "translation-real": _real, "cyclegan-ablation": _ablation,
+    "nucleus-types": _arms, "nucleus-drawings": _drawings, "gan-claims": _claims,
 }  # fmt: skip
+
+
+def _triple(numbers: Sequence[float]) -> dict[str, Any]:
+    """A score with its interval, from (score, low, high)."""
+    return {"mean": numbers[0], "ci95": list(numbers[1:])}
 
 
 def _best_first(read: Read) -> list[tuple[str, Any]]:

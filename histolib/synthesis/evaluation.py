@@ -30,14 +30,14 @@ def classification_scores(
         seed: random seed of the bootstrap; equal seeds and blocks resample the same blocks.
 
     Returns:
-        macro_f1, balanced_accuracy, calibration_error: (value, low, high); recall: the same by type; confusion: int
-        (C, C), annotated type by predicted type; n: number of nuclei by type; draws: the resampled values of the first
-        three, (2000,) each.
+        macro_f1, balanced_accuracy, calibration_error, and for each type "recall of TYPE": (value, low, high);
+        confusion: int (C, C), annotated type by predicted type; n: number of nuclei by type; draws: the resampled
+        values of all scores, (2000,) each.
 
     Raises:
         ValueError: there is no nucleus, or shapes or labels do not fit.
     """
-    count, names = len(labels), ("macro_f1", "balanced_accuracy", "calibration_error")
+    count = len(labels)
     if not count or probabilities.shape != (count, len(types)) or len(blocks) != count:
         found = f"{probabilities.shape}, {count} labels, {len(blocks)} blocks"
         raise ValueError(
@@ -46,7 +46,7 @@ def classification_scores(
     if not 0 <= labels.min() <= labels.max() < len(types):
         raise ValueError(f"expected labels 0 to {len(types) - 1}, found {labels.min()} to {labels.max()}")
     table = block_sums(_rows(probabilities, labels), list(map(str, blocks)))
-    total, draws = _scores(table.sum(0)[None], len(types)), _scores(resampled_sums(table, seed), len(types))
+    total, draws = _scores(table.sum(0)[None], types), _scores(resampled_sums(table, seed), types)
 
     def interval(value: np.ndarray, spread: np.ndarray) -> tuple[float, float, float]:
         ends = np.nanpercentile(spread, PERCENTILES) if np.isfinite(spread).any() else (np.nan, np.nan)
@@ -54,11 +54,10 @@ def classification_scores(
 
     confusion = table.sum(0)[: len(types) ** 2].reshape(len(types), -1).astype(int)
     return {
-        **{name: interval(total[name][0], draws[name]) for name in names},
-        "recall": {n: interval(total["recall"][0, i], draws["recall"][:, i]) for i, n in enumerate(types)},
+        **{name: interval(total[name][0], draws[name]) for name in draws},
         "confusion": confusion,
         "n": dict(zip(types, confusion.sum(1).tolist(), strict=True)),
-        "draws": {name: draws[name] for name in names},
+        "draws": draws,
     }  # fmt: skip
 
 
@@ -67,7 +66,7 @@ def pooled(results: Sequence[Scores], name: str, against: Sequence[Scores] = ())
 
     Args:
         results: one `classification_scores` for each training seed, on the same nuclei, blocks and bootstrap seed.
-        name: macro_f1, balanced_accuracy or calibration_error.
+        name: a score of `classification_scores`.
         against: results of another arm with the same seeds; the paired difference is returned.
     """
     draws, value = [one["draws"][name] for one in results], np.mean([one[name][0] for one in results])
@@ -144,12 +143,13 @@ def _rows(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return table
 
 
-def _scores(sums: np.ndarray, types: int) -> dict[str, np.ndarray]:
-    """Scores of summed rows (R, C * C + BINS)."""
-    confusion = sums[:, : types**2].reshape(-1, types, types)
+def _scores(sums: np.ndarray, types: Sequence[str]) -> dict[str, np.ndarray]:
+    """Scores (R,) of summed rows (R, C * C + BINS)."""
+    count = len(types)
+    confusion = sums[:, : count**2].reshape(-1, count, count)
     hits, true, called = confusion.diagonal(axis1=1, axis2=2), confusion.sum(2), confusion.sum(1)
     with np.errstate(invalid="ignore"):  # 0 / 0 is NaN: a type that is not annotated
         recall, f1 = hits / true, np.where(true > 0, 2 * hits / (true + called), np.nan)
-    gaps = np.abs(sums[:, types**2 :]).sum(1) / true.sum(1)
+    gaps = np.abs(sums[:, count**2 :]).sum(1) / true.sum(1)
     means = {"macro_f1": np.nanmean(f1, axis=1), "balanced_accuracy": np.nanmean(recall, axis=1)}
-    return {**means, "calibration_error": gaps, "recall": recall}
+    return {**means, "calibration_error": gaps, **{f"recall of {n}": recall[:, i] for i, n in enumerate(types)}}

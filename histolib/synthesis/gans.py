@@ -116,17 +116,18 @@ class CropDiscriminator(nn.Module):
         num_types: number of types.
         family: one of `FAMILIES`.
         width: channels at 16 x 16 px; 2x at 8 px, 4x at 4 px.
+        norm: batch, layer or spectral; default is that of the family.
 
     Raises:
         ValueError: the family is unknown.
     """
 
-    def __init__(self, num_types: int, family: str, width: int = 64) -> None:
+    def __init__(self, num_types: int, family: str, width: int = 64, norm: str = "") -> None:
         super().__init__()
         if family not in FAMILIES:
             raise ValueError(f"family: expected one of {', '.join(FAMILIES)}, found {family!r}")
         self.family, self.num_types = FAMILIES[family], num_types
-        norm, condition = self.family.norm, self.family.condition
+        norm, condition = norm or self.family.norm, self.family.condition
 
         sizes = 3 + num_types * (condition == "input"), width, 2 * width, 4 * width
         layers: list[nn.Module] = []

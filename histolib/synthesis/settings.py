@@ -23,6 +23,7 @@ class GANSettings:
     steps: Count  # of the discriminator
     lr_generator: Share  # learning rates of Adam
     lr_discriminator: Share
+    spectral_norm: bool  # in the discriminator, instead of the normalisation of the family
     label_smoothing: Annotated[float, (0, 0.5)]  # cross-entropy only: the target of real crops is 1 minus this value
     ema: Decay  # exponential moving average of the generator; 0 disables it
     seed: Count  # random seed of weights, crops and noise
@@ -55,7 +56,7 @@ class ClassifierSettings:
 
 _QUICK_GAN = GANSettings(
     family="sngan", width=16, latent=32, batch_size=32, steps=300, lr_generator=5e-4, lr_discriminator=1e-3,
-    label_smoothing=0.0, ema=0.99, seed=0,
+    spectral_norm=False, label_smoothing=0.0, ema=0.99, seed=0,
 )  # fmt: skip
 _QUICK_CLASSIFIER = ClassifierSettings(
     network="narrow", width=16, batch_size=48, steps=100, learning_rate=1e-2, ema=0.0, seed=0

@@ -41,7 +41,8 @@ class GANTask:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
             self.generator = CropGenerator(types, settings.width, settings.latent)
-            discriminator = CropDiscriminator(len(types), settings.family, settings.width)
+            norm = "spectral" if settings.spectral_norm else ""
+            discriminator = CropDiscriminator(len(types), settings.family, settings.width, norm)
         for network in (self.generator, discriminator):
             network.to(memory_format=torch.channels_last)  # 30 % faster on a CPU
         self.settings, self.family, self.done = settings, FAMILIES[settings.family], 0

@@ -20,8 +20,8 @@ def test_scores_equal_values_by_hand_and_leave_out_a_type_that_is_not_annotated(
     assert scores["balanced_accuracy"] == pytest.approx(((2 / 3 + 1) / 2,) * 3), "one block has no spread"
     assert scores["macro_f1"][0] == pytest.approx((4 / 5 + 2 / 3) / 2)
     assert scores["calibration_error"][0] == pytest.approx(0.85 - 3 / 4)
-    assert scores["recall"]["a"][0] == pytest.approx(2 / 3)
-    assert np.isnan(scores["recall"]["c"]).all()
+    assert scores["recall of a"][0] == pytest.approx(2 / 3)
+    assert np.isnan(scores["recall of c"]).all()
     assert scores["n"] == {"a": 3, "b": 1, "c": 0}
 
 

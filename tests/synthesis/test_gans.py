@@ -38,12 +38,13 @@ def test_the_gradient_penalty_of_a_linear_critic_is_exact(slope, penalty):
     assert float(found) == pytest.approx(penalty, abs=1e-5)
 
 
-def test_spectral_norm_makes_the_largest_singular_value_one():
+@pytest.mark.parametrize(("family", "norm"), [("sngan", ""), ("dcgan", "spectral")])
+def test_spectral_norm_makes_the_largest_singular_value_one(family, norm):
     torch.manual_seed(0)
-    net = CropDiscriminator(2, "sngan", width=4)
+    net = CropDiscriminator(2, family, 4, norm)
     for _ in range(60):  # each step of training does one power iteration
         net.train()(torch.randn(2, 3, 32, 32), tensor([0, 1]))
-    for layer in [*net.layers[::2], net.score, net.projection]:
+    for layer in filter(None, [*net.layers[::2], net.score, net.projection]):
         largest = torch.linalg.matrix_norm(layer.weight.flatten(1), ord=2)
         assert float(largest.detach()) == pytest.approx(1, abs=0.02)
 
