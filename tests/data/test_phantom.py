@@ -133,7 +133,7 @@ def test_a_complete_set_is_left_alone_and_anything_else_is_refused(tmp_path):
     with pytest.raises(ValueError, match="found other files"):
         phantom.write_bci(tmp_path / "mine", 1, 1, 32)
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "keep me"
-    with pytest.raises(ValueError, match="seed"):
+    with pytest.raises(ValueError, match="expected non-negative integer"):
         phantom.write_pannuke(tmp_path / "p", 1, seed=-1)
     assert not (tmp_path / "p").exists(), "an interrupted writer leaves nothing behind"
     made = phantom.write_all(tmp_path / "none", per_fold=0, runs=(), pairs=(0, 0))
