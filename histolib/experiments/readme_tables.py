@@ -27,7 +27,7 @@ NOTEBOOKS = {
 }
 ANSWER = {
     "log": "Laplacian of Gaussian, no learning",
-    "macenko": "stain normalisation, then HoVer-Net for H&E",
+    "direct": "HoVer-Net for H&E on the untranslated IHC",
     "cyclegan": "translation by the CycleGAN, then HoVer-Net for H&E",
     "selftrained": "HoVer-Net on painted H&E and unlabelled IHC (default)",
 }
