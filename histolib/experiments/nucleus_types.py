@@ -2,9 +2,8 @@
 
     python -m histolib.experiments.nucleus_types --brca DIR --consep DIR --endonuke DIR --work runs/nucleus_types
 
-Every finished unit (a GAN with its quality, a classifier with its probabilities) has its own JSON in --work, so the
-same command continues after an interruption. The part `val` selects the GAN family, the part `test` gives all scores.
-The results hold no pixel of a data set. Sets without a folder are left out.
+Every finished unit (a GAN, a classifier) has its own JSON in --work, so the same command continues after an
+interruption. The part `val` selects the GAN family, the part `test` gives all scores. No pixel is stored.
 """
 
 import argparse
@@ -15,7 +14,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +34,7 @@ from ..metrics.distribution import feature_spread, half_size, inception_features
 from ..nuclei import HoVerNet, encoder_features
 from ..synthesis import ARMS, CropGenerator, classification_scores, nucleus_crops, train_classifier, train_gan
 from ..synthesis.classifier import classify, training_set
-from ..synthesis.crops import CROP_MPP, CROP_PX, Crops
+from ..synthesis.crops import CROP_MPP, Crops
 from ..synthesis.evaluation import nearest, pooled, precision_recall
 from ..synthesis.gans import FAMILIES
 from ..synthesis.settings import CLASSIFIERS, GANS, ClassifierSettings, GANSettings
@@ -45,8 +44,7 @@ from .train_pretrained import brca_points
 logger = logging.getLogger(__name__)
 Parts = Mapping[str, Crops]
 REFERENCE = "sampler and augmentation"
-COUNT = 500  # crops that are compared with as many others
-ASKED = 100  # drawings of each type that a classifier names
+COUNT, ASKED = 500, 100  # crops compared with as many others; drawings of each type that a classifier names
 CLAIMS: dict[str, dict[str, Any]] = {
     "base": {},
     "batch of 64 instead of 32": {"batch_size": 64},
@@ -59,10 +57,7 @@ CLAIMS: dict[str, dict[str, Any]] = {
     "WGAN-GP": {"family": "wgan"},
     "SNGAN": {"family": "sngan"},
 }
-RULE = (
-    "held: the 95 % t interval of the paired change over seeds lies on the better side of 0 (KID lower, macro-F1 "
-    "higher); did not hold: on the worse side; undecided: it contains 0"
-)
+RULE = "held: the 95 % t interval of the paired change is on the better side of 0; did not hold: on the worse side"
 
 
 @dataclass(frozen=True)
@@ -80,12 +75,12 @@ class Study:
         digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
         return self.work / f"{name.replace(' ', '-')}-{digest}"
 
-    def unit(self, name: str, settings: Any, compute: Callable[[Path], Any]) -> Any:
-        """Result of `compute(folder)`, which is stored in the folder."""
+    def unit(self, name: str, settings: Any, compute: Callable[[], Any]) -> Any:
+        """Result of `compute()`, which is stored in the folder."""
         folder = self.folder(name, settings)
         file, start = folder / "unit.json", time.process_time()
         if not file.is_file():
-            write_json(file, {"result": compute(folder), "seconds": time.process_time() - start})
+            write_json(file, {"result": compute(), "seconds": time.process_time() - start})
             logger.info("%s: %.0f s of CPU", folder.name, time.process_time() - start)
         return json.loads(file.read_text())["result"]
 
@@ -107,13 +102,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     torch.set_num_threads(1)  # the results do not depend on the number of cores
     weights = Models().path("hovernet")
     net = HoVerNet.load(weights)
-
-    @lru_cache(maxsize=4)  # the same real crops are compared with every GAN
-    def encoded(pixels: bytes) -> np.ndarray:
-        images = np.frombuffer(pixels, np.uint8).reshape(-1, CROP_PX, CROP_PX, 3)
-        return encoder_features([Patch(image, CROP_MPP, "") for image in images], net, batch_size=64)
-
-    extractors: dict[str, Callable[[Crops], np.ndarray]] = {"encoder": lambda crops: encoded(crops.images.tobytes())}
+    extractors: dict[str, Callable[[Crops], np.ndarray]] = {
+        "encoder": lambda crops: encoder_features([Patch(x, CROP_MPP, "") for x in crops.images], net, batch_size=64)
+    }
     try:
         inception_network()
         extractors["inception"] = lambda crops: inception_features(list(crops.images))
@@ -133,7 +124,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         "features": list(extractors), "crops_compared": COUNT, "cpu_minutes": sum(seconds) / 60,
         "scale": "features of the encoder are centred and divided by their spread over the real crops",
         "intervals": "95 %, over blocks of the test part (patients, images, ten neighbouring tiles) and seeds",
-        "differences": f"paired by nucleus and seed, minus those of {REFERENCE!r} and 'plain'",
         "family": "lowest KID between drawings and the part val, one seed",
     }  # fmt: skip
     write_json(args["output"], results)
@@ -144,8 +134,7 @@ def read_brca(root: Path) -> Parts:
     (samples, patients), test = brca_points(root), BRCAM2C(root, "val")
     crops = nucleus_crops(samples, BRCAM2C.types, patients)
     val = np.isin(crops.groups, sorted(set(patients))[::5])
-    tested = nucleus_crops(test, BRCAM2C.types, test.groups)
-    return {"train": crops.take(~val), "val": crops.take(val), "test": tested}
+    return {"train": crops.take(~val), "val": crops.take(val), "test": nucleus_crops(test, BRCAM2C.types, test.groups)}
 
 
 def read_consep(root: Path) -> Parts:
@@ -173,9 +162,7 @@ def compare(study: Study, name: str, parts: Parts) -> dict[str, Any]:
     selection = {f: draw(study, name, parts, "val", gan)["encoder"]["kid"] for f, gan in families.items()}
     family = min(selection, key=lambda each: selection[each])
     gans = [replace(families[family], seed=seed) for seed in study.seeds]
-    quality = [draw(study, name, parts, "test", gan) for gan in gans]
-    runs = {arm: [train(study, name, parts, arm, gan) for gan in gans] for arm in ARMS}
-    scores = {arm: [score(parts["test"], run) for run in each] for arm, each in runs.items()}
+    scores = {arm: [train(study, name, parts, arm, gan) for gan in gans] for arm in ARMS}
     measures = "macro_f1", "balanced_accuracy", "calibration_error", *(f"recall of {kind}" for kind in types)
     arms = {
         arm: {measure: pooled(each, measure) for measure in measures}
@@ -183,19 +170,22 @@ def compare(study: Study, name: str, parts: Parts) -> dict[str, Any]:
         | {f"minus {other}": {m: pooled(each, m, scores[other]) for m in measures} for other in (REFERENCE, "plain")}
         for arm, each in scores.items()
     }
-    named = np.sum([run["drawings"] for run in runs[REFERENCE]], axis=0).tolist()
     split = {
         part: {"groups": sorted(set(crops.groups.tolist())), "nuclei": dict(zip(types, crops.counts, strict=True))}
         for part, crops in parts.items()
     }
-    about = {"family": family, "selection_kid": selection, "quality": quality, "drawings_named": named}
-    return {"split": split, "types": types, "arms": arms, "gan": about | {"references": references(study, name, parts)}}
+    about = {
+        "family": family, "selection_kid": selection, "references": references(study, name, parts),
+        "quality": [draw(study, name, parts, "test", gan) for gan in gans],
+        "drawings_named": np.sum([one["drawings"] for one in scores[REFERENCE]], axis=0).tolist(),
+    }  # fmt: skip
+    return {"split": split, "types": types, "arms": arms, "gan": about}
 
 
 def draw(study: Study, name: str, parts: Parts, part: str, gan: GANSettings) -> dict[str, Any]:
     """Quality of the drawings of a GAN against real crops that it has not seen."""
 
-    def compute(folder: Path) -> dict[str, Any]:
+    def compute() -> dict[str, Any]:
         shown = some(parts[part])
         made = generator(study, name, parts, gan).generate(np.sort(shown.labels), gan.seed)
         return quality(study, replace(made, groups=np.arange(len(made)).astype(str)), shown, parts, made.images)
@@ -204,33 +194,24 @@ def draw(study: Study, name: str, parts: Parts, part: str, gan: GANSettings) -> 
 
 
 def references(study: Study, name: str, parts: Parts) -> dict[str, Any]:
-    """The same numbers for real training crops of the same types, and for crops of one colour.
-
-    Nearest neighbours are those of the test crops in both.
-    """
+    """The same numbers for training crops and crops of one colour; the nearest neighbours are those of test crops."""
     shown = some(parts["test"])
     real = some(parts["train"], shown.counts)
     colour = replace(real, images=np.full_like(real.images, shown.images.mean((0, 1, 2)).astype(np.uint8)))
-
-    def compared(kind: str, crops: Crops) -> Any:
-        return study.unit(
-            f"{name} {kind}", described(parts), lambda folder: quality(study, crops, shown, parts, shown.images)
-        )
-
-    return {"training crops": compared("training crops", real), "one colour": compared("one colour", colour)}
+    return {
+        kind: study.unit(f"{name} {kind}", described(parts), partial(quality, study, crops, shown, parts, shown.images))
+        for kind, crops in {"training crops": real, "one colour": colour}.items()
+    }
 
 
 def quality(study: Study, crops: Crops, shown: Crops, parts: Parts, images: np.ndarray) -> dict[str, Any]:
     """KID, FID, precision and recall of crops against `shown`, and the distance of images to the training crops.
 
-    Features of the encoder are centred and divided by their spread over `shown`: as they are, they vary so little that
-    the kernel does not tell noise from crops.
+    Features of the encoder are centred and divided by their spread over `shown`; otherwise KID hardly detects noise.
     """
     position, distance = nearest(images, parts["train"].images)
-    results: dict[str, Any] = {
-        "nearest": {"median": float(np.median(distance)), "p5": float(np.percentile(distance, 5)),
-                    "smallest": float(distance.min()), "distinct": len(np.unique(position)), "crops": len(images)},
-    }  # fmt: skip
+    near = dict(zip(("smallest", "p5", "median"), np.percentile(distance, (0, 5, 50)), strict=True))
+    results: dict[str, Any] = {"nearest": near | {"distinct": len(np.unique(position)), "crops": len(images)}}
     groups = crops.groups.tolist(), shown.groups.tolist()
     size = half_size(some(parts["train"], shown.counts).groups.tolist(), groups[1])
     for name, extract in study.extractors.items():
@@ -238,46 +219,43 @@ def quality(study: Study, crops: Crops, shown: Crops, parts: Parts, images: np.n
         if name == "encoder":
             centre, spread = real.mean(0), np.sqrt(real.var(0).mean())
             real, other = (real - centre) / spread, (other - centre) / spread
-        halves = feature_spread([other, real], groups, kernel_distance, size)
         precision, recall = precision_recall(real, other)
-        results[name] = {"kid": kernel_distance(other, real), "kid_ci95": halves["ci95"],
-                         "fid": frechet_distance(other, real), "precision": precision, "recall": recall}  # fmt: skip
+        results[name] = {
+            "kid": kernel_distance(other, real), "fid": frechet_distance(other, real), "precision": precision,
+            "kid_ci95": feature_spread([other, real], groups, kernel_distance, size)["ci95"], "recall": recall,
+        }  # fmt: skip
     return results
 
 
 def train(study: Study, name: str, parts: Parts, arm: str, gan: GANSettings) -> dict[str, Any]:
-    """Probabilities of the test crops by a classifier, and the types that it sees in drawings."""
-    settings = replace(study.classifier, seed=gan.seed)
+    """Scores of a classifier on the part test, and "drawings": the types that it sees in them, asked by named type."""
+    settings, test = replace(study.classifier, seed=gan.seed), parts["test"]
+    unit = f"{name} {arm} {gan.seed}", [arm, asdict(settings), asdict(gan), described(parts)]
 
-    def compute(folder: Path) -> dict[str, Any]:
+    def compute() -> dict[str, Any]:
         drawer = generator(study, name, parts, gan)
         crops = training_set(parts["train"], ARMS[arm], lambda labels: drawer.generate(labels, gan.seed))
-        net = train_classifier(crops, ARMS[arm], settings, folder, resume=True, progress=False)
+        net = train_classifier(crops, ARMS[arm], settings, study.folder(*unit), resume=True, progress=False)
         asked = np.repeat(np.arange(len(crops.types)), ASKED)
         called = classify(net, drawer.generate(asked, gan.seed + 1000)).argmax(1)
         named = [np.bincount(called[asked == i], minlength=len(crops.types)).tolist() for i in np.unique(asked)]
-        return {"test": classify(net, parts["test"]).tolist(), "drawings": named}
+        return {"test": classify(net, test).tolist(), "drawings": named}
 
-    return study.unit(f"{name} {arm} {gan.seed}", [arm, asdict(settings), asdict(gan), described(parts)], compute)
+    run = study.unit(*unit, compute)
+    scores = classification_scores(np.array(run["test"]), test.labels, test.groups.tolist(), test.types)
+    return scores | {"drawings": run["drawings"]}
 
 
 def claims(study: Study, name: str, parts: Parts) -> dict[str, Any]:
-    """Effect of single changes to a DCGAN on KID and on the macro-F1 of the arm "balanced by synthetic".
-
-    "minus plain" is the paired difference in macro-F1 from the arm "plain", over blocks and seeds.
-    """
+    """Effect of single changes to a DCGAN on KID and macro-F1 ("balanced by synthetic", also paired minus "plain")."""
     steps = study.gan.steps // 4
     base = replace(study.gan, family="dcgan", steps=steps, lr_discriminator=study.gan.lr_generator)
-
-    def scored(arm: str, gans: Sequence[GANSettings]) -> list[dict[str, Any]]:
-        return [score(parts["test"], train(study, name, parts, arm, gan)) for gan in gans]
-
-    plain, table = scored("plain", [replace(base, seed=seed) for seed in study.seeds]), dict[str, dict[str, Any]]()
+    plain = [train(study, name, parts, "plain", replace(base, seed=seed)) for seed in study.seeds]
+    table: dict[str, dict[str, Any]] = {}
     for claim, change in CLAIMS.items():
-        if claim == "twice the steps":
-            change = {"steps": 2 * steps}
-        gans = [replace(base, **change, seed=seed) for seed in study.seeds]
-        runs = scored("balanced by synthetic", gans)
+        longer = {"steps": 2 * steps} if claim == "twice the steps" else {}
+        gans = [replace(base, **{**change, **longer, "seed": seed}) for seed in study.seeds]
+        runs = [train(study, name, parts, "balanced by synthetic", gan) for gan in gans]
         kid = [draw(study, name, parts, "test", gan)["encoder"]["kid"] for gan in gans]
         table[claim] = {"minus plain": pooled(runs, "macro_f1", plain)}
         for key, values in {"kid": kid, "macro_f1": [one["macro_f1"][0] for one in runs]}.items():
@@ -292,8 +270,8 @@ def changed(values: Sequence[float], base: Sequence[float], lower_is_better: boo
     change = np.subtract(values, base)
     half = student.ppf(0.975, len(change) - 1) * change.std(ddof=1) / np.sqrt(len(change))
     low, high = change.mean() - half, change.mean() + half
-    better, worse = (high < 0, low > 0) if lower_is_better else (low > 0, high < 0)
-    verdict = "held" if better else "did not hold" if worse else "undecided"
+    decided, held = low > 0 or high < 0, (high < 0) == lower_is_better
+    verdict = "undecided" if not decided else "held" if held else "did not hold"
     return {"change": [change.mean(), low, high], "verdict": verdict}
 
 
@@ -311,11 +289,6 @@ def some(crops: Crops, counts: np.ndarray | None = None) -> Crops:
     if counts is not None:
         order = np.concatenate([order[crops.labels[order] == i][:n] for i, n in enumerate(counts)])
     return crops.take(order[:COUNT])
-
-
-def score(test: Crops, run: Mapping[str, Any]) -> dict[str, Any]:
-    """Scores of one classifier on the test part."""
-    return classification_scores(np.array(run["test"]), test.labels, test.groups.tolist(), test.types)
 
 
 def described(parts: Parts) -> list[list[int]]:
