@@ -20,7 +20,7 @@ def translate(patch: Patch, generator: Generator, *, tile_px: int = 512) -> Patc
     The patch is resampled to that scale, translated and resampled back. An image of at most `tile_px` is translated in
     one piece. A larger image is translated in tiles that overlap by the generator's receptive field, with instance norm
     statistics from up to 16 crops of 256 px on an even grid over the image. The tiles therefore meet without seams, and
-    the result does not depend on the tiling (measured by `tests/benchmarks/bench_seam.py`).
+    the result does not depend on the tiling.
 
     Args:
         patch: image in the generator's source stain.
