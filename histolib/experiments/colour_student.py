@@ -9,6 +9,7 @@ other laboratories, which neither has seen.
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         before.append(seen[drawn])
         after.append(translated[drawn])
     student = fit_student(*(torch.from_numpy(np.concatenate(part) / 255).float() for part in (before, after)))
-    samples = list(InstanceTiles(args.ki67))
+    samples: list[Any] = list(InstanceTiles(args.ki67))
     views = {
         "cyclegan": [translate(one.patch, generator) for one in samples],
         "student": [recolour(one.patch, student) for one in samples],
