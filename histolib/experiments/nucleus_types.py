@@ -270,8 +270,7 @@ def changed(values: Sequence[float], base: Sequence[float], lower_is_better: boo
     change = np.subtract(values, base)
     half = student.ppf(0.975, len(change) - 1) * change.std(ddof=1) / np.sqrt(len(change))
     low, high = change.mean() - half, change.mean() + half
-    decided, held = low > 0 or high < 0, (high < 0) == lower_is_better
-    verdict = "undecided" if not decided else "held" if held else "did not hold"
+    verdict = "undecided" if not (low > 0 or high < 0) else "held" if (high < 0) == lower_is_better else "did not hold"
     return {"change": [change.mean(), low, high], "verdict": verdict}
 
 
