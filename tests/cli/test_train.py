@@ -5,14 +5,12 @@ import os
 import socket
 import subprocess
 import sys
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
 import torch
 
 from histolib.cli.main import main
-from histolib.config import CycleGANSettings, HoverNetSettings
 from histolib.data import PanNuke
 from histolib.ensemble import Models
 from histolib.nuclei import HoVerNet
@@ -113,14 +111,6 @@ def test_unusable_options_are_refused_with_one_line(root, tmp_path, refused, net
 def test_a_run_that_loses_the_content_ends_with_its_message(root, tmp_path, capsys):
     assert main(cyclegan(root / "endonuke", root / "pannuke", tmp_path, *LOSES_CONTENT)) == 2
     assert "correlates at" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(("network", "kind"), [("cyclegan", CycleGANSettings), ("hovernet", HoverNetSettings)])
-def test_the_help_names_every_setting(network, kind, capsys):
-    with pytest.raises(SystemExit, match="0"):
-        main(["train", network, "--help"])
-    shown = capsys.readouterr().out
-    assert all(field.name in shown for field in fields(kind))
 
 
 def test_two_processes_train_and_save_one_checkpoint(root, tmp_path):

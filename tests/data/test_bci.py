@@ -72,11 +72,7 @@ def add(stains, *names):
     [
         (lambda root: (root / "HE/train/00001_train_3+.png").unlink(), FileNotFoundError, r"missing HE/train/00001_tr"),
         (lambda root: (root / "IHC/train/00001_train_3+.png").unlink(), FileNotFoundError, r"missing IHC/train/00001"),
-        (
-            add(["HE"], *(f"000{i}_train_0" for i in range(10, 30))),
-            FileNotFoundError,
-            r"00010_train_0.* and 15 more",
-        ),
+        (add(["HE"], *(f"000{i}_train_0" for i in range(10, 30))), FileNotFoundError, r"00010_train_0.* and 15 more"),
         (lambda root: (root / "IHC").rename(root / "DAB"), FileNotFoundError, "expected HE and IHC, found no IHC"),
         (lambda root: shutil.rmtree(root / "IHC/test"), FileNotFoundError, "IHC/test: expected a folder, found noth"),
         (shutil.rmtree, FileNotFoundError, "expected a folder, found nothing"),

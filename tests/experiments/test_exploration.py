@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from histolib.data import BCI, phantom
-from histolib.experiments.exploration import coincidence, colours, main, spread
+from histolib.experiments.exploration import coincidence, main
 from histolib.imaging import Patch
 
 
@@ -27,9 +27,3 @@ def test_a_registered_pair_coincides_and_a_shifted_one_does_not(tmp_path):
     assert (same["shift_um"], same["matched_share"] > 0.8) == (0, True)
     moved = coincidence(pair.he, Patch(np.roll(pair.ihc.image, 64, axis=1), pair.ihc.mpp))
     assert moved["matched_share"] < 0.5
-
-
-def test_white_is_the_lowest_density():
-    found = colours([Patch(np.full((9, 9, 3), 255, np.uint8), 0.5)])
-    assert (found["density_share"][0], found["density"]["p95"]) == (1, 0)
-    assert spread([1.0, 2.0, 3.0])["median"] == 2
