@@ -34,6 +34,21 @@ def test_every_layout_is_opened_with_its_reader_and_its_types(phantoms, consep, 
     assert (opened["consep"][0].groups, opened["consep"][1][0]) == (("train_1",), "miscellaneous")
 
 
+@pytest.mark.parametrize(
+    ("folder", "layout", "message"),
+    [
+        ("endonuke", "consep", r"endonuke: expected images and labels and types\.json, found no images"),
+        ("endonuke/dataset", "consep", r"dataset: expected images and labels and types\.json, found no types\.json"),
+        ("endonuke", "pannuke", r"endonuke: expected a folder 'Fold 1' or fold_1\.zip, found neither"),
+        ("pannuke", "endonuke", "pannuke: expected images and labels, found no images"),
+        ("nowhere", "consep", "nowhere: expected a folder, found nothing"),
+    ],
+)
+def test_a_folder_of_another_layout_is_refused(phantoms, folder, layout, message):
+    with pytest.raises((FileNotFoundError, ValueError), match=message):
+        open_outlined(phantoms["pannuke"].parent / folder, layout)
+
+
 def test_splits_select_training_and_validation_else_the_last_run_and_fold_are_held_out(phantoms, tmp_path):
     tiles = EndoNuke(phantoms["endonuke"])
     patches = Patches(tiles, [0, 4])

@@ -1,4 +1,9 @@
+import pickle
+import signal
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,7 +12,7 @@ import torch
 from histolib.synthesis.classifier import ARMS, classify
 from histolib.synthesis.gans import FAMILIES, CropGenerator
 from histolib.synthesis.settings import CLASSIFIERS, GANS
-from histolib.synthesis.training import WEIGHTS, ClassifierTask, GANTask, train_classifier, train_gan
+from histolib.synthesis.training import WEIGHTS, train_classifier, train_gan
 from histolib.training.checkpoint import load_checkpoint
 
 TINY = replace(GANS["quick"], width=4, latent=8, batch_size=8, steps=6, ema=0.9)
@@ -39,31 +44,54 @@ def test_a_classifier_learns_two_colours_and_one_crop_of_each_type_is_enough(two
     assert (classify(net, crops).argmax(1) == crops.labels).all()
 
 
-@pytest.mark.parametrize("kind", ["sngan", "wgan", "classifier"])
-def test_an_interrupted_training_resumes_to_the_same_bits(kind, two_colours, tmp_path, monkeypatch):
-    def train(folder, **options):
-        options |= {"progress": False, "save_every": 2}
-        if kind == "classifier":
-            return train_classifier(crops, ARMS["sampler and augmentation"], NARROW, folder, **options).state_dict()
-        train_gan(crops, replace(TINY, family=kind), folder, **options)
-        return CropGenerator.load(folder / WEIGHTS).state_dict()
+KINDS = "sngan", "wgan", "classifier"
 
-    crops, seen, task = two_colours(6, 2), [], ClassifierTask if kind == "classifier" else GANTask
-    whole, step = train(tmp_path / "whole"), task.step
 
-    def stopping(self, *batch):
-        seen.append(batch)
+def resumable(kind, crops, folder, **options):
+    options |= {"progress": False, "save_every": 2}
+    if kind == "classifier":
+        return train_classifier(crops, ARMS["sampler and augmentation"], NARROW, folder, **options).state_dict()
+    train_gan(crops, replace(TINY, family=kind), folder, **options)
+    return CropGenerator.load(folder / WEIGHTS).state_dict()
+
+
+KILLED = """
+import os, pickle, signal, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from test_training import KINDS, resumable
+from histolib.synthesis.training import ClassifierTask, GANTask
+
+work, seen = Path(sys.argv[2]), []
+
+def killing(step):
+    def wrapped(self, batch, accelerator):
+        seen.append(0)
         if len(seen) == 6:
-            raise KeyboardInterrupt
-        return step(self, *batch)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return step(self, batch, accelerator)
+    return wrapped
 
-    monkeypatch.setattr(task, "step", stopping)
-    with pytest.raises(KeyboardInterrupt):
-        train(tmp_path / "stopped")
-    monkeypatch.undo()
-    assert load_checkpoint(tmp_path / "stopped/checkpoint.pt")["step"] == 4
-    resumed = train(tmp_path / "stopped", resume=True)
-    assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
+for task in (ClassifierTask, GANTask):
+    task.step = killing(task.step)
+for kind in KINDS:
+    if not os.fork():
+        resumable(kind, pickle.loads((work / "crops").read_bytes()), work / kind)
+    print(os.waitstatus_to_exitcode(os.wait()[1]))
+"""
+
+
+def test_a_killed_training_resumes_to_the_same_bits(two_colours, tmp_path):
+    crops = two_colours(6, 2)
+    (tmp_path / "crops").write_bytes(pickle.dumps(crops))
+    command = [sys.executable, "-c", KILLED, str(Path(__file__).parent), str(tmp_path)]
+    child = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert child.stdout.split() == [str(-signal.SIGKILL)] * len(KINDS), child.stderr
+    for kind in KINDS:
+        assert load_checkpoint(tmp_path / kind / "checkpoint.pt")["step"] == 4
+        resumed = resumable(kind, crops, tmp_path / kind, resume=True)
+        whole = resumable(kind, crops, tmp_path / "whole" / kind)
+        assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
 
 
 def test_unusable_settings_and_sets_are_refused(two_colours, tmp_path):
