@@ -1,6 +1,6 @@
 """The viewer cells of the notebooks behind cheap inputs: phantom tissue, no training, a few seconds in all.
 
-The browser tests and `tests/benchmarks/bench_viewers.py` read it through `runpy.run_path`.
+The browser tests read it through `runpy.run_path`.
 """
 
 from pathlib import Path
