@@ -5,6 +5,7 @@ import json
 import math
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -125,6 +126,12 @@ def write_json(path: str | Path, results: Any) -> None:
     """
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(plain(results), indent=2, allow_nan=False) + "\n")
+
+
+def commit_of(root: Path) -> str:
+    """The commit of the checkout, marked if there are changes; empty outside git."""
+    command = ["git", "-C", str(root), "describe", "--always", "--exclude=*", "--dirty=, with changes"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def file_digest(path: str | Path) -> str:

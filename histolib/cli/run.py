@@ -18,7 +18,6 @@ import json
 import logging
 import os
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,7 +29,7 @@ import papermill
 from papermill.exceptions import PapermillExecutionError
 
 from ..config import HEADLESS, Paths, check_parameters, parse_assignments
-from ..io import replacing, writable_folder, write_json
+from ..io import commit_of, replacing, writable_folder, write_json
 from .options import documented
 
 logger = logging.getLogger(__name__)
@@ -161,12 +160,6 @@ def collect_figures(folder: Path, target: Path, root: Path) -> list[Path]:
     with replacing(target / "contact_sheet.png") as temporary:
         contact_sheet(pictures).save(temporary, format="png")
     return [target / path.name for path in figures]
-
-
-def commit_of(root: Path) -> str:
-    """The commit of the checkout, marked if there are changes; empty outside git."""
-    command = ["git", "-C", str(root), "describe", "--always", "--exclude=*", "--dirty=, with changes"]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def _execute(file: Path, copy: Path, parameters: Mapping[str, Any], root: Path) -> None:

@@ -10,7 +10,6 @@ import argparse
 import hashlib
 import json
 import logging
-import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -28,7 +27,7 @@ from ..data.instance_tiles import consep_images
 from ..data.splits import in_groups, read_split, split_ids
 from ..ensemble import Models, tile_blocks
 from ..imaging import Patch
-from ..io import file_digest, write_json
+from ..io import commit_of, file_digest, write_json
 from ..metrics import frechet_distance, kernel_distance
 from ..metrics.distribution import feature_spread, half_size, inception_features, inception_network
 from ..nuclei import HoVerNet, encoder_features
@@ -98,7 +97,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     add("--gan-steps", type=int, default=1000, help="a quarter of them for the claims (default: %(default)s)")
     add("--classifier-steps", type=int, default=300)
     args = vars(parser.parse_args(argv))
-    revision = subprocess.run(["git", "rev-parse", "HEAD"], cwd=Paths.find().root, capture_output=True, text=True)
     torch.set_num_threads(1)  # the results do not depend on the number of cores
     weights = Models().path("hovernet")
     net = HoVerNet.load(weights)
@@ -119,7 +117,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         results["claims"] = claims(study, args["claims_on"], data[args["claims_on"]])
     seconds = [json.loads(file.read_text())["seconds"] for file in study.work.glob("*/unit.json")]
     results["protocol"] = {
-        "commit": revision.stdout.strip() or None, "seeds": list(study.seeds), "gan": asdict(gan),
+        "commit": commit_of(Paths.find().root), "seeds": list(study.seeds), "gan": asdict(gan),
         "classifier": asdict(classifier), "encoder": {"file": weights.name, "sha256": file_digest(weights)},
         "features": list(extractors), "crops_compared": COUNT, "cpu_minutes": sum(seconds) / 60,
         "scale": "features of the encoder are centred and divided by their spread over the real crops",

@@ -65,8 +65,7 @@ def outline_points(sample: KeypointSample, types: np.ndarray, teacher: HoVerNet,
     maps = patch_maps(patch, teacher, autocast=torch.bfloat16)
     found = postprocess(maps["np"], maps["hv"], **teacher.thresholds)
     table = describe_instances(found, maps["tp"])
-    score, kind = np.zeros(found.max() + 1), np.ones(found.max() + 1, np.int64)
-    score[table["id"]] = label_means(maps["np"], found)[table["id"]]
+    score, kind = label_means(maps["np"], found), np.ones(found.max() + 1, np.int64)
     kind[table["id"]] = table["type"].clip(lower=1)
     labels = cv2.resize(found, patch.image.shape[1::-1], interpolation=cv2.INTER_NEAREST_EXACT)
     column, row = np.rint(sample.xy.T).astype(int).clip(0, np.array([[labels.shape[1]], [labels.shape[0]]]) - 1)
