@@ -12,14 +12,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import skimage.data
+import torch
 
 import histolib
 from histolib.cli import train
 from histolib.config import changed, profile
 from histolib.ensemble import ROUTES, Models
 from histolib.ensemble.routes import DEFAULT_ROUTES
+from histolib.experiments.train_pretrained import LEARNED, average_with_start
 from histolib.imaging import MARKERS, Patch
 from histolib.io import load_weights
+from histolib.nuclei import HoVerNet
 
 SHIPPED = Path(histolib.__file__).parent / "pretrained"
 WEIGHTS = sorted(SHIPPED.glob("*/*.safetensors"))
@@ -55,7 +58,8 @@ def test_the_default_routes_find_nuclei_on_a_real_photograph(marker):
     assert np.isfinite(found.score).all()
 
 
-RECIPES = ["consep", "recoloured", "hovernet", "painted", "synthetic", "cyclegan 1", "selftrained all", "supervised 1"]
+RECIPES = ["consep", "recoloured", "hovernet", "painted", "wide", "synthetic", "cyclegan 1", "selftrained 1"]
+RECIPES += ["supervised 1"]
 
 
 @pytest.fixture(scope="module")
@@ -94,3 +98,14 @@ def test_the_recipes_parse_and_begin_with_what_an_earlier_one_wrote_and_unknown_
     done = subprocess.run(["bash", SHIPPED / "recipes.sh", "soup"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "supervised FOLD" in done.stdout
+
+
+def test_a_share_of_the_trained_weights_is_averaged_with_the_start(tmp_path):
+    for name, value in (("start", 1.0), ("trained", 2.0)):
+        net = HoVerNet(width=1 / 16)
+        torch.nn.init.constant_(net.conv_bot.weight, value)
+        net.save(tmp_path / name)
+    average_with_start(tmp_path / "trained", tmp_path / "start")
+    averaged = HoVerNet.load(tmp_path / "trained")
+    assert torch.allclose(averaged.conv_bot.weight, torch.tensor(1 + LEARNED))
+    assert averaged.provenance.details["share_of_trained_weights"] == LEARNED

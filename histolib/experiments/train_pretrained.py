@@ -8,7 +8,7 @@ Networks:
   synthetic    the same H&E, mostly painted as nuclear IHC; it sees no IHC; fine-tuned from --start
   selftrained  half of the crops are IHC (EndoNuke's part `train` of --split, and --crops) with discs on the nuclei on
                which --teacher and, after recolouring, --detector agree; the others are those of `synthetic`, with
-               discs for BRCA-M2C; fine-tuned from --start
+               discs for BRCA-M2C; fine-tuned from --start and averaged with it
   cyclegan     IHC as for `selftrained`, with random stain changes, to the H&E of both sets; --detector must find the
                same nuclei on the translation as --teacher finds on the IHC
 """
@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from tqdm.auto import tqdm
 
-from ..config import PROFILES, HoverNetSettings, changed
+from ..config import PROFILES, HoverNetSettings, best_device, changed
 from ..data import BRCAM2C, EndoNuke, InstanceSample, InstanceTiles, Patches
 from ..data.endonuke import disc_sample
 from ..data.instance_tiles import consep_images
@@ -35,12 +35,14 @@ from ..nuclei import HoVerNet, train_hovernet
 from ..nuclei.augmentation import restain
 from ..nuclei.postprocess import published_thresholds
 from ..nuclei.pseudo_labels import label_by_teachers, outline_points
+from ..nuclei.training import WEIGHTS
 from ..translation import TRANSLATIONS, StainReference, train_cyclegan
 from ..translation.consistency import nuclei_consistency
 
 STAIN_JITTER = 0.3  # of the IHC of the CycleGAN, see `restain`
 MARKER_UM2 = 2.5  # on Ki-67 of other laboratories (validation), nuclei with smaller markers are mostly fragments
 CROP_REPEATS = 20  # a crop of a slide is many times larger than a tile of EndoNuke
+LEARNED = 0.7  # share of the trained weights in `selftrained`; chosen on Ki-67 and on the labels of its training tiles
 AS_CONSEP = np.array([0, 2, 3, 4])  # lymphocyte is inflammatory, tumour is epithelial, stromal is spindle-shaped
 
 
@@ -58,9 +60,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     add("--teacher", type=Path, help="HoVer-Net for IHC")
     add("--start", type=Path, help="HoVer-Net weights to fine-tune")
     add("--output", type=Path, required=True)
+    add("--workers", type=int, default=0, help="processes that prepare crops for a GPU")
     add("--set", action="append", default=[], metavar="NAME=VALUE", help="change a setting of the training")
     args = parser.parse_args(argv)
-    detector, teacher = HoVerNet.load(args.detector), HoVerNet.load(args.teacher or args.detector)
+    device = best_device()
+    detector, teacher = (HoVerNet.load(path).to(device) for path in (args.detector, args.teacher or args.detector))
     consep, split = consep_images(args.consep), read_split("data/splits/consep.json")
     training, validation = in_groups(consep, split["train"]), in_groups(consep, split["val"])
     points, patients = brca_points(args.brca)
@@ -73,6 +77,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         seen += [*ids, *(crop.name for crop in crops)]
         described += f", EndoNuke without labels ({', '.join(ids)}), Ki-67 crops without labels"
     how: dict[str, Any] = {"provenance": Provenance(described, tuple(seen)), "resume": True, "save_every": 100}
+    how["workers"] = args.workers
     if args.network == "cyclegan":
         settings = changed(PROFILES["pretrained"].cyclegan, args.set)
         he = [sample.patch for sample in (*training, *points)]
@@ -105,6 +110,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.network != "hovernet":
         how["thresholds"] = published_thresholds(base.mpp) | {"min_area_px": round(MARKER_UM2 / base.mpp**2)}
     train_hovernet(*first, args.output, **how)
+    if args.network == "selftrained":
+        average_with_start(args.output / WEIGHTS, args.start)
     if args.network == "hovernet":
         StainReference.fit(Patches(training), "he").save(args.output / "he_reference.safetensors")
 
@@ -127,6 +134,16 @@ def label_by_agreement(
         views = [(patch, teacher, 2.0), *((view, detector, 1.0) for view in recoloured)]
         labelled.append(label_by_teachers(patch, views, patch.name))
     return labelled
+
+
+def average_with_start(path: Path, start: Path) -> None:
+    """Average trained weights with those before, for other domains (Wortsman et al. 2022, arXiv:2109.01903)."""
+    net, before = HoVerNet.load(path), HoVerNet.load(start).state_dict()
+    state = net.state_dict().items()
+    net.load_state_dict({n: before[n].lerp(v, LEARNED) if v.is_floating_point() else v for n, v in state})
+    details = {**net.provenance.details, "share_of_trained_weights": LEARNED}
+    net.provenance = replace(net.provenance, details=details)
+    net.save(path)
 
 
 def endonuke_patches(root: Path, split: Path) -> tuple[list[Patch], tuple[str, ...]]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+import cv2
 import pandas as pd
 import torch
 from accelerate import Accelerator
@@ -69,7 +70,7 @@ class _Run:
         self.task, self.accelerator = task, accelerator
         self.best_value, self.best_modules = -math.inf, dict[str, dict[str, Tensor]]()
         self.averages = {
-            name: AveragedModel(task.modules[name], avg_fn=_moving_average(ema), use_buffers=True)
+            name: AveragedModel(task.modules[name], multi_avg_fn=_moving_average(ema), use_buffers=True)
             for name in (task.kept if ema else ())
         }
 
@@ -133,7 +134,7 @@ def fit(
     task: Task, draw: Callable[[int], Mapping[str, Tensor]], *, steps: int, batch_size: int,
     settings: Mapping[str, Any], folder: str | Path, seed: int = 0, resume: bool = False, save_every: int = 500,
     mixed_precision: str = "no", ema: float = 0.0, validate: Validate | None = None, validate_every: int = 0,
-    monitor: str = "", progress: bool = True,
+    monitor: str = "", progress: bool = True, workers: int = 0,
 ) -> pd.DataFrame:  # fmt: skip
     """Train for a number of steps, log every loss and save checkpoints.
 
@@ -159,6 +160,7 @@ def fit(
         validate_every: steps between validations.
         monitor: name of a validated number, higher is better.
         progress: show a progress bar with the losses on stderr.
+        workers: processes that draw the samples while a GPU computes; the samples do not depend on their number.
 
     Returns:
         One row per step, one column per logged number, as `read_log`.
@@ -183,7 +185,9 @@ def fit(
         for name, item in group.items():
             group[name] = accelerator.prepare(item)
     batches = [list(range(i * batch_size, (i + 1) * batch_size)) for i in range(start * world, steps * world)]
-    loader = accelerator.prepare(DataLoader(_Stream(draw), batch_sampler=batches)) if batches else []
+    # OpenCV must not use threads in a forked process.
+    how: dict[str, Any] = {"num_workers": workers, "worker_init_fn": lambda _: cv2.setNumThreads(0)} if workers else {}
+    loader = accelerator.prepare(DataLoader(_Stream(draw), batch_sampler=batches, **how)) if batches else []
     bar = tqdm(loader, initial=start, total=steps, disable=not (progress and main), mininterval=2.0)
     with bar, (folder / LOG).open("a", newline="") as file:
         log = csv.writer(file)
@@ -213,14 +217,16 @@ def read_log(folder: str | Path) -> pd.DataFrame:
     return long.pivot(index="step", columns="name", values="value")[list(dict.fromkeys(long["name"]))]
 
 
-def _moving_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
-    """Update rule of `AveragedModel`; counters of batch norms are copied."""
+def _moving_average(decay: float) -> Callable[[Any, Any, Tensor | int], None]:
+    """Update rule of `AveragedModel` for tensors of one type; counters of batch norms are copied."""
 
-    def update(average: Tensor, value: Tensor, updates: Tensor | int) -> Tensor:
-        if not average.is_floating_point():
-            return value
-        memory = min(decay, (1 + int(updates)) / (10 + int(updates)))
-        return average.lerp(value, 1 - memory)
+    @torch.no_grad()
+    def update(averages: Any, values: Any, updates: Tensor | int) -> None:
+        if averages[0].is_floating_point():
+            memory = min(decay, (1 + int(updates)) / (10 + int(updates)))
+            torch._foreach_lerp_(averages, values, 1 - memory)
+        else:
+            torch._foreach_copy_(averages, values)
 
     return update
 

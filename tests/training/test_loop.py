@@ -75,6 +75,7 @@ def test_a_finished_run_stays_and_other_settings_and_damage_are_named(tmp_path):
     assert_same(first, again)
     over, _ = run(tmp_path)
     assert_same(first, over)
+    assert_same(first, run(tmp_path / "workers", workers=2)[0])
     assert list(history.index) == list(range(1, 9))
     half, _ = run(tmp_path / "half", mixed_precision="bf16")
     assert not torch.equal(first["0.weight"], half["0.weight"])
