@@ -3,24 +3,21 @@
 import copy
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import groupby, pairwise
+from itertools import groupby
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..imaging import Patch, Window, resample, windows
+from .folding import inference_copy
 from .hovernet import STRIDE, HoVerNet
 from .postprocess import describe_instances, label_means, postprocess, to_patch
 
 # Zero padding inside the network changes the outer 57 px of a tile's maps (49 px at the top and left) for any weights.
 # Each tile is read with this much extra context, rounded up to the grid, which is then discarded.
 CONTEXT_PX = 64
-_FOLDED: WeakKeyDictionary[nn.Module, tuple[list[Any], Any]] = WeakKeyDictionary()
 
 
 def find_nuclei(patch: Patch, net: HoVerNet, **options: Any) -> pd.DataFrame:
@@ -87,7 +84,7 @@ def predict_maps(
     grid = net.input_px(height) - 2 * margin, net.input_px(width) - 2 * margin
     size, context = (max(grid) + 8, 0) if max(height, width) <= tile_px else (tile_px, CONTEXT_PX)
     with torch.inference_mode():
-        folded = _folded(net, dtype)
+        network = inference_copy(net, dtype)
 
     def predict(tile: Window) -> None:
         rows, columns = (
@@ -95,7 +92,7 @@ def predict_maps(
             for part, side in zip(tile.read, (height, width), strict=True)
         )
         with torch.inference_mode():
-            logits = folded(_to_batch(image[rows[:, None], columns][None], weight).to(dtype))
+            logits = network(_to_batch(image[rows[:, None], columns][None], weight).to(dtype))
             found = {"np": logits["np"].float().softmax(1)[:, 1], "hv": logits["hv"].float().permute(0, 2, 3, 1)}
             if net.num_types:
                 found["tp"] = logits["tp"].argmax(1).to(torch.uint8)
@@ -154,24 +151,3 @@ def mirrored(start: int, count: int, size: int) -> np.ndarray:
 def _to_batch(images: np.ndarray, weight: torch.Tensor) -> torch.Tensor:
     """uint8 (N, H, W, 3) to (N, 3, H, W) in [0, 1], with the device and type of the weights."""
     return torch.from_numpy(images).to(weight.device).permute(0, 3, 1, 2).to(weight.dtype) / 255
-
-
-def _folded(net: nn.Module, dtype: torch.dtype) -> Any:
-    """Copy for inference in a precision: batch norms folded into the preceding convolutions, channels-last layout.
-
-    The copy is reused until a weight changes: in-place updates raise the version of a tensor, other updates replace it.
-    Tensors created in inference mode have no version; networks with such weights are copied on every call.
-    """
-    tensors = [*net.parameters(), *net.buffers()]
-    key = [dtype, *((t.data_ptr(), t.dtype, t.device, object() if t.is_inference() else t._version) for t in tensors)]
-    known, folded = _FOLDED.get(net, (None, None))
-    if known != key:
-        folded = copy.deepcopy(net).eval().requires_grad_(False)
-        for chain in [module for module in folded.modules() if isinstance(module, nn.Sequential)]:
-            for (name, conv), (norm_name, norm) in pairwise(list(chain.named_children())):
-                if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                    setattr(chain, name, fuse_conv_bn_eval(conv, norm))
-                    setattr(chain, norm_name, nn.Identity())
-        folded = folded.to(dtype).to(memory_format=torch.channels_last)
-        _FOLDED[net] = key, folded
-    return folded

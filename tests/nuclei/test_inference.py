@@ -4,6 +4,7 @@ import torch
 
 from histolib.imaging import Patch
 from histolib.nuclei import encoder_features, find_nuclei, predict_maps
+from histolib.nuclei.folding import inference_copy
 
 
 @pytest.fixture
@@ -48,6 +49,19 @@ def test_maps_are_the_logits_of_the_mirrored_image_and_follow_every_change_of_th
     assert not np.array_equal(predict_maps(image, net)["np"], first)
     net.load_state_dict(state)
     np.testing.assert_array_equal(predict_maps(image, net)["np"], first)
+
+
+@pytest.mark.parametrize("scales", [(0.5, 1.5), (-1.0, 1.0)])
+def test_the_copy_for_inference_computes_the_same(narrow, picture, scales):
+    net = narrow().float()
+    for norm in (module for module in net.modules() if isinstance(module, torch.nn.BatchNorm2d)):
+        torch.nn.init.uniform_(norm.weight, *scales)
+        torch.nn.init.uniform_(norm.running_mean, -1, 1)
+    images = torch.from_numpy(picture[:128, :160]).permute(2, 0, 1)[None] / 255
+    with torch.inference_mode():
+        wanted, found = net(images), inference_copy(net, torch.float32)(images)
+    for name, values in wanted.items():
+        torch.testing.assert_close(found[name], values, atol=1e-3 * float(values.abs().max()), rtol=0)
 
 
 @pytest.mark.parametrize("mode", ["fast", "original"])
