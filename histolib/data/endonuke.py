@@ -30,7 +30,7 @@ class EndoNuke(Reader[KeypointSample]):
     Data 7 (2022).
 
     Args:
-        root: folder that holds `dataset`, or `dataset` itself with `images/N.png` and
+        root: folder that holds `dataset` or `data/dataset`, or `dataset` itself with `images/N.png` and
             `labels/bulk/<annotator>/N.txt`; a tile with several annotators has several samples.
 
     Attributes:
@@ -53,7 +53,7 @@ class EndoNuke(Reader[KeypointSample]):
     types = {0: "stroma", 1: "epithelium", 2: "other"}  # noqa: RUF012 - a constant of the data set
 
     def __init__(self, root: str | Path) -> None:
-        self.root = locate(root, ("images", "labels"), "dataset")
+        self.root = locate(root, ("images", "labels"), "dataset", "data/dataset")
         self._images = _by_id(self.root / "images", ".png")
         folder = self.root / "labels" / STUDY
         self.annotators = tuple(sorted(path.name for path in folder.glob("[!.]*/")))

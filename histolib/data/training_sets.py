@@ -66,7 +66,7 @@ def open_outlined(root: str | Path, layout: str | None = None) -> tuple[Instance
     """
     root = Path(root)
     if layout is None:
-        points = any((folder / "labels").is_dir() for folder in (root, root / "dataset"))
+        points = any((folder / "labels").is_dir() for folder in (root, root / "dataset", root / "data/dataset"))
         layout = "consep" if (root / "types.json").is_file() else "endonuke" if points else "pannuke"
     if layout == "consep":
         return consep_images(root), list(InstanceTiles.types.values())

@@ -51,6 +51,9 @@ def test_tiles_come_in_order_of_ids_and_annotators_with_the_scale_of_their_width
     assert (last.xy.dtype, last.types.dtype) == (np.float64, np.int64)
     tile(root, 7, alpha=0)
     assert (tiles[0].patch.image == 255).all(), "transparency is white"
+    (root / "data").mkdir()
+    (root / "dataset").rename(root / "data" / "dataset")
+    assert EndoNuke(root).ids == tiles.ids, "the published archive may unpack into `data`"
 
 
 def test_points_outside_and_exact_repeats_are_dropped_and_reported(root, caplog):
