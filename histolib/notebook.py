@@ -161,4 +161,5 @@ def _show_small_figures() -> None:
     if get_ipython() is not None:
         from matplotlib_inline.backend_inline import set_matplotlib_formats
 
-        set_matplotlib_formats("jpeg", dpi=72, pil_kwargs={"quality": 80})
+        # The margin of `add_legend`: with a smaller one, cropping moves the legend into the label of the axis.
+        set_matplotlib_formats("jpeg", dpi=72, pad_inches=0.34, pil_kwargs={"quality": 80})
