@@ -39,7 +39,7 @@ def test_it_opens_with_title_badge_question_cost_and_what_goes_in_and_out(notebo
     assert first.startswith(f"# {int(notebook.path.name[:2])} · ")
     assert f"notebooks/{notebook.path.name})" in first
     assert "colab-badge.svg" in first
-    for part in ("**The question.**", "time and memory", "comes in", "goes out"):
+    for part in ("**The question.**", "time and memory", "inputs", "outputs"):
         assert part in first
 
 
@@ -83,7 +83,7 @@ def test_its_classes_are_networks_and_its_own_training_is_one_step(notebook):
 
 def test_it_ends_with_solved_exercises_what_stays_limits_and_references(notebook):
     text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
-    for part in ("## Exercises", "## What stays", "**Saved**", "**Limits**", "**References**"):
+    for part in ("## Exercises", "## Recap", "**Saved**", "**Limits**", "**References**"):
         assert part in text
     asked = re.findall(r"^\d\. \*(\w+)\.\*", text, flags=re.M)
     solved = [cell for cell in code(notebook) if "solution" in cell.metadata.get("tags", ())]
