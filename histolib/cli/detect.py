@@ -47,6 +47,7 @@ from ..ensemble.staining import THRESHOLDS, read_regions
 from ..ensemble.streaming import SlideResult, SlideRun
 from ..imaging import IMAGE_SUFFIXES, MARKERS, PLAUSIBLE_MPP
 from ..io import file_digest, plain, replacing, writable_folder, write_json
+from ..nuclei.inference import keep_memory
 from .options import add_weights, choices, documented, number, progress
 
 KNOWN_SUFFIXES = IMAGE_SUFFIXES | SLIDE_SUFFIXES
@@ -73,6 +74,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Process every image; report unreadable ones and return 2 if there is one."""
+    keep_memory()
     precision = getattr(torch, args.precision) if args.precision else None
     models = Models(*([args.weights] if args.weights else []), precision=precision)
     args.route = args.route or DEFAULT_ROUTES[args.marker]

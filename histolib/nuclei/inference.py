@@ -1,6 +1,8 @@
 """HoVer-Net inference: maps of images of any size, a table of nuclei, and encoder features."""
 
 import copy
+import ctypes
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
@@ -139,6 +141,17 @@ def encoder_features(patches: Sequence[Patch], net: HoVerNet, *, batch_size: int
                 last_stage = evaluated.encode(_to_batch(stack[first : first + batch_size], weight))[-1]
                 features.append(last_stage.float().mean((2, 3)).cpu().numpy())
     return np.concatenate(features)
+
+
+def keep_memory() -> None:
+    """Let glibc reuse the memory of large layers instead of returning it after each of them (Linux only).
+
+    Detection takes up to a fifth less time and a quarter more memory. The setting belongs to the whole process, so
+    programs call this function and the library does not.
+    """
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
+        libc.mallopt(-3, 1 << 30)  # M_MMAP_THRESHOLD: smaller blocks come from the heap
+        libc.mallopt(-1, (1 << 31) - 1)  # M_TRIM_THRESHOLD: free memory that the heap keeps
 
 
 def mirrored(start: int, count: int, size: int) -> np.ndarray:

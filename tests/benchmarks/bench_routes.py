@@ -15,12 +15,14 @@ from histolib.data import phantom
 from histolib.ensemble import ROUTES, Models
 from histolib.ensemble.models import best_precision
 from histolib.imaging import Patch
+from histolib.nuclei.inference import keep_memory
 
 MPP = 0.5
 
 
 def main() -> None:
     args = options(__doc__, side=512, routes=",".join(ROUTES), repeats=3)
+    keep_memory()  # as `histolib detect` does
     patch = phantom.draw(0, args.side, MPP).ihc
     small = Patch(patch.image[:256, :256], MPP)
     print(f"{args.side} x {args.side} px at {MPP} microns, {torch.get_num_threads()} threads, best of {args.repeats}")
