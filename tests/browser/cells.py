@@ -25,7 +25,7 @@ PAIRS = """
 from dataclasses import replace
 held_out = [sets.endonuke[i].patch for i in range(len(sets.endonuke))]
 to_he = he_reference = ihc_reference = None
-source = "PHANTOM"
+ihc_source = "PHANTOM"
 def purple(grey, tint=(0.5, 0.75, 0.35)):
     return np.uint8(255 - (255 - grey[..., None]) * tint)
 def translate(patch, *_):
