@@ -15,6 +15,7 @@ logger = logging.getLogger(__name__)
 
 TILE_UM = 100.0
 TILE_PX = (200, 400)
+BELOW = ("dataset", "data/dataset")  # where the archive puts the images and labels
 STUDY = "bulk"  # the main study; the others measure how well annotators agree
 DISC_UM = 3.0  # radius of a small nucleus
 # Largest step between two ids of a run. In the published test set, ids of one run differ by at most 25, and two runs by
@@ -53,7 +54,7 @@ class EndoNuke(Reader[KeypointSample]):
     types = {0: "stroma", 1: "epithelium", 2: "other"}  # noqa: RUF012 - a constant of the data set
 
     def __init__(self, root: str | Path) -> None:
-        self.root = locate(root, ("images", "labels"), "dataset", "data/dataset")
+        self.root = locate(root, ("images", "labels"), *BELOW)
         self._images = _by_id(self.root / "images", ".png")
         folder = self.root / "labels" / STUDY
         self.annotators = tuple(sorted(path.name for path in folder.glob("[!.]*/")))

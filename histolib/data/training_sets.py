@@ -9,7 +9,7 @@ import numpy as np
 
 from ..imaging import Patch
 from .bci import BCI
-from .endonuke import EndoNuke, PointDiscs, id_runs
+from .endonuke import BELOW, EndoNuke, PointDiscs, id_runs
 from .instance_tiles import InstanceTiles, consep_images
 from .pannuke import PanNuke
 from .samples import InstanceReader, KeypointSample, Reader
@@ -66,7 +66,7 @@ def open_outlined(root: str | Path, layout: str | None = None) -> tuple[Instance
     """
     root = Path(root)
     if layout is None:
-        points = any((folder / "labels").is_dir() for folder in (root, root / "dataset", root / "data/dataset"))
+        points = any((root / folder / "labels").is_dir() for folder in ("", *BELOW))
         layout = "consep" if (root / "types.json").is_file() else "endonuke" if points else "pannuke"
     if layout == "consep":
         return consep_images(root), list(InstanceTiles.types.values())

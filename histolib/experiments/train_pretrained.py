@@ -76,8 +76,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         crops = read_crops(args.crops)
         seen += [*ids, *(crop.name for crop in crops)]
         described += f", EndoNuke without labels ({', '.join(ids)}), Ki-67 crops without labels"
-    how: dict[str, Any] = {"provenance": Provenance(described, tuple(seen)), "resume": True, "save_every": 100}
-    how["workers"] = args.workers
+    provenance = Provenance(described, tuple(seen))
+    how: dict[str, Any] = {"provenance": provenance, "resume": True, "save_every": 100, "workers": args.workers}
     if args.network == "cyclegan":
         settings = changed(PROFILES["pretrained"].cyclegan, args.set)
         he = [sample.patch for sample in (*training, *points)]
